@@ -1,0 +1,166 @@
+"""Envelope and Message: immutable values over bytes. Every value here can be pickled."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+
+import idna
+
+_BASE32HEX = "0123456789abcdefghijklmnopqrstuv"
+_RANDOM_BITS = 36
+MAX_ADDRESS = 254  # RFC 5321 §4.5.3.1.3 (256 octets for a path, less its angle brackets)
+
+# RFC 5321 §4.1.2, with RFC 6531 §3.3's UTF-8 in both halves. What real apps send is a dot-string more
+# often than not a correct one, so dots may stand anywhere in the local part.
+_ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.\x80-\U0010ffff-]"
+_QUOTED = r'"(?:[\x20\x21\x23-\x5b\x5d-\x7e\x80-\U0010ffff]|\\[\x20-\x7e])*"'
+_LABEL = r"[A-Za-z0-9_\x80-\U0010ffff](?:[A-Za-z0-9_\x80-\U0010ffff-]*[A-Za-z0-9_\x80-\U0010ffff])?"
+_LITERAL = r"\[[\x21-\x5a\x5e-\x7e]+\]"
+ADDRESS = re.compile(rf"(?P<local>{_ATEXT}+|{_QUOTED})@(?P<domain>{_LABEL}(?:\.{_LABEL})*\.?|{_LITERAL})")
+
+
+class AddressError(ValueError):
+    """An address that no RFC allows; the text says what is wrong with it."""
+
+
+def new_id(now: int) -> str:
+    """A message's id: 16 characters of base32hex in lower case (RFC 4648 §7 keeps the order), 44 bits of time
+    and 36 of chance.
+
+    :param now: Unix time in milliseconds.
+    """
+    return _base32hex(now << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS))
+
+
+def first_id(at: int) -> str:
+    """The smallest id that a message of this moment can have: ids are a time index.
+
+    :param at: Unix time in milliseconds.
+    """
+    return _base32hex(max(at, 0) << _RANDOM_BITS)
+
+
+def _base32hex(number: int) -> str:
+    return "".join(_BASE32HEX[number >> shift & 31] for shift in range(75, -1, -5))
+
+
+def normalise_domain(domain: str) -> str:
+    """The domain as an A-label in lower case, without a trailing dot (RFC 5890 §2.3.2.1).
+
+    :raises AddressError: where IDNA does not allow it.
+    """
+    domain = domain.rstrip(".")
+    if domain.isascii():
+        return domain.lower()
+    try:
+        return idna.encode(domain, uts46=True).decode("ascii").lower()
+    except idna.IDNAError as error:
+        raise AddressError(f"{domain!r} is not a valid international domain name: {error}") from error
+
+
+def parse_address(text: str) -> str:
+    """A bare address (``local@domain``) in its normal form: the domain as A-label, the local part untouched.
+
+    :raises AddressError: where it is none (RFC 5321 §4.1.2, RFC 6531 §3.3).
+    """
+    match = ADDRESS.fullmatch(text)
+    if not match:
+        raise AddressError(f"{text!r} is not an address of the form local@domain")
+    local, domain = match["local"], match["domain"]
+    if len(text.encode()) > MAX_ADDRESS:
+        raise AddressError("the address is longer than 254 octets")
+    return f"{local}@{domain if domain.startswith('[') else normalise_domain(domain)}"
+
+
+def domain_of(address: str) -> str:
+    """The domain of an address in its normal form; ``""`` for the null reverse-path."""
+    return address.rpartition("@")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """A recipient with the DSN parameters of its RCPT command.
+
+    :param notify: RFC 3461 §4.1, in upper case: ``NEVER``, or some of ``SUCCESS,FAILURE,DELAY``; ``""`` where the
+        client gave none.
+    :param orcpt: RFC 3461 §4.2, as the client wrote it (``rfc822;Bob+40x@Example.com``, still xtext); ``""`` for none.
+    """
+
+    address: str
+    notify: str = ""
+    orcpt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """The envelope of one transaction (RFC 5321 §2.3.1).
+
+    :param reverse_path: ``""`` is the null reverse-path.
+    :param ret: RFC 3461 §4.3: ``FULL``, ``HDRS`` or ``""``.
+    :param envid: RFC 3461 §4.4, as the client wrote it (xtext), or ``""``.
+    :param smtputf8: whether SMTPUTF8 is needed to pass the message on (RFC 6531 §3.4).
+    """
+
+    reverse_path: str
+    recipients: tuple[Recipient, ...]
+    ret: str = ""
+    envid: str = ""
+    smtputf8: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who handed a message over.
+
+    :param client: the client's IP address, or ``"local"`` for what this process makes itself.
+    :param helo: what the client called itself.
+    :param protocol: RFC 3848's keyword for ``Received:`` (``SMTP``, ``ESMTP``, ``ESMTPS``, ``ESMTPA``, ``ESMTPSA``).
+    :param account: the username that logged in; ``""`` for a trusted client without AUTH.
+    """
+
+    client: str
+    helo: str = ""
+    protocol: str = "SMTP"
+    account: str = ""
+
+    @property
+    def key(self) -> str:
+        """Whom limits and the history count this for: the account, or else the client's address."""
+        return self.account or self.client
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message as the spool keeps it.
+
+    :param id: see `new_id`.
+    :param content: the final octets, signed, every line ended by <CRLF>; empty where the spool hands a message out,
+        because a body is then streamed.
+    :param size: octets of the content.
+    :param received_at: Unix time in milliseconds.
+    :param due_at: not to be sent before; Unix time in milliseconds.
+    :param credential: the *name* of the upstream credential.
+    :param domain: the signing domain (``d=``), or ``""`` where the message left unsigned.
+    :param subject: decoded, for people.
+    :param message_id: the ``Message-ID`` field's value.
+    :param repairs: what was changed, in words, in order.
+    :param hold: a reason to hold it from the start, or ``""``.
+    :param dsn_for: the id of the message that this one is a delivery status notification about, or ``""``.
+    """
+
+    id: str
+    envelope: Envelope
+    origin: Origin
+    content: bytes
+    size: int
+    received_at: int
+    due_at: int
+    credential: str
+    domain: str = ""
+    subject: str = ""
+    message_id: str = ""
+    repairs: tuple[str, ...] = ()
+    hold: str = ""
+    dsn_for: str = ""

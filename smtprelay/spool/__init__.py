@@ -1,0 +1,35 @@
+"""The durable queue: one asynchronous interface, and what passes through it."""
+
+from smtprelay.spool.interface import (
+    Attempt,
+    BodyCorrupt,
+    Lease,
+    LeasedRecipient,
+    LeaseLost,
+    MessageRecord,
+    RecipientRecord,
+    Result,
+    Selector,
+    Spool,
+    SpoolError,
+    SpoolFull,
+    State,
+    Stats,
+)
+
+__all__ = [
+    "Attempt",
+    "BodyCorrupt",
+    "Lease",
+    "LeaseLost",
+    "LeasedRecipient",
+    "MessageRecord",
+    "RecipientRecord",
+    "Result",
+    "Selector",
+    "Spool",
+    "SpoolError",
+    "SpoolFull",
+    "State",
+    "Stats",
+]

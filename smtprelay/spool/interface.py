@@ -1,0 +1,269 @@
+"""The spool's interface. No SQL, row or cursor crosses it; times are arguments, integer Unix milliseconds in UTC.
+
+The SQLite implementation is `smtprelay.spool.sqlite`; everything above knows only this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from smtprelay.message import Message, Recipient
+
+
+class State(StrEnum):
+    """Where a recipient stands; the last four are ends."""
+
+    QUEUED = "queued"
+    SENDING = "sending"
+    HELD = "held"
+    DELIVERED = "delivered"
+    BOUNCED = "bounced"
+    SUPPRESSED = "suppressed"
+    CANCELLED = "cancelled"
+
+
+ENDED = frozenset({State.DELIVERED, State.BOUNCED, State.SUPPRESSED, State.CANCELLED})
+
+
+class SpoolError(Exception):
+    """The spool cannot do what was asked; the text tells the operator what is wrong and what to do."""
+
+
+class SpoolFull(SpoolError):
+    """The disk is full: nothing was stored."""
+
+
+class LeaseLost(SpoolError):
+    """The lease's token is stale: it ran out and was reclaimed. Nothing was written."""
+
+
+class BodyCorrupt(SpoolError):
+    """What is on disk is not what was written; the message is set aside (held), never deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedRecipient:
+    """A recipient within a lease.
+
+    :param id: the spool's own key of it.
+    :param attempts: made so far, the one that this lease opened included.
+    :param held: milliseconds that it spent held.
+    :param warned: a delayed-DSN was sent.
+    """
+
+    id: int
+    recipient: Recipient
+    attempts: int
+    held: int = 0
+    warned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to deliver one message to some of its recipients, until `Spool.finish` or until it runs out.
+
+    :param message: with an empty content; `Spool.body` streams it.
+    """
+
+    token: str
+    message: Message
+    recipients: tuple[LeasedRecipient, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of one recipient of a lease.
+
+    :param recipient: `LeasedRecipient.id`.
+    :param state: QUEUED (to be tried again), HELD, DELIVERED or BOUNCED.
+    :param next_at: when to try again; for QUEUED only.
+    :param reason: for HELD the reason, for BOUNCED ``refused`` or ``expired``.
+    :param phase: `smtprelay.outcome.Phase`, as text.
+    :param reply: the smarthost's words on one line, or our words for what broke.
+    :param ambiguous: the message may have been delivered.
+    :param smarthost: ``host[address]:port``.
+    :param dsn: for BOUNCED: the DSN's id, or in words why there is none.
+    :param warned: a delayed-DSN goes out with this result.
+    """
+
+    recipient: int
+    state: State
+    next_at: int = 0
+    reason: str = ""
+    phase: str = ""
+    reply: str = ""
+    ambiguous: bool = False
+    smarthost: str = ""
+    dsn: str = ""
+    warned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """Which recipients an operator means: those that match all that is given.
+
+    :param ids: message ids.
+    :param account: an account's name, or a trusted client's address.
+    :param to: a recipient's address, or ``*@domain``.
+    """
+
+    ids: tuple[str, ...] = ()
+    account: str = ""
+    to: str = ""
+    state: State | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt on one recipient, as the history keeps it.
+
+    :param ended_at: 0 while it is open.
+    :param outcome: ``open``, ``delivered``, ``deferred``, ``held``, ``bounced`` or ``cancelled``.
+    """
+
+    number: int
+    started_at: int
+    ended_at: int
+    outcome: str
+    phase: str
+    reply: str
+    ambiguous: bool
+    smarthost: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientRecord:
+    """A recipient in the books."""
+
+    id: int
+    recipient: Recipient
+    state: State
+    reason: str
+    next_at: int
+    attempts: int
+    updated_at: int
+    dsn: str
+    reply: str
+    history: tuple[Attempt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRecord:
+    """A message in the books; its `content` is empty."""
+
+    message: Message
+    recipients: tuple[RecipientRecord, ...]
+    body_kept: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """The queue in figures.
+
+    :param recipients: how many are in each state.
+    :param oldest: when the oldest waiting message was accepted; 0 for none.
+    :param credentials: how many recipients wait for each credential.
+    :param bytes: size of the spool on disk.
+    :param free: bytes free on its disk.
+    """
+
+    recipients: Mapping[State, int]
+    oldest: int
+    credentials: Mapping[str, int]
+    bytes: int
+    free: int
+    held: Mapping[str, int] = field(default_factory=dict)
+
+
+class Spool(Protocol):
+    """The durable queue."""
+
+    async def put(self, messages: Sequence[Message]) -> list[str]:
+        """Keep messages; durable on return.
+
+        :raises SpoolFull: nothing was stored.
+        :returns: their ids, in order.
+        """
+
+    async def lease(
+        self, owner: str, now: int, ttl: int, limit: int, credentials: Collection[str], max_recipients: int
+    ) -> list[Lease]:
+        """Take what is due, oldest first, by one commit with each recipient's state, attempts + 1 and the open attempt.
+
+        :param ttl: milliseconds until the lease runs out.
+        :param limit: leases at most.
+        :param credentials: names of those that may send now.
+        :param max_recipients: recipients of one lease at most.
+        """
+
+    async def extend(self, lease: Lease, until: int) -> None:
+        """Let a lease run out later. :raises LeaseLost: it ran out already."""
+
+    async def finish(self, lease: Lease, now: int, results: Sequence[Result], new: Sequence[Message] = ()) -> None:
+        """End a lease: all its results and the DSNs about them in one transaction.
+
+        A hold or cancel that came meanwhile takes effect on the results that say QUEUED. The body of a message
+        whose recipients have all ended goes; its history stays until `prune`.
+
+        :raises LeaseLost: nothing was written.
+        """
+
+    async def reclaim(self, now: int, ttl: int, limit: int) -> list[Lease]:
+        """Take over leases that ran out (at start: all that the last process left), each under a new token.
+        Their open attempts are of unknown result; the caller judges and finishes them."""
+
+    async def next_due(self, credentials: Collection[str]) -> int | None:
+        """When the next recipient of these credentials is due; None where nothing waits."""
+
+    async def clamp(self, latest: int) -> int:
+        """Make due by `latest` what would be due later (the clock was set back). :returns: how many."""
+
+    def body(self, message_id: str) -> AsyncIterator[bytes]:
+        """The content, in chunks of at most 256 KiB. :raises BodyCorrupt: before the chunk that is."""
+
+    async def hold(self, selector: Selector, now: int, reason: str) -> int:
+        """Hold what waits. :returns: how many recipients."""
+
+    async def release(self, selector: Selector, now: int) -> int:
+        """Queue what is held; due now. :returns: how many recipients."""
+
+    async def cancel(self, selector: Selector, now: int) -> int:
+        """End what waits or is held. :returns: how many recipients."""
+
+    async def retry(self, selector: Selector, now: int) -> int:
+        """Make what waits due now. :returns: how many recipients."""
+
+    async def search(self, selector: Selector, limit: int, before: str = "") -> list[MessageRecord]:
+        """Messages with a matching recipient, newest first, with those recipients.
+
+        :param before: an id: only older ones.
+        """
+
+    async def show(self, message_id: str) -> MessageRecord | None:
+        """One message with all its recipients and their attempts."""
+
+    async def stats(self) -> Stats:
+        """The queue in figures."""
+
+    async def accepted_since(self, since: int) -> dict[str, int]:
+        """Recipients accepted since then, by `Origin.key`."""
+
+    def free(self) -> int:
+        """Bytes free on the spool's disk, right now."""
+
+    async def remember(self, key: str, value: str | None) -> None:
+        """Keep a small fact over restarts; None forgets it."""
+
+    async def recall(self, prefix: str) -> dict[str, str]:
+        """The facts whose key begins so."""
+
+    async def prune(self, before: int) -> int:
+        """Drop messages whose recipients all ended before then, in one slice of about 20 ms.
+        :returns: how many messages went; 0 when there is no more to do."""
+
+    async def close(self) -> None:
+        """Finish what was begun and let go of the file."""
