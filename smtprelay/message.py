@@ -11,12 +11,14 @@ import idna
 _BASE32HEX = "0123456789abcdefghijklmnopqrstuv"
 _RANDOM_BITS = 36
 MAX_ADDRESS = 254  # RFC 5321 §4.5.3.1.3 (256 octets for a path, less its angle brackets)
+MAX_LABEL = 63  # RFC 1035 §2.3.4
 
 # RFC 5321 §4.1.2, with RFC 6531 §3.3's UTF-8 in both halves. What real apps send is a dot-string more
 # often than not a correct one, so dots may stand anywhere in the local part.
-_ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.\x80-\U0010ffff-]"
-_QUOTED = r'"(?:[\x20\x21\x23-\x5b\x5d-\x7e\x80-\U0010ffff]|\\[\x20-\x7e])*"'
-_LABEL = r"[A-Za-z0-9_\x80-\U0010ffff](?:[A-Za-z0-9_\x80-\U0010ffff-]*[A-Za-z0-9_\x80-\U0010ffff])?"
+_UTF8 = r"\xa0-\ud7ff\ue000-\U0010ffff"  # neither C1 controls nor surrogates, which stand for octets that are no UTF-8
+_ATEXT = rf"[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~.{_UTF8}-]"
+_QUOTED = rf'"(?:[\x20\x21\x23-\x5b\x5d-\x7e{_UTF8}]|\\[\x20-\x7e])*"'
+_LABEL = rf"[A-Za-z0-9_{_UTF8}](?:[A-Za-z0-9_{_UTF8}-]*[A-Za-z0-9_{_UTF8}])?"
 _LITERAL = r"\[[\x21-\x5a\x5e-\x7e]+\]"
 ADDRESS = re.compile(rf"(?P<local>{_ATEXT}+|{_QUOTED})@(?P<domain>{_LABEL}(?:\.{_LABEL})*\.?|{_LITERAL})")
 
@@ -51,13 +53,16 @@ def normalise_domain(domain: str) -> str:
 
     :raises AddressError: where IDNA does not allow it.
     """
-    domain = domain.rstrip(".")
-    if domain.isascii():
-        return domain.lower()
-    try:
-        return idna.encode(domain, uts46=True).decode("ascii").lower()
-    except idna.IDNAError as error:
-        raise AddressError(f"{domain!r} is not a valid international domain name: {error}") from error
+    name = domain
+    if not domain.isascii():
+        try:
+            name = idna.encode(domain, uts46=True).decode("ascii")
+        except idna.IDNAError as error:
+            raise AddressError(f"{domain!r} is not a valid international domain name: {error}") from error
+    name = name.removesuffix(".").lower()
+    if any(len(label) > MAX_LABEL for label in name.split(".")):
+        raise AddressError(f"{domain!r} has a label of more than {MAX_LABEL} characters")
+    return name
 
 
 def parse_address(text: str) -> str:
@@ -69,9 +74,10 @@ def parse_address(text: str) -> str:
     if not match:
         raise AddressError(f"{text!r} is not an address of the form local@domain")
     local, domain = match["local"], match["domain"]
-    if len(text.encode()) > MAX_ADDRESS:
-        raise AddressError("the address is longer than 254 octets")
-    return f"{local}@{domain if domain.startswith('[') else normalise_domain(domain)}"
+    address = f"{local}@{domain if domain.startswith('[') else normalise_domain(domain)}"
+    if len(address.encode()) > MAX_ADDRESS:
+        raise AddressError(f"the address is longer than {MAX_ADDRESS} octets")
+    return address
 
 
 def domain_of(address: str) -> str:

@@ -119,19 +119,23 @@ ACCOUNT_PATTERNS: Sequence[re.Pattern[str]] = tuple(
         r"\b(?:daily|hourly|monthly|sending|message|account|plan)\b.{0,30}\b(?:quota|limit|allowance)\b",
         r"\b(?:quota|limit)\b.{0,30}\b(?:exceeded|reached|used up|exhausted)\b",
         r"\b(?:exceeded|over|out of)\b.{0,30}\b(?:quota|sending limit|rate)\b",
-        r"\brate[ -]?limit|\btoo many (?:messages|mails|e-?mails|connections|requests)\b|\bthrottl",
+        r"\brate[ -]?limit|\btoo many (?:messages|mails|e-?mails|recipients|connections|requests)\b|\bthrottl",
         r"\b(?:account|sender|service)\b.{0,30}\b(?:suspended|disabled|locked|expired|frozen|blocked)\b",
         r"\binsufficient (?:balance|credits?|funds)\b|\bpayment required\b",
         r"配额|额度|余额不足|欠费|超过.{0,12}(?:限制|上限|数量)|频率|发送(?:过快|受限)|(?:账号|帐号|账户|帐户|服务).{0,8}(?:停用|禁用|冻结|暂停|过期|到期|锁定)",
     )
 )
-# … unless the words are about the mailbox of the recipient.
+# … unless the words are about the mailbox of the recipient,
 RECIPIENT_PATTERN = re.compile(
     r"\b(?:recipient|mailbox|inbox|user'?s?)\b.{0,30}\b(?:full|quota|storage|space|limit)\b"
     r"|\b(?:recipient|no such user|unknown user|user unknown|tried to reach)\b"
-    r"|收件人|邮箱已满|邮箱空间",
+    r"|收件人(?!数|过多|太多)|邮箱.{0,8}(?:满|空间|容量|配额)",
     re.IGNORECASE,
 )
+# … or about the size of this message.
+SIZE_PATTERN = re.compile(r"\bsize\b|\btoo (?:big|large)\b|邮件.{0,6}(?:过大|太大|大小)", re.IGNORECASE)
+# More recipients than one transaction may have, whatever the code (RFC 5321 §4.5.3.1.10, RFC 3463 §3.6: X.5.3).
+_TOO_MANY_RECIPIENTS = re.compile(r"\btoo many recipients\b|收件人(?:数|过多|太多)", re.IGNORECASE)
 
 
 def refuses_credential(fact: Fact) -> bool:
@@ -148,11 +152,27 @@ def refuses_credential(fact: Fact) -> bool:
 def about_account(reply: Reply) -> bool:
     """Whether a 5yz is about our account (quota, rate, suspension), so that it passes.
 
-    Codes of address and mailbox status never are (RFC 3463 §3.2, §3.3): 5.2.2 is the recipient's full mailbox.
+    Codes of address, mailbox and content never are, nor that of a message too big (RFC 3463 §3.2, §3.3, §3.7, §3.4):
+    5.2.2 is the recipient's full mailbox.
     """
-    if reply.detail.startswith(("1.", "2.")) or RECIPIENT_PATTERN.search(reply.text):
+    if reply.detail.startswith(("1.", "2.", "6.")) or reply.detail == "3.4":
+        return False
+    if RECIPIENT_PATTERN.search(reply.text) or SIZE_PATTERN.search(reply.text):
         return False
     return any(pattern.search(reply.text) for pattern in ACCOUNT_PATTERNS)
+
+
+def fits_next_transaction(fact: Fact) -> bool:
+    """Whether only this transaction was too full for the recipient (RFC 5321 §4.5.3.1.10): some were accepted before.
+
+    A 452 counts, but for 4.2.2, and 552 and 550 where they say so.
+    """
+    reply = fact.reply
+    if reply is None or fact.phase is not Phase.RCPT or not fact.others_accepted:
+        return False
+    if reply.detail == "5.3" or _TOO_MANY_RECIPIENTS.search(reply.text):
+        return True
+    return reply.code == 452 and reply.detail != "2.2"
 
 
 def judge(fact: Fact, policy: RetryPolicy, *, now: int, attempts: int, age: int, chance: float) -> Outcome:
@@ -174,10 +194,10 @@ def judge(fact: Fact, policy: RetryPolicy, *, now: int, attempts: int, age: int,
         return _later(fact, policy, now, attempts, age, chance)
     if fact.phase is Phase.DOT and reply.code // 100 == 2:
         return Delivered()
+    if fits_next_transaction(fact):
+        return RetryAt(now)
     if reply.permanent and (fact.local or not about_account(reply)):
         return Bounce("refused", reply.status)
-    if reply.code == 452 and fact.phase is Phase.RCPT and fact.others_accepted and reply.detail != "2.2":
-        return RetryAt(now)  # RFC 5321 §4.5.3.1.10: too many recipients for one transaction; the rest goes in the next
     return _later(fact, policy, now, attempts, age, chance)
 
 

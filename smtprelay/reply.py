@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 # RFC 5321 §4.5.3.1.5: a reply line has at most 512 octets, code and <CRLF> included.
 MAX_LINE = 512
-_ENHANCED = re.compile(r"\s*([245])\.(\d{1,3}\.\d{1,3})(?:\s+|$)")
+_ENHANCED = re.compile(r"([245])\.([0-9]{1,3}\.[0-9]{1,3})(?:\s+|$)")
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
 
 
@@ -33,12 +33,13 @@ class Reply:
     @classmethod
     def received(cls, code: int, text: str) -> Reply:
         """A reply as the other side sent it: the enhanced code is taken out of the text where its class agrees."""
-        match = _ENHANCED.match(text)
-        if match and match[1] == str(code // 100):
-            prefix = match[0].strip()
-            lines = [line.removeprefix(prefix).strip() for line in text.strip().split("\n")]
-            return cls(code, match[2], "\n".join(lines))
-        return cls(code, "", text.strip())
+        lines = [line.strip() for line in text.strip().split("\n")]
+        match = _ENHANCED.match(lines[0])
+        if not match or match[1] != str(code // 100):
+            return cls(code, "", "\n".join(lines))
+        # RFC 2034 §4: the enhanced code stands on every line.
+        prefix = re.compile(rf"^{re.escape(match[0].strip())}(?:\s+|$)")
+        return cls(code, match[2], "\n".join(prefix.sub("", line) for line in lines))
 
     @property
     def enhanced(self) -> str:

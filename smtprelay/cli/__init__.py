@@ -1,0 +1,1 @@
+"""One module per command group; they parse, call and print."""

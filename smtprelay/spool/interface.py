@@ -48,7 +48,7 @@ class BodyCorrupt(SpoolError):
 class LeasedRecipient:
     """A recipient within a lease.
 
-    :param id: the spool's own key of it.
+    :param id: the spool's own key of it, unique within its message.
     :param attempts: made so far, the one that this lease opened included.
     :param held: milliseconds that it spent held.
     :param warned: a delayed-DSN was sent.
@@ -65,7 +65,7 @@ class LeasedRecipient:
 class Lease:
     """The right to deliver one message to some of its recipients, until `Spool.finish` or until it runs out.
 
-    :param message: with an empty content; `Spool.body` streams it.
+    :param message: with an empty content (`Spool.body` streams it) and, in its envelope, only these recipients.
     """
 
     token: str
@@ -122,7 +122,7 @@ class Attempt:
     """One attempt on one recipient, as the history keeps it.
 
     :param ended_at: 0 while it is open.
-    :param outcome: ``open``, ``delivered``, ``deferred``, ``held``, ``bounced`` or ``cancelled``.
+    :param outcome: ``open``, ``delivered``, ``deferred``, ``held`` or ``bounced``.
     """
 
     number: int
@@ -137,7 +137,11 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class RecipientRecord:
-    """A recipient in the books."""
+    """A recipient in the books.
+
+    :param id: the spool's own key of it, unique within its message.
+    :param reply: what its last attempt was told, or what broke in it.
+    """
 
     id: int
     recipient: Recipient
@@ -153,7 +157,10 @@ class RecipientRecord:
 
 @dataclass(frozen=True, slots=True)
 class MessageRecord:
-    """A message in the books; its `content` is empty."""
+    """A message in the books; its `content` is empty, its envelope has the recipients of the record.
+
+    :param body_kept: false once all its recipients have ended.
+    """
 
     message: Message
     recipients: tuple[RecipientRecord, ...]
@@ -169,6 +176,7 @@ class Stats:
     :param credentials: how many recipients wait for each credential.
     :param bytes: size of the spool on disk.
     :param free: bytes free on its disk.
+    :param held: how many recipients are held for each reason.
     """
 
     recipients: Mapping[State, int]
@@ -206,9 +214,10 @@ class Spool(Protocol):
     async def finish(self, lease: Lease, now: int, results: Sequence[Result], new: Sequence[Message] = ()) -> None:
         """End a lease: all its results and the DSNs about them in one transaction.
 
-        A hold or cancel that came meanwhile takes effect on the results that say QUEUED. The body of a message
-        whose recipients have all ended goes; its history stays until `prune`.
+        A hold that came meanwhile takes effect on the results that say QUEUED, a cancel also on those that say HELD.
+        The body of a message whose recipients have all ended goes; its history stays until `prune`.
 
+        :param results: one for each recipient of the lease.
         :raises LeaseLost: nothing was written.
         """
 
@@ -220,19 +229,21 @@ class Spool(Protocol):
         """When the next recipient of these credentials is due; None where nothing waits."""
 
     async def clamp(self, latest: int) -> int:
-        """Make due by `latest` what would be due later (the clock was set back). :returns: how many."""
+        """Make due by `latest` what would be due later (the clock was set back), but for first attempts that were
+        asked for later (`Message.due_at`). :returns: how many."""
 
     def body(self, message_id: str) -> AsyncIterator[bytes]:
         """The content, in chunks of at most 256 KiB. :raises BodyCorrupt: before the chunk that is."""
 
     async def hold(self, selector: Selector, now: int, reason: str) -> int:
-        """Hold what waits. :returns: how many recipients."""
+        """Hold what waits; what is being sent, if it comes back (`finish`). :returns: how many recipients."""
 
     async def release(self, selector: Selector, now: int) -> int:
-        """Queue what is held; due now. :returns: how many recipients."""
+        """Queue what is held: due now, or when its app asked for it (`Message.due_at`) where it was never tried.
+        What is being sent is no longer to be held or cancelled. :returns: how many recipients."""
 
     async def cancel(self, selector: Selector, now: int) -> int:
-        """End what waits or is held. :returns: how many recipients."""
+        """End what waits or is held; what is being sent, if it comes back (`finish`). :returns: how many recipients."""
 
     async def retry(self, selector: Selector, now: int) -> int:
         """Make what waits due now. :returns: how many recipients."""

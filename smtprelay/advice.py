@@ -1,0 +1,29 @@
+"""What a configuration that is valid lets happen all the same, in sentences for the operator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from smtprelay.config import Config
+
+
+def insecurities(config: Config) -> Iterator[str]:
+    """What is set less safely than it could be."""
+    gateway = config.gateway
+    if wide := [str(network) for network in gateway.plaintext_auth_networks if not network.is_private]:
+        yield f"passwords may cross {', '.join(wide)} without TLS: shorten [gateway] plaintext_auth_networks"
+    if public := [str(network) for network in gateway.trusted_networks if not network.is_private]:
+        yield f"any program on {', '.join(public)} may send without logging in: shorten [gateway] trusted_networks"
+    if gateway.accounts and not gateway.tls_certificate and not gateway.plaintext_auth_networks:
+        yield "nobody can log in: set tls_certificate and tls_key, or plaintext_auth_networks"
+    for account in gateway.accounts:
+        if not account.senders:
+            yield f"account {account.username} has no senders, so it can send nothing: set senders"
+        elif "*" in account.senders:
+            yield f"account {account.username} may send as anybody: shorten its senders"
+    for credential in config.upstream.credentials:
+        mode = credential.tls or config.upstream.tls
+        if credential.username and mode == "none":
+            yield f"the password of credential {credential.key} crosses the network without TLS: set [upstream] tls"
+    if config.signing.on_missing_key == "send-unsigned":
+        yield "mail of a domain without a key leaves without a signature: set [signing] on_missing_key to reject"

@@ -1,0 +1,26 @@
+"""The command line: all commands."""
+
+from __future__ import annotations
+
+import typer
+
+from smtprelay.cli import account, check, demo, dkim, password, queue, run
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.command()(run.run)
+app.command()(check.check)
+app.command()(demo.demo)
+app.command()(password.hash_password)
+app.add_typer(queue.app, name="queue")
+app.add_typer(account.app, name="account")
+app.add_typer(dkim.app, name="dkim")
+
+
+@app.command(add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+def sendmail() -> None:
+    """A stand-in for sendmail(1): -t -i -f -F, message on standard input."""
+
+
+@app.callback()
+def smtprelay() -> None:
+    """An SMTP relay for apps that must send through a provider."""

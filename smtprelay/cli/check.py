@@ -1,0 +1,99 @@
+"""`smtprelay check`: what will go wrong, before it does."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Annotated, Literal
+
+import typer
+
+from smtprelay.advice import insecurities
+from smtprelay.cli.common import ConfigOption, JsonOption, config_path, load_config, octets, print_json
+from smtprelay.config import Config, ConfigError
+from smtprelay.outcome import Phase
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was checked."""
+
+    what: str
+    result: Literal["ok", "warning", "failed"]
+    detail: str
+    code: int = os.EX_OK
+
+
+def check(
+    config: ConfigOption = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Leave out what needs the network.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Check the configuration, its files and keys, and the log-in to the smarthost."""
+    settings = load_config(config)
+    findings = [Finding("configuration", "ok", str(config_path(config))), *_local(settings)]
+    if not offline and not any(finding.what == "passwords" and finding.code for finding in findings):
+        findings += asyncio.run(_log_ins(settings))
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        for finding in findings:
+            typer.echo(f"{finding.result:<8} {finding.what}: {finding.detail}")
+    raise typer.Exit(next((finding.code for finding in findings if finding.code), os.EX_OK))
+
+
+def _local(config: Config) -> Iterator[Finding]:
+    from smtprelay.daemon import load_keys, read_passwords
+    from smtprelay.gateway.listeners import ListenError, tls_context
+
+    for warning in insecurities(config):
+        yield Finding("security", "warning", warning)
+    try:
+        yield Finding("passwords", "ok", f"{len(read_passwords(config))} of [[upstream.credentials]]")
+    except ConfigError as error:
+        yield Finding("passwords", "failed", str(error), os.EX_CONFIG)
+    try:
+        for key in load_keys(config):
+            yield Finding("key", "ok", f"{key.record_name} ({key.algorithm})")
+    except ConfigError as error:
+        yield Finding("keys", "failed", str(error), os.EX_CONFIG)
+    try:
+        if tls_context(config.gateway.tls_certificate, config.gateway.tls_key):
+            yield Finding("TLS", "ok", str(config.gateway.tls_certificate))
+    except ListenError as error:
+        yield Finding("TLS", "failed", str(error), os.EX_CONFIG)
+    yield _spool(config)
+
+
+def _spool(config: Config) -> Finding:
+    folder, floor = config.spool.path.parent, config.spool.min_free
+    if not folder.is_dir():
+        return Finding("spool", "failed", f"{folder} does not exist: make it, owned by the daemon's user", os.EX_CONFIG)
+    if not os.access(folder, os.W_OK):
+        return Finding("spool", "failed", f"{folder} cannot be written to by this user", os.EX_CONFIG)
+    free = shutil.disk_usage(folder).free
+    if free < floor:
+        detail = f"{octets(free)} free in {folder} are less than min_free ({octets(floor)}): all mail would be refused"
+        return Finding("spool", "failed", detail, os.EX_CONFIG)
+    return Finding("spool", "ok", f"{config.spool.path}, {octets(free)} free")
+
+
+async def _log_ins(config: Config) -> list[Finding]:
+    from smtprelay.daemon import read_passwords
+    from smtprelay.upstream import Upstream
+
+    upstream = Upstream(config.upstream, hostname=config.gateway.hostname, passwords=read_passwords(config))
+    findings = []
+    try:
+        for credential in config.upstream.credentials:
+            fact = await upstream.probe(credential.key)
+            accepted = fact.phase is Phase.AUTH and fact.reply is not None and fact.reply.code // 100 == 2
+            detail = f"{credential.key} at {credential.host or config.upstream.host}: {fact}"
+            code = os.EX_OK if accepted else os.EX_UNAVAILABLE
+            findings.append(Finding("log-in", "ok" if accepted else "failed", detail, code))
+    finally:
+        await upstream.close()
+    return findings

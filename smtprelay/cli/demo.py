@@ -1,0 +1,244 @@
+"""`smtprelay demo`: the main job on loopback, shown step by step."""
+
+from __future__ import annotations
+
+import asyncio
+import email
+import email.policy
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from smtprelay.cli.common import octets
+
+DOMAIN = "example.com"
+SENDER = f"billing@{DOMAIN}"
+PASSWORD = "sandbox-password"  # noqa: S105
+PATIENCE = 30.0  # seconds for the daemon to start, and for all mail to arrive
+
+_CONFIG = """\
+[gateway]
+listen = ["127.0.0.1:0"]
+hostname = "relay.{domain}"
+
+[[gateway.accounts]]
+username = "{sender}"
+password_hash = "{password_hash}"
+senders = ["*@{domain}"]
+
+[spool]
+url = "sqlite:///spool.db"
+min_free = "16MiB"
+
+[upstream]
+host = "127.0.0.1"
+port = {port}
+
+[[upstream.credentials]]
+name = "demo"
+username = "{sender}"
+password_file = "platform.password"
+
+[retry]
+schedule = "1s"
+
+[[domains]]
+name = "{domain}"
+[[domains.keys]]
+selector = "relay1"
+file = "relay1.pem"
+[[domains.keys]]
+selector = "relay2"
+file = "relay2.pem"
+
+[status]
+control = "control.sock"
+
+[log]
+format = "json"
+"""
+
+
+def demo(
+    stay: Annotated[bool, typer.Option("--stay", help="Leave everything running, to send mail of your own.")] = False,
+) -> None:
+    """A stand-in for the provider, the real daemon before it, and real apps that send: see what arrives."""
+    with tempfile.TemporaryDirectory(prefix="smtprelay-demo-") as folder:
+        try:
+            ok = asyncio.run(_Demo(Path(folder)).run(stay))
+        except KeyboardInterrupt:
+            ok = True
+    raise typer.Exit(0 if ok else 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _App:
+    """An app that sends one mail.
+
+    :param subject: decoded, as it must arrive.
+    """
+
+    name: str
+    send: Callable[[], None]
+    recipient: str
+    subject: str
+
+
+class _Demo:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._records: dict[str, str] = {}
+        self._log: list[dict[str, object]] = []
+        self._begin = time.monotonic()
+
+    async def run(self, stay: bool) -> bool:
+        from smtprelay.sandbox.smarthost import Rule, Smarthost
+
+        fails_once = Rule("DOT", "451 4.3.0 Mailbox busy, try again", times=1)
+        async with Smarthost(fails_once, credentials={SENDER: PASSWORD}) as smarthost:
+            self._say(f"sandbox smarthost on 127.0.0.1:{smarthost.port}: wants AUTH LOGIN, verifies DKIM, fails once")
+            self._prepare(smarthost.port)
+            daemon = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "smtprelay", "run", "-c", "config.toml",
+                cwd=self._folder, stdout=asyncio.subprocess.PIPE,
+            )  # fmt: skip
+            assert daemon.stdout is not None
+            reading = asyncio.create_task(self._read_log(daemon.stdout))
+            try:
+                port = await self._ready()
+                self._say(f"smtprelay run: gateway on 127.0.0.1:{port}, spool in {self._folder}")
+                ok = await self._send_and_show(smarthost, port)
+                if stay:
+                    self._say(f"staying; send to 127.0.0.1:{port} as {SENDER}, password {PASSWORD}; Ctrl-C ends it")
+                    self._say(f"look with: smtprelay queue list -c {self._folder}/config.toml")
+                    await daemon.wait()
+            finally:
+                if daemon.returncode is None:
+                    daemon.terminate()
+                await daemon.wait()
+                await reading
+            self._say(f"SIGTERM: the daemon ended with {daemon.returncode}")
+            return ok and daemon.returncode == 0
+
+    def _say(self, text: str) -> None:
+        typer.echo(f"{time.monotonic() - self._begin:5.1f}s  {text}")
+
+    def _prepare(self, smarthost_port: int) -> None:
+        """Keys, password and configuration, as an operator would make them."""
+        from smtprelay.gateway.auth import hash_password
+        from smtprelay.signing import generate_key, load_key
+
+        for selector, kind in (("relay1", "rsa"), ("relay2", "ed25519")):
+            pem = generate_key("rsa" if kind == "rsa" else "ed25519")
+            (self._folder / f"{selector}.pem").write_bytes(pem)
+            key = load_key(pem, DOMAIN, selector)
+            self._records[key.record_name] = key.record
+        (self._folder / "platform.password").write_text(PASSWORD + "\n", encoding="utf-8")
+        (self._folder / "config.toml").write_text(
+            _CONFIG.format(domain=DOMAIN, sender=SENDER, port=smarthost_port, password_hash=hash_password(PASSWORD)),
+            encoding="utf-8",
+        )
+
+    async def _read_log(self, stream: asyncio.StreamReader) -> None:
+        async for line in stream:
+            try:
+                self._log.append(json.loads(line))
+            except ValueError:
+                typer.echo(line.decode("utf-8", "replace"), err=True)
+
+    async def _ready(self) -> int:
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                for entry in self._log:
+                    if entry["event"] == "ready":
+                        return int(str(entry["listen"][0]).rpartition(":")[2])  # type: ignore[index]
+                await asyncio.sleep(0.02)
+
+    async def _send_and_show(self, smarthost: object, port: int) -> bool:
+        from smtprelay.sandbox.smarthost import Smarthost
+
+        assert isinstance(smarthost, Smarthost)
+        apps = _apps(port)
+        for app in apps:
+            await asyncio.to_thread(app.send)
+            self._say(f"sent: {app.name}")
+        await smarthost.wait_for(len(apps), PATIENCE)
+        await self._all_recorded(len(apps))
+        self._say(f"all {len(apps)} arrived, over {smarthost.connections} connections:")
+        shown = [self._show(smarthost, app) for app in apps]
+        retried = next(entry for entry in self._log if entry["event"] == "attempt" and entry["status"] == "deferred")
+        self._say(f"the one that failed once, as 'smtprelay queue why {retried['id']}' tells it:")
+        why = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "smtprelay", "queue", "why", str(retried["id"]), "-c", "config.toml",
+            cwd=self._folder, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        story, _ = await why.communicate()
+        typer.echo("".join(f"        {line}\n" for line in story.decode().splitlines()), nl=False)
+        return all(shown) and why.returncode == os.EX_OK
+
+    async def _all_recorded(self, count: int) -> None:
+        """The smarthost hears of a message a moment before the spool does."""
+        async with asyncio.timeout(PATIENCE):
+            while sum(entry.get("status") == "sent" for entry in self._log) < count:
+                await asyncio.sleep(0.02)
+
+    def _show(self, smarthost: object, app: _App) -> bool:
+        from smtprelay.sandbox.smarthost import Smarthost, verify
+
+        assert isinstance(smarthost, Smarthost)
+        received = next(message for message in smarthost.messages if app.recipient in message.recipients)
+        message = email.message_from_bytes(received.content, policy=email.policy.default)
+        signatures = verify(received, self._records)
+        ok = message["Subject"] == app.subject and len(signatures) == 2 and all(signatures)
+        words = ", ".join("verified" if good else "BROKEN" for good in signatures)
+        self._say(
+            f"  {'ok ' if ok else 'BAD'} {octets(len(received.content)):>9}  {message['Subject']}  | DKIM: {words}"
+        )
+        return ok
+
+
+def _apps(port: int) -> list[_App]:
+    from smtprelay.sandbox.apps import Endpoint, PhpSample, attachment_mail, plain_mail, python_sample
+
+    endpoint = Endpoint("127.0.0.1", port, SENDER, PASSWORD)
+    subject, body = "测试 umail 邮件系统", "<h1>这是 smtp 测试邮件</h1>\r\n.a line that begins with a dot\r\n"
+    return [
+        _App(
+            "the platform's PHP sample, one reply behind",
+            lambda: PhpSample(endpoint, behind=True).sendmail("php1@example.org", SENDER, subject, body),
+            "php1@example.org",
+            subject,
+        ),
+        _App(
+            "the same, reading in step",
+            lambda: PhpSample(endpoint, behind=False).sendmail("php2@example.org", SENDER, subject, body),
+            "php2@example.org",
+            subject,
+        ),
+        _App(
+            "the platform's Python sample: gb2312, To joined with ;",
+            lambda: python_sample(endpoint, ["py1@example.org", "py2@example.org"], "hello", "测试内容"),
+            "py1@example.org",
+            "hello",
+        ),
+        _App(
+            "a cron job: no Date, no Message-ID, no log-in",
+            lambda: plain_mail(Endpoint("127.0.0.1", port), "admin@example.org", f"cron@{DOMAIN}"),
+            "admin@example.org",
+            "backup finished",
+        ),
+        _App(
+            "a report with an attachment of 5 MB",
+            lambda: attachment_mail(endpoint, "boss@example.org", SENDER, 5_000_000),
+            "boss@example.org",
+            "月度报表 (monthly report)",
+        ),
+    ]

@@ -1,0 +1,199 @@
+"""`smtprelay queue`: what is in the books, and what an operator can do about it."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import typer
+
+from smtprelay.cli.common import ConfigOption, JsonOption, interval, load_config, local_time, octets, print_json
+from smtprelay.cli.remote import connect
+from smtprelay.cli.why import explain
+from smtprelay.spool import Selector, State
+
+app = typer.Typer(no_args_is_help=True)
+
+Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Message ids.")]
+Account = Annotated[str, typer.Option(help="Only of this account, or trusted client's address.")]
+To = Annotated[str, typer.Option(help="Only for this recipient; *@domain for a whole domain.")]
+InState = Annotated[State | None, typer.Option(help="Only in this state.")]
+Reason = Annotated[str, typer.Option(help="Only held for this reason.")]
+Everything = Annotated[bool, typer.Option("--all", help="Everything that the action can touch.")]
+
+
+@app.callback()
+def queue() -> None:
+    """The queue: see it, steer it."""
+
+
+@app.command("list")
+def list_(
+    config: ConfigOption = None,
+    account: Account = "",
+    to: To = "",
+    state: InState = None,
+    reason: Reason = "",
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Messages at most.")] = 50,
+    before: Annotated[str, typer.Option(metavar="ID", help="Only messages older than this one.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Messages, newest first."""
+    selector = Selector((), account, to, state, reason)
+    messages = connect(load_config(config)).list(selector, limit, before)
+    if as_json:
+        print_json(messages)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("id", "accepted", "from", "recipient", "state", "next or last", "reply", box=None, pad_edge=False)
+    for message in messages:
+        for i, r in enumerate(message["recipients"]):
+            first = (message["id"], local_time(message["received_at"])[:19], message["reverse_path"] or "<>")
+            waiting = r["state"] in (State.QUEUED, State.SENDING)
+            at = r["next_at"] if waiting else r["updated_at"]
+            state_words = f"{r['state']} ({r['reason']})" if r["reason"] else r["state"]
+            table.add_row(
+                *(first if i == 0 else ("", "", "")), r["recipient"], state_words, local_time(at)[:19], r["reply"]
+            )
+    Console(soft_wrap=True).print(table)
+    if len(messages) == limit:
+        typer.echo(f"Older ones: --before {messages[-1]['id']}")
+
+
+@app.command()
+def show(
+    message_id: Annotated[str, typer.Argument(metavar="ID")], config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
+    """Everything that is known of one message."""
+    message = connect(load_config(config)).show(message_id)
+    if as_json:
+        print_json(message)
+        return
+    for key, value in message.items():
+        if key in ("recipients", "repairs"):
+            continue
+        text = local_time(value) if key == "received_at" else octets(value) if key == "size" else value
+        if text not in ("", None):
+            typer.echo(f"{key:<13} {text}")
+    for repair in message["repairs"]:
+        typer.echo(f"{'repair':<13} {repair}")
+    for r in message["recipients"]:
+        typer.echo(f"{'recipient':<13} {r['recipient']}: {_standing(r)}")
+
+
+@app.command()
+def why(
+    message_id: Annotated[str, typer.Argument(metavar="ID")], config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
+    """What happened to a message, attempt by attempt, and what to do."""
+    message = connect(load_config(config)).show(message_id)
+    if as_json:
+        print_json({**message, "explanation": explain(message)})
+    else:
+        typer.echo("\n".join(explain(message)))
+
+
+@app.command()
+def stats(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """The queue in figures."""
+    figures = connect(load_config(config)).stats()
+    if as_json:
+        print_json(figures)
+        return
+    for state, count in figures["recipients"].items():
+        typer.echo(f"{state:<11} {count}")
+    for reason, count in figures["held"].items():
+        typer.echo(f"  held for {reason}: {count}")
+    if figures["oldest"]:
+        typer.echo(f"oldest      {interval(int(time.time() * 1000) - figures['oldest'])}")
+    for name, count in figures["credentials"].items():
+        typer.echo(f"waiting for credential {name}: {count}")
+    for name, pause in figures["paused"].items():
+        typer.echo(f"PAUSED credential {name} since {local_time(pause['since'])}: {pause['reply']}")
+        typer.echo(f"  next log-in {local_time(pause['until'])}; check its username and password")
+    for account in figures["suspended"]:
+        typer.echo(f"SUSPENDED account {account}: 'smtprelay account resume {account}' lets it send again")
+    typer.echo(f"spool       {octets(figures['bytes'])}, {octets(figures['free'])} free")
+
+
+def _act(
+    action: str, done: str, config: ConfigOption, selector: Selector, everything: bool, as_json: bool, reason: str = ""
+) -> None:
+    if not everything and selector == Selector():
+        raise typer.BadParameter(f"say which messages to {action}: IDs, --account, --to, --state, --reason, or --all")
+    count = connect(load_config(config)).act(action, selector, reason)
+    if as_json:
+        print_json({"recipients": count})
+    else:
+        typer.echo(f"{count} recipient{'s' * (count != 1)} {done}")
+
+
+@app.command()
+def retry(
+    ids: Ids = None,
+    config: ConfigOption = None,
+    account: Account = "",
+    to: To = "",
+    everything: Everything = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Try again now what waits for its next attempt."""
+    _act("retry", "due now", config, Selector(tuple(ids or ()), account, to), everything, as_json)
+
+
+@app.command()
+def hold(
+    ids: Ids = None,
+    config: ConfigOption = None,
+    account: Account = "",
+    to: To = "",
+    everything: Everything = False,
+    reason: Annotated[str, typer.Option(help="Why, for whoever looks next.")] = "operator",
+    as_json: JsonOption = False,
+) -> None:
+    """Keep back what waits."""
+    _act("hold", "held", config, Selector(tuple(ids or ()), account, to), everything, as_json, reason)
+
+
+@app.command()
+def release(
+    ids: Ids = None,
+    config: ConfigOption = None,
+    account: Account = "",
+    to: To = "",
+    reason: Reason = "",
+    everything: Everything = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Let go what is held."""
+    _act("release", "released", config, Selector(tuple(ids or ()), account, to, None, reason), everything, as_json)
+
+
+@app.command()
+def cancel(
+    ids: Ids = None,
+    config: ConfigOption = None,
+    account: Account = "",
+    to: To = "",
+    state: InState = None,
+    reason: Reason = "",
+    everything: Everything = False,
+    as_json: JsonOption = False,
+) -> None:
+    """End what waits or is held, without delivery and without a notification."""
+    _act("cancel", "cancelled", config, Selector(tuple(ids or ()), account, to, state, reason), everything, as_json)
+
+
+def _standing(recipient: dict[str, Any]) -> str:
+    words = [recipient["state"]]
+    if recipient["reason"]:
+        words.append(f"({recipient['reason']})")
+    if recipient["state"] == State.QUEUED:
+        words.append(f"next attempt {local_time(recipient['next_at'])}")
+    else:
+        words.append(local_time(recipient["updated_at"]))
+    if recipient["dsn"]:
+        words.append(f"notification {recipient['dsn']}")
+    return " ".join(words)

@@ -1,0 +1,159 @@
+"""What the commands ask of the relay: of the running daemon over its control socket, or, where none runs, of the
+spool itself under its lock and its owner's uid."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+from urllib.parse import quote, urlencode
+
+from smtprelay.cli.common import fail
+from smtprelay.config import Config
+from smtprelay.control import SUSPENDED, BadRequest, Operator
+from smtprelay.pipeline import now_ms
+from smtprelay.policy import Limits
+from smtprelay.scheduler import Credentials
+from smtprelay.spool import Selector, SpoolError
+from smtprelay.spool.sqlite import SQLiteSpool
+
+T = TypeVar("T")
+
+
+class Relay(Protocol):
+    """`smtprelay.control.Operator`, for callers without an event loop."""
+
+    def list(self, selector: Selector, limit: int, before: str) -> list[dict[str, Any]]: ...
+
+    def show(self, message_id: str) -> dict[str, Any]: ...
+
+    def stats(self) -> dict[str, Any]: ...
+
+    def act(self, action: str, selector: Selector, reason: str) -> int: ...
+
+    def account(self, name: str, action: str) -> int: ...
+
+
+def connect(config: Config) -> Relay:
+    """The running daemon, or the spool where none runs."""
+    path = config.status.control
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.connect(str(path))
+    except PermissionError:
+        fail(os.EX_NOPERM, f"{path} is closed to you: become root, or join the group that owns it.")
+    except OSError:
+        return _Offline(config)
+    return _Running(path)
+
+
+class _Connection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost")
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.connect(str(self._path))
+
+
+class _Running:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def _ask(self, method: str, target: str, words: dict[str, Any] | None = None) -> Any:
+        connection = _Connection(self._path)
+        try:
+            body = json.dumps(words) if words is not None else None
+            connection.request(method, target, body, {"Content-Type": "application/json"} if body else {})
+            response = connection.getresponse()
+            answer = json.loads(response.read())
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            fail(os.EX_TEMPFAIL, f"The daemon behind {self._path} does not answer: {error}.")
+        finally:
+            connection.close()
+        if response.status != 200:
+            fail(os.EX_USAGE, str(answer.get("error", f"The daemon answers {response.status}.")))
+        return answer
+
+    def list(self, selector: Selector, limit: int, before: str) -> list[dict[str, Any]]:
+        words = {key: value for key, value in asdict(selector).items() if value and key != "ids"}
+        result: list[dict[str, Any]] = self._ask(
+            "GET", "/v1/queue?" + urlencode({**words, "limit": limit, "before": before})
+        )
+        return result
+
+    def show(self, message_id: str) -> dict[str, Any]:
+        result: dict[str, Any] = self._ask("GET", "/v1/queue/" + quote(message_id, safe=""))
+        return result
+
+    def stats(self) -> dict[str, Any]:
+        result: dict[str, Any] = self._ask("GET", "/v1/stats")
+        return result
+
+    def act(self, action: str, selector: Selector, reason: str) -> int:
+        return int(self._ask("POST", f"/v1/queue/{action}", {**asdict(selector), "as": reason})["recipients"])
+
+    def account(self, name: str, action: str) -> int:
+        return int(self._ask("POST", f"/v1/accounts/{quote(name, safe='')}/{action}", {})["recipients"])
+
+
+class _Offline:
+    def __init__(self, config: Config) -> None:
+        self._config = config
+
+    def _ask(self, question: Callable[[Operator], Awaitable[T]]) -> T:
+        path = self._config.spool.path
+        try:
+            _become_owner(path)
+            return asyncio.run(self._answer(path, question))
+        except SpoolError as error:
+            fail(os.EX_TEMPFAIL, str(error))
+        except BadRequest as error:
+            fail(os.EX_USAGE, str(error))
+
+    async def _answer(self, path: Path, question: Callable[[Operator], Awaitable[T]]) -> T:
+        spool = await SQLiteSpool.open(path, now=now_ms())
+        try:
+            suspended = {key.removeprefix(SUSPENDED) for key in await spool.recall(SUSPENDED)}
+            limits = Limits(self._config.gateway, {}, suspended, now_ms())
+            return await question(Operator(spool, limits, Credentials((), now_ms), lambda: None, now_ms))
+        finally:
+            await spool.close()
+
+    def list(self, selector: Selector, limit: int, before: str) -> list[dict[str, Any]]:
+        return self._ask(lambda operator: operator.list(selector, limit, before))
+
+    def show(self, message_id: str) -> dict[str, Any]:
+        return self._ask(lambda operator: operator.show(message_id))
+
+    def stats(self) -> dict[str, Any]:
+        return self._ask(lambda operator: operator.stats())
+
+    def act(self, action: str, selector: Selector, reason: str) -> int:
+        return self._ask(lambda operator: operator.act(action, selector, reason))
+
+    def account(self, name: str, action: str) -> int:
+        return self._ask(lambda operator: operator.suspend(name) if action == "suspend" else operator.resume(name))
+
+
+def _become_owner(path: Path) -> None:
+    """Files made beside the spool must belong to the daemon's user, or it could not start again."""
+    try:
+        owner = path.stat()
+    except OSError as error:
+        fail(os.EX_TEMPFAIL, f"No daemon runs, and its spool {path} cannot be read: {error.strerror}.")
+    if os.geteuid() == owner.st_uid:
+        return
+    if os.geteuid() != 0:
+        fail(os.EX_NOPERM, f"No daemon runs, and its spool {path} belongs to another user: become root.")
+    os.setegid(owner.st_gid)
+    os.seteuid(owner.st_uid)

@@ -1,0 +1,154 @@
+"""`smtprelay sendmail`: sendmail(1) for PHP's mail(), cron and scripts. It hands over to the gateway by SMTP.
+
+It reads no configuration, because its callers (www-data) may read none: the gateway's address is in
+$SMTPRELAY_GATEWAY, 127.0.0.1:2525 by default. It imports the standard library alone, so that it starts fast.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import smtplib
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from email.parser import BytesHeaderParser
+from email.utils import formataddr, getaddresses
+
+DEFAULT_GATEWAY = "127.0.0.1:2525"
+TIMEOUT = 300.0  # seconds: the gateway commits to disk before it answers
+USAGE = "usage: smtprelay sendmail [-t] [-i] [-f SENDER] [-F NAME] [RECIPIENT ...] < MESSAGE"
+_WITH_VALUE = "fFrBbCdhLNoOpqRVX"  # options of sendmail(1) that take a value, attached or as the next word
+_KNOWN_FLAGS = frozenset({"t", "i", "v", "n", "G", "U", "m", "A"})
+
+
+@dataclass
+class _Options:
+    from_header: bool = False
+    dot_ends: bool = True
+    sender: str | None = None
+    name: str = ""
+    recipients: list[str] = field(default_factory=list)
+
+
+class _UsageError(Exception):
+    pass
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Send the message on standard input. :returns: one of sysexits' codes: 0, 64, 65, 67, 69, 75."""
+    try:
+        options = _parse(arguments)
+        message = _read_message(options)
+        sender, recipients, message = _envelope(options, message)
+        host, _, port = os.environ.get("SMTPRELAY_GATEWAY", DEFAULT_GATEWAY).rpartition(":")
+        if not host or not port.isdecimal():
+            raise _UsageError("$SMTPRELAY_GATEWAY is HOST:PORT")
+    except _UsageError as error:
+        print(f"sendmail: {error}\n{USAGE}", file=sys.stderr)
+        return os.EX_USAGE
+    return _send(host.strip("[]"), int(port), sender, recipients, message)
+
+
+def _parse(arguments: Sequence[str]) -> _Options:
+    options = _Options()
+    words = list(arguments)
+    while words:
+        word = words.pop(0)
+        if word == "--":
+            options.recipients += words
+            break
+        if not word.startswith("-") or word == "-":
+            options.recipients.append(word)
+            continue
+        letter, value = word[1], word[2:]
+        if letter in _WITH_VALUE:
+            if not value and letter != "q":
+                if not words:
+                    raise _UsageError(f"-{letter} needs a value")
+                value = words.pop(0)
+            _take(options, letter, value)
+        elif letter in _KNOWN_FLAGS:
+            for flag in word[1:]:
+                options.from_header |= flag == "t"
+                options.dot_ends &= flag != "i"
+        else:
+            raise _UsageError(f"-{letter} is not known")
+    return options
+
+
+def _take(options: _Options, letter: str, value: str) -> None:
+    if letter in "fr":
+        options.sender = value.strip("<>")
+    elif letter == "F":
+        options.name = value
+    elif letter == "o" and value == "i":
+        options.dot_ends = False
+    elif letter == "b" and value not in ("m", "7bit", "8bitmime"):
+        raise _UsageError(f"-b{value} is not offered: this only sends")
+
+
+def _read_message(options: _Options) -> bytes:
+    if not options.dot_ends:
+        return sys.stdin.buffer.read()
+    lines = []
+    for line in sys.stdin.buffer:
+        if line.rstrip(b"\r\n") == b".":
+            break
+        lines.append(line)
+    return b"".join(lines)
+
+
+def _envelope(options: _Options, message: bytes) -> tuple[str, list[str], bytes]:
+    header = BytesHeaderParser().parsebytes(message)
+    recipients = [address for _, address in getaddresses(options.recipients) if address]
+    if options.from_header:
+        fields = [str(value) for name in ("To", "Cc", "Bcc") for value in header.get_all(name, [])]
+        recipients += [address for _, address in getaddresses([f.replace(";", ",") for f in fields]) if address]
+    recipients = list(dict.fromkeys(_qualified(address) for address in recipients))
+    if not recipients:
+        raise _UsageError("no recipients: name them, or use -t with a To: field")
+    author = next((address for _, address in getaddresses([str(header.get("From", ""))]) if address), "")
+    sender = options.sender if options.sender is not None else author or _user()
+    sender = _qualified(sender) if sender else ""  # -f '<>' is the null reverse-path
+    if "From" not in header and sender:
+        message = f"From: {formataddr((options.name, sender))}\n".encode() + message
+    return sender, recipients, message
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid{os.getuid()}"
+
+
+def _qualified(address: str) -> str:
+    """An address with this host's name where it has no domain, as sendmail does."""
+    return address if "@" in address else f"{address}@{socket.getfqdn()}"
+
+
+def _send(host: str, port: int, sender: str, recipients: Sequence[str], message: bytes) -> int:
+    try:
+        with smtplib.SMTP(host, port, socket.gethostname(), TIMEOUT) as smtp:
+            refused = smtp.sendmail(sender, list(recipients), message)
+    except smtplib.SMTPRecipientsRefused as error:
+        return _report(error.recipients)
+    except smtplib.SMTPResponseException as error:
+        print(f"sendmail: {error.smtp_code} {_text(error.smtp_error)}", file=sys.stderr)
+        return os.EX_TEMPFAIL if error.smtp_code < 500 else os.EX_DATAERR
+    except (OSError, smtplib.SMTPException) as error:
+        print(f"sendmail: the relay at {host}:{port} cannot be reached: {error}", file=sys.stderr)
+        return os.EX_TEMPFAIL
+    return _report(refused) if refused else os.EX_OK
+
+
+def _report(refused: dict[str, tuple[int, bytes]]) -> int:
+    for address, (code, text) in refused.items():
+        print(f"sendmail: {address}: {code} {_text(text)}", file=sys.stderr)
+    return os.EX_TEMPFAIL if all(code < 500 for code, _ in refused.values()) else os.EX_NOUSER
+
+
+def _text(octets: bytes | str) -> str:
+    return octets.decode("utf-8", "replace") if isinstance(octets, bytes) else octets

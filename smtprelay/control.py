@@ -1,0 +1,298 @@
+"""The control socket: HTTP and JSON on a Unix socket (0660; SO_PEERCRED says who asks).
+
+`Operator` is what can be asked of a running daemon; the rest carries it over the socket. The CLI's side is
+`smtprelay.cli.remote`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from smtprelay.policy import Limits
+from smtprelay.scheduler import Credentials
+from smtprelay.spool import MessageRecord, Selector, Spool, State
+
+log = structlog.get_logger("control")
+
+MODE = 0o660
+SUSPENDED = "suspended/"  # prefix of the facts in the spool that name suspended accounts
+
+
+class ControlError(Exception):
+    """The control socket cannot be opened; the text says why."""
+
+
+class BadRequest(Exception):
+    """What was asked makes no sense; the text says why."""
+
+
+def describe(record: MessageRecord) -> dict[str, Any]:
+    """A message of the books as JSON."""
+    message = record.message
+    return {
+        "id": message.id,
+        "received_at": message.received_at,
+        "client": message.origin.client,
+        "helo": message.origin.helo,
+        "protocol": message.origin.protocol,
+        "account": message.origin.account,
+        "reverse_path": message.envelope.reverse_path,
+        "envid": message.envelope.envid,
+        "size": message.size,
+        "credential": message.credential,
+        "domain": message.domain,
+        "subject": message.subject,
+        "message_id": message.message_id,
+        "repairs": list(message.repairs),
+        "dsn_for": message.dsn_for,
+        "body_kept": record.body_kept,
+        "recipients": [
+            {
+                "recipient": r.recipient.address,
+                "state": r.state,
+                "reason": r.reason,
+                "next_at": r.next_at,
+                "attempts": r.attempts,
+                "updated_at": r.updated_at,
+                "reply": r.reply,
+                "dsn": r.dsn,
+                "history": [asdict(attempt) for attempt in r.history],
+            }
+            for r in record.recipients
+        ],
+    }
+
+
+class Operator:
+    """What an operator can see and do.
+
+    :param wake: called after anything that makes mail due.
+    :param clock: Unix time in milliseconds.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        limits: Limits,
+        credentials: Credentials,
+        wake: Callable[[], None],
+        clock: Callable[[], int],
+    ) -> None:
+        self._spool = spool
+        self._limits = limits
+        self._credentials = credentials
+        self._wake = wake
+        self._clock = clock
+
+    async def list(self, selector: Selector, limit: int, before: str) -> list[dict[str, Any]]:
+        """Messages, newest first."""
+        return [describe(record) for record in await self._spool.search(selector, limit, before)]
+
+    async def show(self, message_id: str) -> dict[str, Any]:
+        """One message with all its attempts, and whether its credential is paused."""
+        record = await self._spool.show(message_id)
+        if record is None:
+            raise BadRequest(f"no message {message_id} is known; its history may have been pruned")
+        return {**describe(record), "paused": self._paused().get(record.message.credential)}
+
+    async def stats(self) -> dict[str, Any]:
+        """The queue in figures."""
+        stats = await self._spool.stats()
+        return {
+            **asdict(stats),
+            "recipients": {state.value: stats.recipients.get(state, 0) for state in State},
+            "paused": self._paused(),
+            "suspended": sorted(self._limits.suspended),
+        }
+
+    async def act(self, action: str, selector: Selector, reason: str) -> int:
+        """Hold, release, cancel or retry. :returns: how many recipients."""
+        now = self._clock()
+        match action:
+            case "hold":
+                return await self._spool.hold(selector, now, reason or "operator")
+            case "cancel":
+                return await self._spool.cancel(selector, now)
+            case "release":
+                count = await self._spool.release(selector, now)
+            case "retry":
+                count = await self._spool.retry(selector, now)
+            case _:
+                raise BadRequest(f"{action} is none of hold, release, cancel, retry")
+        self._wake()
+        return count
+
+    async def suspend(self, account: str) -> int:
+        """Stop an account, or a trusted client by its address: what waits is held, and so is what comes.
+
+        :returns: how many waiting recipients were held.
+        """
+        await self._spool.remember(SUSPENDED + account, str(self._clock()))
+        self._limits.suspended.add(account)
+        return await self._spool.hold(Selector(account=account), self._clock(), "suspended")
+
+    async def resume(self, account: str) -> int:
+        """Let an account send again. What was held stays held: it may be what the account was stopped for.
+
+        :returns: how many recipients are held.
+        """
+        await self._spool.remember(SUSPENDED + account, None)
+        self._limits.suspended.discard(account)
+        held = await self._spool.search(Selector(account=account, state=State.HELD, reason="suspended"), 100_000)
+        return sum(len(record.recipients) for record in held)
+
+    def _paused(self) -> dict[str, dict[str, Any]]:
+        return {name: asdict(pause) for name, pause in self._credentials.pauses.items()}
+
+
+def _selector(words: dict[str, Any]) -> Selector:
+    try:
+        state = State(words["state"]) if words.get("state") else None
+    except ValueError:
+        raise BadRequest(f"{words['state']} is no state; there are {', '.join(State)}") from None
+    return Selector(
+        tuple(words.get("ids") or ()),
+        words.get("account") or "",
+        words.get("to") or "",
+        state,
+        words.get("reason") or "",
+    )
+
+
+class Control:
+    """The control socket.
+
+    :param path: where it lies in the file system.
+    """
+
+    def __init__(self, path: Path, operator: Operator) -> None:
+        self._path = path
+        self._operator = operator
+        self._server: _Server | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Open it. :raises ControlError: it cannot be opened."""
+        sock = _unix_socket(self._path)
+        config = uvicorn.Config(
+            self._app(), http=_PeerProtocol, log_config=None, access_log=False, lifespan="off", ws="none"
+        )
+        self._server = _Server(config)
+        self._task = asyncio.create_task(self._server.serve(sockets=[sock]))
+
+    async def stop(self) -> None:
+        """Close it."""
+        if self._server and self._task:
+            self._server.should_exit = True
+            await self._task
+            self._path.unlink(missing_ok=True)
+
+    def _app(self) -> Starlette:
+        async def queue(request: Request) -> Any:
+            words = dict(request.query_params)
+            return await self._operator.list(_selector(words), int(words.get("limit", 50)), words.get("before", ""))
+
+        async def show(request: Request) -> Any:
+            return await self._operator.show(request.path_params["id"])
+
+        async def stats(_request: Request) -> Any:
+            return await self._operator.stats()
+
+        async def act(request: Request) -> Any:
+            words = await request.json()
+            action = request.path_params["action"]
+            count = await self._operator.act(action, _selector(words), words.get("as", ""))
+            _log_action(request, action, words, count)
+            return {"recipients": count}
+
+        async def account(request: Request) -> Any:
+            name, action = request.path_params["name"], request.path_params["action"]
+            if action not in ("suspend", "resume"):
+                raise BadRequest(f"{action} is neither suspend nor resume")
+            count = await (self._operator.suspend(name) if action == "suspend" else self._operator.resume(name))
+            _log_action(request, action, {"account": name}, count)
+            return {"recipients": count}
+
+        return Starlette(
+            routes=[
+                Route("/v1/queue", _json(queue)),
+                Route("/v1/queue/{id}", _json(show)),
+                Route("/v1/queue/{action}", _json(act), methods=["POST"]),
+                Route("/v1/stats", _json(stats)),
+                Route("/v1/accounts/{name:path}/{action}", _json(account), methods=["POST"]),
+            ]
+        )
+
+
+def _json(handler: Callable[[Request], Awaitable[Any]]) -> Callable[[Request], Awaitable[JSONResponse]]:
+    async def answer(request: Request) -> JSONResponse:
+        try:
+            return JSONResponse(await handler(request))
+        except (BadRequest, ValueError) as error:
+            return JSONResponse({"error": str(error)}, status_code=400)
+
+    return answer
+
+
+def _log_action(request: Request, action: str, words: dict[str, Any], count: int) -> None:
+    by, pid = request.client or ("", 0)
+    log.warning("operator", action=action, by=by, pid=pid, recipients=count, **{k: v for k, v in words.items() if v})
+
+
+class _Server(uvicorn.Server):
+    """Signals are the daemon's, not the web server's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class _PeerProtocol(H11Protocol):
+    """Puts the user who connected where a client's address stands otherwise (SO_PEERCRED, unix(7))."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        sock = transport.get_extra_info("socket")
+        pid, uid, _gid = struct.unpack(
+            "3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        )
+        self.client = (f"uid {uid}", pid)
+
+
+def _unix_socket(path: Path) -> socket.socket:
+    """A listening socket at this path. A stale file is replaced, one that answers is not."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other, contextlib.suppress(OSError):
+            other.connect(str(path))
+            raise ControlError(f"another daemon answers on {path}")
+        path.unlink(missing_ok=True)
+        mask = os.umask(0o777 & ~MODE)
+        try:
+            sock.bind(str(path))
+        finally:
+            os.umask(mask)
+        sock.listen()
+    except OSError as error:
+        sock.close()
+        raise ControlError(f"[status] control: {path} cannot be opened: {error.strerror or error}") from error
+    except ControlError:
+        sock.close()
+        raise
+    return sock

@@ -1,0 +1,215 @@
+"""Wires it all: the order of start-up and shut-down, and signals."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+
+from smtprelay import __version__
+from smtprelay.config import Config, ConfigError, Credential
+from smtprelay.control import SUSPENDED, Control, Operator
+from smtprelay.delivery import Delivery
+from smtprelay.gateway.listeners import Listeners
+from smtprelay.pipeline import Pipeline, now_ms
+from smtprelay.policy import DAY, Limits, Policy
+from smtprelay.scheduler import Credentials, Scheduler
+from smtprelay.signing import KeyProblem, Signer, SigningKey, load_key
+from smtprelay.spool.sqlite import SQLiteSpool
+from smtprelay.upstream import Upstream
+
+log = structlog.get_logger("daemon")
+
+SESSION_GRACE = 10.0  # seconds that a message under way in the gateway gets at shut-down
+DELIVERY_GRACE = 30.0  # seconds that deliveries in flight get
+PRUNE_EVERY = 60.0  # seconds
+
+TLS_SEEN = "tls/"  # … and of those that name hosts that once offered STARTTLS
+
+
+def read_passwords(config: Config) -> dict[str, str]:
+    """The upstream passwords by credential, from files, systemd credentials or the environment.
+
+    :raises ConfigError: with every one that cannot be read.
+    """
+    passwords, problems = {}, []
+    for credential in config.upstream.credentials:
+        try:
+            passwords[credential.key] = _read_password(credential) if credential.username else ""
+        except (OSError, KeyError, UnicodeDecodeError) as error:
+            reason = f"${credential.password_env} is not set" if isinstance(error, KeyError) else str(error)
+            problems.append(f"upstream.credentials {credential.key}: the password cannot be read: {reason}")
+    if problems:
+        raise ConfigError(problems)
+    return passwords
+
+
+def _read_password(credential: Credential) -> str:
+    if credential.password_env:
+        return os.environ[credential.password_env]
+    path = credential.password_file
+    if path is None:
+        folder = os.environ.get("CREDENTIALS_DIRECTORY")
+        if folder is None:
+            raise OSError("$CREDENTIALS_DIRECTORY is not set: the unit needs LoadCredential=")
+        path = Path(folder, credential.password_credential)
+    return path.read_text(encoding="utf-8-sig").removesuffix("\n").removesuffix("\r")
+
+
+def load_keys(config: Config) -> list[SigningKey]:
+    """The private keys of all domains.
+
+    :raises ConfigError: with every one that cannot be used.
+    """
+    keys, problems = [], []
+    for domain in config.domains:
+        for key in domain.keys:
+            try:
+                keys.append(load_key(key.file.read_bytes(), domain.name, key.selector))
+            except (OSError, KeyProblem) as error:
+                problems.append(f"domains {domain.name}, selector {key.selector}: {error}")
+    if problems:
+        raise ConfigError(problems)
+    return keys
+
+
+class Daemon:
+    """The running relay."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._passwords = read_passwords(config)
+        self._signer = Signer(load_keys(config))
+        self._stop = asyncio.Event()
+        self.addresses: list[str] = []
+
+    async def run(self) -> None:
+        """Start, serve until SIGTERM or SIGINT, stop."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        spool = await SQLiteSpool.open(self._config.spool.path, now=now_ms())
+        try:
+            await self._serve(spool)
+        finally:
+            await spool.close()
+            log.info("stopped")
+
+    def stop(self) -> None:
+        """Begin the shut-down."""
+        notify_service_manager("STOPPING=1")
+        self._stop.set()
+
+    async def _serve(self, spool: SQLiteSpool) -> None:
+        facts = await spool.recall("")
+        upstream = self._upstream(spool, facts)
+        credentials = Credentials([c.key for c in self._config.upstream.credentials], now_ms)
+        limits = Limits(
+            self._config.gateway,
+            await spool.accepted_since(now_ms() // DAY * DAY),
+            {key.removeprefix(SUSPENDED) for key in facts if key.startswith(SUSPENDED)},
+            now_ms(),
+        )
+        pipeline = Pipeline(
+            self._config,
+            Policy(self._config),
+            limits,
+            self._signer,
+            spool,
+            accepted=lambda: scheduler.wake(),
+            smtputf8=upstream.smtputf8,
+        )
+        delivery = Delivery(
+            self._config,
+            spool,
+            upstream,
+            notify=pipeline.notification,
+            refused=credentials.refused,
+            clock=now_ms,
+        )
+        scheduler = Scheduler(
+            spool,
+            delivery,
+            credentials,
+            probe=upstream.probe,
+            parallel=self._config.upstream.connections,
+            max_recipients=self._config.upstream.recipients_per_transaction,
+            longest_delay=max(self._config.retry.schedule) * 2,
+            clock=now_ms,
+        )
+        control = Control(self._config.status.control, Operator(spool, limits, credentials, scheduler.wake, now_ms))
+        listeners = Listeners(self._config.gateway, pipeline)
+        background: list[asyncio.Task[None]] = []
+        try:
+            recovered = await scheduler.recover()
+            await self._warn_of_orphans(spool)
+            await control.start()
+            self.addresses = await listeners.start()
+            background = [asyncio.create_task(scheduler.run()), asyncio.create_task(self._prune(spool))]
+            log.info("ready", version=__version__, listen=self.addresses, recovered=recovered)
+            notify_service_manager(f"READY=1\nSTATUS=Listening on {' '.join(self.addresses)}")
+            await self._until_stopped(background)
+        finally:
+            # Mail in first, so that what is accepted last is still delivered or kept; then mail out; then the books.
+            await listeners.stop(SESSION_GRACE)
+            await scheduler.stop(DELIVERY_GRACE)
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
+            await control.stop()
+            await upstream.close()
+            pipeline.close()
+
+    def _upstream(self, spool: SQLiteSpool, facts: Mapping[str, str]) -> Upstream:
+        remembering: set[asyncio.Task[None]] = set()
+
+        def remember(host: str) -> None:
+            task = asyncio.create_task(spool.remember(TLS_SEEN + host, "1"))
+            remembering.add(task)
+            task.add_done_callback(remembering.discard)
+
+        return Upstream(
+            self._config.upstream,
+            hostname=self._config.gateway.hostname,
+            passwords=self._passwords,
+            tls_seen={key.removeprefix(TLS_SEEN) for key in facts if key.startswith(TLS_SEEN)},
+            on_tls=remember,
+        )
+
+    async def _until_stopped(self, background: list[asyncio.Task[None]]) -> None:
+        """Wait for the signal. A part that ends by itself is a failure of the whole."""
+        stop = asyncio.create_task(self._stop.wait())
+        done, _ = await asyncio.wait([stop, *background], return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        for task in done:
+            task.result()
+
+    async def _warn_of_orphans(self, spool: SQLiteSpool) -> None:
+        configured = {credential.key for credential in self._config.upstream.credentials}
+        for name, waiting in (await spool.stats()).credentials.items():
+            if name not in configured:
+                log.error(
+                    "mail waits for a credential that is not configured any more", credential=name, waiting=waiting
+                )
+
+    async def _prune(self, spool: SQLiteSpool) -> None:
+        while True:
+            while await spool.prune(now_ms() - self._config.spool.history):
+                await asyncio.sleep(0.1)
+            await asyncio.sleep(PRUNE_EVERY)
+
+
+def notify_service_manager(state: str) -> None:
+    """sd_notify(3); nothing where no service manager asked for it."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock, suppress(OSError):
+        sock.connect("\0" + address[1:] if address.startswith("@") else address)
+        sock.sendall(state.encode())

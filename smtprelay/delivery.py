@@ -1,0 +1,251 @@
+"""One attempt: record it, make it, record what came of it.
+
+The spool has committed the attempt before `Delivery.deliver` begins; `outcome` judges; this module carries the facts
+from the one to the other and the verdict back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+
+import structlog
+
+from smtprelay import bounce, outcome
+from smtprelay.config import Config, Credential
+from smtprelay.message import Message, Recipient
+from smtprelay.outcome import Bounce, Delivered, Fact, Hold, Outcome, Phase, RetryAt, RetryPolicy
+from smtprelay.spool import BodyCorrupt, Lease, LeasedRecipient, LeaseLost, Result, Spool, SpoolError, State
+from smtprelay.upstream import Progress, Report, Upstream
+
+log = structlog.get_logger("delivery")
+
+FINISH_AGAIN = 5.0  # seconds
+RETURN_WHOLE = 2**20  # octets: larger messages are returned by their header alone, whatever RET says
+
+Notify = Callable[[Message, Sequence[bounce.Status], bytes, bytes | None], Awaitable[Message | str]]
+
+
+class Delivery:
+    """Makes attempts.
+
+    :param notify: makes the DSN about a message, or says why there is none.
+    :param refused: told the name of a credential that the smarthost refused, and its words.
+    :param clock: Unix time in milliseconds.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        spool: Spool,
+        upstream: Upstream,
+        *,
+        notify: Notify,
+        refused: Callable[[str, str], None],
+        clock: Callable[[], int],
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._credentials = {credential.key: credential for credential in config.upstream.credentials}
+        self._delay_warning = config.bounces.delay_warning
+        self._policy = RetryPolicy(config.retry.schedule, config.retry.give_up_after, config.retry.ambiguous)
+        self._spool = spool
+        self._upstream = upstream
+        self._notify = notify
+        self._refused = refused
+        self._clock = clock
+        self._chance = chance
+
+    async def deliver(self, lease: Lease) -> None:
+        """Make the attempt that a lease opened. A shutdown may cancel it; what came of it is recorded all the same."""
+        message = self._as_sent(lease.message)
+        recipients = [leased.recipient for leased in lease.recipients]
+        progress = Progress()
+        try:
+            report = await self._upstream.send(
+                message.credential, message, recipients, lambda: self._spool.body(message.id), progress
+            )
+        except asyncio.CancelledError:
+            fact = Fact(Phase.DOT if progress.dot_sent else Phase.CONNECT, error="cut by a shutdown")
+            fact = replace(fact, ambiguous=progress.dot_sent)
+            await self._record(lease, Report((fact,) * len(recipients)), stopped=not progress.dot_sent)
+            raise
+        await self._record(lease, report)
+
+    async def judge_abandoned(self, lease: Lease) -> None:
+        """End a lease that the last process left open: nobody knows what came of its attempt."""
+        fact = Fact(Phase.UNKNOWN, error="smtprelay stopped during this attempt", ambiguous=True)
+        await self._record(lease, Report((fact,) * len(lease.recipients)))
+
+    def _as_sent(self, message: Message) -> Message:
+        """The envelope as the credential asks for it; the null reverse-path stays null."""
+        credential: Credential | None = self._credentials.get(message.credential)
+        if not credential or credential.rewrite_sender == "never" or not message.envelope.reverse_path:
+            return message
+        return replace(message, envelope=replace(message.envelope, reverse_path=credential.username))
+
+    async def _record(self, lease: Lease, report: Report, *, stopped: bool = False) -> None:
+        now = self._clock()
+        message = lease.message
+        for fact in report.facts:
+            if outcome.refuses_credential(fact):
+                self._refused(message.credential, str(fact))
+                break
+        verdicts = [
+            RetryAt(now) if stopped else self._judge(leased, fact, message, now)
+            for leased, fact in zip(lease.recipients, report.facts, strict=True)
+        ]
+        results = [
+            self._result(leased, fact, verdict, report)
+            for leased, fact, verdict in zip(lease.recipients, report.facts, verdicts, strict=True)
+        ]
+        results, notifications = await self._with_notifications(lease, report, verdicts, results, now)
+        await self._finish(lease, now, results, notifications)
+        for leased, result, fact in zip(lease.recipients, results, report.facts, strict=True):
+            _log_attempt(message, leased, result, fact, now)
+
+    async def _finish(self, lease: Lease, now: int, results: Sequence[Result], new: Sequence[Message]) -> None:
+        """What happened must be known: while the disk is full, it is written again and again."""
+        while True:
+            try:
+                await self._spool.finish(lease, now, results, new)
+                return
+            except LeaseLost:
+                log.critical("lease lost: the attempt's result is not recorded", id=lease.message.id)
+                return
+            except SpoolError as error:
+                log.critical("the attempt's result cannot be recorded yet", id=lease.message.id, reason=str(error))
+                await asyncio.sleep(FINISH_AGAIN)
+
+    def _judge(self, leased: LeasedRecipient, fact: Fact, message: Message, now: int) -> Outcome:
+        age = now - message.received_at - leased.held
+        verdict = outcome.judge(fact, self._policy, now=now, attempts=leased.attempts, age=age, chance=self._chance())
+        if isinstance(verdict, Bounce) and message.dsn_for:
+            log.warning("a notification could not be delivered", id=message.id, about=message.dsn_for, reply=str(fact))
+        return verdict
+
+    def _result(self, leased: LeasedRecipient, fact: Fact, verdict: Outcome, report: Report) -> Result:
+        result = Result(
+            leased.id,
+            State.DELIVERED,
+            phase=fact.phase,
+            reply=str(fact),
+            ambiguous=fact.ambiguous,
+            smarthost=report.smarthost,
+            warned=leased.warned,
+        )
+        match verdict:
+            case Delivered():
+                return result
+            case RetryAt(at):
+                return replace(result, state=State.QUEUED, next_at=at)
+            case Hold(reason):
+                return replace(result, state=State.HELD, reason=reason)
+            case Bounce(cause, _):
+                return replace(result, state=State.BOUNCED, reason=cause)
+
+    async def _with_notifications(
+        self, lease: Lease, report: Report, verdicts: Sequence[Outcome], results: Sequence[Result], now: int
+    ) -> tuple[list[Result], list[Message]]:
+        """The DSNs that these verdicts ask for, and the results with their ids."""
+        results = list(results)
+        statuses: dict[bounce.Action, dict[int, bounce.Status]] = {}
+        for i, (leased, fact, verdict) in enumerate(zip(lease.recipients, report.facts, verdicts, strict=True)):
+            action = self._action(lease.message, leased, verdict, report, now)
+            if action and lease.message.dsn_for:
+                results[i] = replace(results[i], dsn="none: this was a notification itself")
+            elif action and not bounce.wants(leased.recipient, action):
+                results[i] = replace(results[i], dsn=f"none: NOTIFY={leased.recipient.notify}")
+            elif action:
+                statuses.setdefault(action, {})[i] = self._status(leased, fact, verdict, report, lease.message, now)
+        notifications = []
+        for action, about in statuses.items():
+            header, body = await self._original(lease.message)
+            try:
+                made = await self._notify(lease.message, list(about.values()), header, body)
+            except Exception:
+                log.exception("no notification could be made", id=lease.message.id)
+                made = "none: it could not be made; the log says why"
+            if isinstance(made, Message):
+                notifications.append(made)
+            for i in about:
+                dsn = made.id if isinstance(made, Message) else made
+                results[i] = replace(results[i], dsn=dsn, warned=results[i].warned or action == "delayed")
+        return results, notifications
+
+    def _action(
+        self, message: Message, leased: LeasedRecipient, verdict: Outcome, report: Report, now: int
+    ) -> bounce.Action | None:
+        match verdict:
+            case Bounce():
+                return "failed"
+            case Delivered() if "SUCCESS" in leased.recipient.notify and not report.dsn_offered:
+                return "relayed"  # RFC 3461 §5.2.2: the next hop will not report, so we do
+            case RetryAt() if self._delay_warning and not leased.warned and not message.dsn_for:
+                waited = now - message.received_at - leased.held
+                return "delayed" if waited >= self._delay_warning else None
+        return None
+
+    def _status(
+        self, leased: LeasedRecipient, fact: Fact, verdict: Outcome, report: Report, message: Message, now: int
+    ) -> bounce.Status:
+        match verdict:
+            case Bounce(_, status):
+                action: bounce.Action = "failed"
+            case Delivered():
+                action, status = "relayed", "2.0.0"
+            case _:
+                action, status = "delayed", fact.reply.status if fact.reply and fact.reply.temporary else "4.4.7"
+        from_smarthost = fact.reply is not None and not fact.local
+        return bounce.Status(
+            leased.recipient,
+            action,
+            status,
+            diagnostic=str(fact) if from_smarthost else "",
+            remote_mta=report.smarthost.partition("[")[0] if from_smarthost else "",
+            explanation="" if from_smarthost else str(fact),
+            last_attempt=now,
+            will_retry_until=message.received_at + leased.held + self._policy.give_up_after,
+        )
+
+    async def _original(self, message: Message) -> tuple[bytes, bytes | None]:
+        """Header, and body where the whole is to be returned (RFC 3461 §4.3), of the message that a DSN is about."""
+        whole = message.envelope.ret == "FULL" and message.size <= RETURN_WHOLE
+        octets = b""
+        try:
+            async for chunk in self._spool.body(message.id):
+                octets += chunk
+                if not whole and b"\r\n\r\n" in octets:
+                    break
+        except BodyCorrupt:
+            whole = False
+        header, _, body = octets.partition(b"\r\n\r\n")
+        return header + b"\r\n", body if whole else None
+
+
+_STATUS_WORDS = {
+    State.DELIVERED: "sent",
+    State.QUEUED: "deferred",
+    State.HELD: "held",
+    State.BOUNCED: "bounced",
+}
+
+
+def _log_attempt(message: Message, leased: LeasedRecipient, result: Result, fact: Fact, now: int) -> None:
+    recipient: Recipient = leased.recipient
+    log.log(
+        20 if result.state is State.DELIVERED else 30,
+        "attempt",
+        id=message.id,
+        reverse_path=message.envelope.reverse_path,
+        recipient=recipient.address,
+        smarthost=result.smarthost,
+        delay=round((now - message.received_at) / 1000, 2),
+        attempt=leased.attempts,
+        dsn=fact.reply.status if fact.reply else "4.0.0",
+        status="ambiguous" if fact.ambiguous else _STATUS_WORDS[result.state],
+        phase=fact.phase,
+        reply=str(fact),
+        **({"notification": result.dsn} if result.dsn else {}),
+    )

@@ -1,0 +1,113 @@
+"""What the gateway lets the outside take: connections, and memory for messages under way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+MESSAGE_MEMORY = 64 * 2**20  # octets of messages under way, over all sessions
+FIRST_BLOCK = 64 * 2**10  # what a message gets with its 354; most need no more
+
+
+class ConnectionLimit:
+    """Counts open connections, in all and by client address.
+
+    :param total: connections at most.
+    :param per_client: connections of one client address at most; trusted clients are not counted.
+    """
+
+    def __init__(self, total: int, per_client: int) -> None:
+        self._total = total
+        self._per_client = per_client
+        self._open = 0
+        self._by_client: Counter[str] = Counter()
+
+    def enter(self, client: str, *, trusted: bool) -> bool:
+        """Count a new connection. :returns: False where there is no room for it, and then it is not counted."""
+        if self._open >= self._total or (not trusted and self._by_client[client] >= self._per_client):
+            return False
+        self._open += 1
+        if not trusted:
+            self._by_client[client] += 1
+        return True
+
+    def leave(self, client: str, *, trusted: bool) -> None:
+        """The end of a connection that was counted."""
+        self._open -= 1
+        if not trusted:
+            self._by_client[client] -= 1
+            if not self._by_client[client]:
+                del self._by_client[client]
+
+
+class MemoryBudget:
+    """Octets of messages under way, over all sessions; who finds no room waits.
+
+    A message gets a first block with its 354, and the room for the largest one as soon as it outgrows that. First
+    blocks never take the room of the last largest message, so one that grows always gets it in the end.
+
+    :param total: octets; at least two of the largest messages fit in any case.
+    :param largest: octets of the largest message.
+    """
+
+    def __init__(self, total: int, largest: int) -> None:
+        self._largest = max(largest, FIRST_BLOCK)
+        self._total = max(total, 2 * self._largest)
+        self._used = 0
+        self._first_blocks = 0
+        self._growing = 0
+        self._changed = asyncio.Condition()
+
+    @asynccontextmanager
+    async def reserve(self) -> AsyncIterator[Reservation]:
+        """Room for one message, from its 354 until it is stored."""
+        async with self._changed:
+            await self._changed.wait_for(self._first_fits)
+            self._used += FIRST_BLOCK
+            self._first_blocks += FIRST_BLOCK
+        reservation = Reservation(self)
+        try:
+            yield reservation
+        finally:
+            if reservation.whole:
+                self._used -= self._largest
+            else:
+                self._used -= FIRST_BLOCK
+                self._first_blocks -= FIRST_BLOCK
+            async with self._changed:
+                self._changed.notify_all()
+
+    async def grow(self) -> None:
+        """Trade a first block for the room of the largest message."""
+        more = self._largest - FIRST_BLOCK
+        self._growing += 1
+        try:
+            async with self._changed:
+                await self._changed.wait_for(lambda: self._used + more <= self._total)
+                self._used += more
+                self._first_blocks -= FIRST_BLOCK
+        finally:
+            self._growing -= 1
+
+    def _first_fits(self) -> bool:
+        return (
+            not self._growing
+            and self._used + FIRST_BLOCK <= self._total
+            and self._first_blocks + FIRST_BLOCK <= self._total - self._largest
+        )
+
+
+class Reservation:
+    """One message's share of the budget."""
+
+    def __init__(self, budget: MemoryBudget) -> None:
+        self.whole = False
+        self._budget = budget
+
+    async def cover(self, size: int) -> None:
+        """Wait until this many octets of the message may be in memory."""
+        if size > FIRST_BLOCK and not self.whole:
+            await self._budget.grow()
+            self.whole = True

@@ -1,0 +1,475 @@
+"""One client's SMTP session: aiosmtpd's protocol with what legacy apps and strict ones need of it.
+
+aiosmtpd brings the transport, STARTTLS and the table of commands; reading, replies, AUTH and DATA are ours, because
+its own refuse AUTH after HELO, read messages line by line, answer errors with 500 and the exception's text, and log
+passwords (its logger is silenced in `smtprelay.log`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import structlog
+from aiosmtpd.smtp import SMTP, TLSSetupException
+
+from smtprelay.config import Account, Gateway
+from smtprelay.gateway.auth import Accounts
+from smtprelay.gateway.commands import MailCommand, parse_mail, parse_rcpt
+from smtprelay.gateway.data import DataDecoder
+from smtprelay.gateway.limits import ConnectionLimit, MemoryBudget
+from smtprelay.message import Envelope, Origin, Recipient
+from smtprelay.pipeline import Pipeline
+from smtprelay.reply import Defer, Reject, Reply, SMTPReplyError
+from smtprelay.values import contains
+
+log = structlog.get_logger("gateway")
+
+CHUNK = 2**16
+MAX_COMMAND = 2048  # RFC 5321 §4.5.3.1.4 asks for 512, extensions add to it
+MAX_AUTH_LINE = 12288  # RFC 4954 §4
+IDLE = 300.0  # seconds (RFC 5321 §4.5.3.2.7)
+MAX_SESSION = 3600.0  # seconds after which a session that is between two messages ends
+MAX_UNKNOWN = 10  # commands that are none
+MAX_IDLE_COMMANDS = 100  # commands since the last message that bring none
+MAX_LOGIN_FAILURES = 3
+INLINE = 256 * 2**10  # octets of a message that are joined on the loop; more goes to a thread
+_FOREIGN = frozenset({"GET", "POST", "PUT", "CONNECT", "OPTIONS"})  # a browser made to talk to us
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What all sessions share.
+
+    :param login_delay: seconds that a failed log-in takes longer each time.
+    """
+
+    config: Gateway
+    accounts: Accounts
+    pipeline: Pipeline
+    connections: ConnectionLimit
+    memory: MemoryBudget
+    tls: ssl.SSLContext | None = None
+    sessions: set[Session] = field(default_factory=set)
+    submissions: set[asyncio.Task[str]] = field(default_factory=set)
+    login_delay: float = 0.0
+
+
+class _Closed(Exception):
+    """The client is gone."""
+
+
+class _CommandTooLong(Exception):
+    """A line beyond the limit; it was read to its end."""
+
+
+class _CommandSizes(dict[str, int]):
+    """aiosmtpd's table of command sizes belongs to the class, yet each session clears it: ours does not change."""
+
+    def clear(self) -> None: ...
+
+
+class Session(SMTP):
+    """One connection of one client."""
+
+    command_size_limits = _CommandSizes()
+    line_length_limit = CHUNK  # of the stream reader: how much it buffers
+
+    def __init__(self, services: Services, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(
+            None,
+            hostname=services.config.hostname,
+            data_size_limit=services.config.max_message_size,
+            enable_SMTPUTF8=True,
+            tls_context=services.tls,
+            timeout=IDLE,
+            loop=loop,
+        )
+        self._services = services
+        self._ahead = bytearray()  # read, and not used yet: clients talk ahead
+        self._helo = ""
+        self._extended = False  # said EHLO: reads replies of several lines, knows enhanced codes
+        self._account: Account | None = None
+        self._mail: MailCommand | None = None
+        self._recipients: list[Recipient] = []
+        self._login_failures = 0
+        self._unknown = 0
+        self._since_message = 0
+        self._counted = False
+        self._waiting = True  # for a command; nothing is under way
+        self._stopping = False
+        self._began = loop.time()
+
+    # The connection
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A new connection, or the same one under TLS."""
+        super().connection_made(transport)
+        if self._original_transport is None:
+            self._peer = str((transport.get_extra_info("peername") or ("local",))[0])
+            self._trusted = contains(self._services.config.trusted_networks, self._peer)
+            self._counted = self._services.connections.enter(self._peer, trusted=self._trusted)
+            self._services.sessions.add(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The end; a message whose last dot was read is stored all the same."""
+        if self in self._services.sessions:
+            self._services.sessions.discard(self)
+            if self._counted:
+                self._services.connections.leave(self._peer, trusted=self._trusted)
+        super().connection_lost(error)
+
+    def eof_received(self) -> bool:
+        """The client has said its last; it may still read. aiosmtpd would drop a message that is being stored."""
+        super(SMTP, self).eof_received()
+        return not self._secure
+
+    def _timeout_cb(self) -> None:
+        if self.transport is not None:
+            self._write(Reply(421, "4.2", f"{self.hostname} closing: nothing heard for {IDLE:.0f} seconds"))
+            self.transport.close()
+
+    def stop(self) -> None:
+        """End politely: at once between two messages, otherwise after the one under way."""
+        self._stopping = True
+        if self._waiting and self.transport is not None:
+            self._write(self._goodbye())
+            self.transport.close()
+
+    def abort(self) -> None:
+        """End now."""
+        if self.transport is not None:
+            cast("asyncio.WriteTransport", self.transport).abort()
+
+    @property
+    def _secure(self) -> bool:
+        return self.transport is not None and self.transport.get_extra_info("sslcontext") is not None
+
+    def _goodbye(self) -> Reply:
+        return Reply(421, "3.2", f"{self.hostname} is shutting down; try again in a minute")
+
+    # Replies
+
+    def _write(self, reply: Reply | bytes) -> None:
+        octets = reply if isinstance(reply, bytes) else reply.encode(one_line=not self._extended)
+        self._writer.write(octets)
+
+    async def push(self, status: Reply | bytes | str) -> None:
+        """Send a reply. A text is aiosmtpd's own, which lacks the enhanced code."""
+        if isinstance(status, str):
+            status = Reply(int(status[:3]), "0.0", status[4:])
+        self._write(status)
+        await self._writer.drain()
+
+    async def _refuse(self, error: SMTPReplyError, command: str) -> None:
+        log.info(
+            "refused",
+            command=command,
+            client=self._peer,
+            account=self._account.username if self._account else "",
+            reverse_path=self._mail.reverse_path if self._mail else None,
+            reply=str(error.reply),
+        )
+        await self.push(error.reply)
+
+    # Reading
+
+    async def _fill(self) -> None:
+        chunk = await self._reader.read(CHUNK)
+        if not chunk:
+            raise _Closed
+        self._ahead += chunk
+
+    async def _read_line(self, limit: int) -> bytes:
+        """One line without its end; bare <LF> ends a command too."""
+        searched = 0
+        too_long = False
+        while (end := self._ahead.find(b"\n", searched)) < 0:
+            if len(self._ahead) > limit:
+                too_long = True
+                self._ahead.clear()
+            searched = len(self._ahead)
+            await self._fill()
+        line = bytes(self._ahead[:end]).rstrip(b"\r")
+        del self._ahead[: end + 1]
+        if too_long or len(line) > limit:
+            raise _CommandTooLong
+        return line
+
+    # The conversation
+
+    async def _handle_client(self) -> None:
+        try:
+            if not self._counted:
+                await self.push(Reply(421, "7.0", "Too many connections; close some, or raise max_connections"))
+            else:
+                await self.push(f"220 {self.hostname} ESMTP smtprelay\r\n".encode())
+                while self.transport is not None and not self.transport.is_closing():
+                    await self._answer()
+        except (_Closed, ConnectionError):
+            pass
+        finally:
+            self._writer.close()
+
+    async def _answer(self) -> None:
+        """Read one command and answer it."""
+        between_messages = self._mail is None
+        if self._stopping and between_messages:
+            await self._end(self._goodbye())
+            return
+        if between_messages and self.loop.time() - self._began > MAX_SESSION:
+            await self._end(Reply(421, "4.2", "This session lasts too long; connect again"))
+            return
+        self._waiting = between_messages and not self._ahead
+        try:
+            line = await self._read_line(MAX_COMMAND)
+        except _CommandTooLong:
+            self._waiting = False
+            await self.push(Reply(500, "5.2", f"Command longer than {MAX_COMMAND} octets"))
+            return
+        self._waiting = False
+        self._reset_timeout()
+        verb, _, argument = line.decode("utf-8", "surrogateescape").partition(" ")
+        verb = verb.upper()
+        try:
+            await self._perform(verb, argument.strip())
+        except SMTPReplyError as error:
+            await self._refuse(error, verb)
+        except (_Closed, ConnectionError, TLSSetupException):
+            raise _Closed from None
+        except Exception:
+            # We could not; that is no verdict on the message, so never 5yz, and never the exception's text.
+            log.exception("session failed", client=self._peer, command=verb)
+            self._set_rset_state()
+            await self.push(Reply(451, "3.0", "Internal error; the message was not taken"))
+
+    async def _perform(self, verb: str, argument: str) -> None:
+        self._since_message += 1
+        if self._since_message > MAX_IDLE_COMMANDS + 2 * len(self._recipients):
+            await self._end(Reply(421, "7.0", "Too many commands without a message"))
+            return
+        method: Callable[[str], Any] | None = self._smtp_methods.get(verb)
+        if method is not None:
+            await method(argument)
+            return
+        self._unknown += 1
+        if verb in _FOREIGN or self._unknown > MAX_UNKNOWN:
+            await self._end(Reply(421, "7.0", "This is an SMTP server; goodbye"))
+            return
+        raise Reject(500, "5.2", "Command not recognised")
+
+    async def _end(self, reply: Reply) -> None:
+        await self.push(reply)
+        if self.transport is not None:
+            self.transport.close()
+
+    def _set_rset_state(self) -> None:
+        super()._set_rset_state()  # type: ignore[no-untyped-call]
+        self._mail = None
+        self._recipients = []
+
+    @property
+    def _origin(self) -> Origin:
+        protocol = "ESMTP" if self._extended or self._account else "SMTP"
+        protocol += "S" * self._secure + "A" * (self._account is not None)  # RFC 3848
+        return Origin(self._peer, self._helo, protocol, self._account.username if self._account else "")
+
+    # Greeting, and what brings no message
+
+    async def smtp_HELO(self, hostname: str) -> None:
+        """RFC 5321 §4.1.1.1. AUTH is taken after it too: the platform's own sample does so."""
+        self._greet(hostname)
+        self._extended = False
+        await self.push(f"250 {self.hostname}\r\n".encode())
+
+    async def smtp_EHLO(self, hostname: str) -> None:
+        """RFC 5321 §4.1.1.1."""
+        self._greet(hostname)
+        self._extended = True
+        lines = [self.hostname, "PIPELINING", f"SIZE {self._services.config.max_message_size}", "8BITMIME", "SMTPUTF8"]
+        lines += ["DSN", "ENHANCEDSTATUSCODES"]
+        if self._services.tls and not self._secure:
+            lines.append("STARTTLS")
+        if self._services.accounts and self._may_log_in:
+            lines.append("AUTH LOGIN PLAIN")
+        last = len(lines) - 1
+        await self.push("".join(f"250{' -'[i < last]}{line}\r\n" for i, line in enumerate(lines)).encode())
+
+    def _greet(self, hostname: str) -> None:
+        if not hostname:
+            raise Reject(501, "5.4", "Syntax: EHLO hostname")
+        self._set_rset_state()
+        self._helo = hostname
+
+    async def smtp_NOOP(self, argument: str) -> None:
+        """RFC 5321 §4.1.1.9."""
+        await self.push(Reply(250, "0.0", "Ok"))
+
+    async def smtp_RSET(self, argument: str) -> None:
+        """RFC 5321 §4.1.1.5."""
+        self._set_rset_state()
+        await self.push(Reply(250, "0.0", "Ok"))
+
+    async def smtp_VRFY(self, argument: str) -> None:
+        """RFC 5321 §3.5.3: nobody is told who exists."""
+        await self.push(Reply(252, "5.0", "Send the message; that is how an address is tried"))
+
+    async def smtp_EXPN(self, argument: str) -> None:
+        """RFC 5321 §3.5.2."""
+        raise Reject(502, "5.1", "EXPN is not implemented")
+
+    async def smtp_HELP(self, argument: str) -> None:
+        """RFC 5321 §4.1.1.8."""
+        await self.push(Reply(214, "0.0", "Commands: EHLO HELO STARTTLS AUTH MAIL RCPT DATA RSET NOOP QUIT"))
+
+    async def smtp_QUIT(self, argument: str) -> None:
+        """RFC 5321 §4.1.1.10."""
+        await self._end(Reply(221, "0.0", "Bye"))
+
+    async def smtp_STARTTLS(self, argument: str) -> None:
+        """RFC 3207. What the client said before is forgotten, and what it sent ahead in plaintext is dropped (§6)."""
+        if self._services.tls is None:
+            raise Reject(502, "5.1", "STARTTLS is not offered here")
+        if self._secure:
+            raise Reject(503, "5.1", "TLS is active already")
+        self._ahead.clear()
+        self._helo, self._extended, self._account = "", False, None
+        await super().smtp_STARTTLS(None)
+
+    # AUTH
+
+    @property
+    def _may_log_in(self) -> bool:
+        return self._secure or contains(self._services.config.plaintext_auth_networks, self._peer)
+
+    async def smtp_AUTH(self, argument: str) -> None:
+        """RFC 4954, with LOGIN as the platform documents it. Nothing of the exchange is logged."""
+        mechanism, _, initial = argument.partition(" ")
+        self._check_auth(mechanism)
+        try:
+            self._account = await self._log_in(mechanism.upper(), initial.strip())
+        except Reject as refusal:
+            self._login_failures += 1
+            await asyncio.sleep(self._services.login_delay * self._login_failures)
+            if self._login_failures < MAX_LOGIN_FAILURES:
+                raise
+            await self._end(refusal.reply)
+        else:
+            await self.push(Reply(235, "7.0", "Authentication successful"))
+
+    def _check_auth(self, mechanism: str) -> None:
+        if not self._helo:
+            raise Reject(503, "5.1", "Send EHLO first")
+        if not self._services.accounts:
+            raise Reject(502, "5.1", "No accounts are configured: send without AUTH, or add [[gateway.accounts]]")
+        if not self._may_log_in:
+            raise Reject(538, "7.11", "AUTH needs TLS here: send STARTTLS first")
+        if self._account or self._mail:
+            raise Reject(503, "5.1", "AUTH comes once, and before MAIL")
+        if mechanism.upper() not in ("LOGIN", "PLAIN"):
+            raise Reject(504, "5.4", "Use AUTH LOGIN or AUTH PLAIN")
+
+    async def _log_in(self, mechanism: str, initial: str) -> Account:
+        try:
+            if mechanism == "PLAIN":  # RFC 4616
+                _, username, password = (await self._challenge("", initial)).split("\0")
+            else:
+                username = await self._challenge("Username:", initial)
+                password = await self._challenge("Password:")
+        except _CommandTooLong:
+            raise Reject(500, "5.6", f"Line longer than {MAX_AUTH_LINE} octets") from None
+        except ValueError:
+            raise Reject(501, "5.2", "That is not a username and a password in base64") from None
+        account = await self._services.accounts.verify(username, password)
+        if account is None:
+            log.warning("log-in refused", client=self._peer, account=username)
+            raise Reject(535, "7.8", "Username or password is wrong; see [[gateway.accounts]]")
+        return account
+
+    async def _challenge(self, prompt: str, initial: str = "") -> str:
+        """The client's answer to a prompt, or what it sent with the command (``=`` is an empty one, RFC 4954 §4).
+
+        :raises ValueError: it is not UTF-8 in base64.
+        """
+        if not initial:
+            await self.push(b"334 " + base64.b64encode(prompt.encode()) + b"\r\n")
+            initial = (await self._read_line(MAX_AUTH_LINE)).decode("ascii").strip()
+            if initial == "*":
+                raise Reject(501, "7.0", "AUTH cancelled")
+        return base64.b64decode("" if initial == "=" else initial, validate=True).decode("utf-8")
+
+    # MAIL, RCPT, DATA
+
+    async def smtp_MAIL(self, argument: str) -> None:
+        """RFC 5321 §4.1.1.2, with SIZE, BODY, SMTPUTF8, RET and ENVID."""
+        if not self._helo:
+            raise Reject(503, "5.1", "Send EHLO first")
+        if self._mail:
+            raise Reject(503, "5.1", "MAIL was sent already; RSET begins anew")
+        if not self._account and not self._trusted:
+            raise Reject(530, "7.0", "Log in first (AUTH), or have your network added to trusted_networks")
+        mail = parse_mail(argument)
+        limit = self._services.config.max_message_size
+        if mail.size > limit:
+            raise Reject(552, "3.4", f"{mail.size} octets are more than this relay takes ({limit})")
+        self._services.pipeline.check_sender(self._origin, mail.reverse_path, mail.size)
+        self._mail = mail
+        await self.push(Reply(250, "1.0", "Ok"))
+
+    async def smtp_RCPT(self, argument: str) -> None:
+        """RFC 5321 §4.1.1.3, with NOTIFY and ORCPT."""
+        if not self._mail:
+            raise Reject(503, "5.1", "Send MAIL first")
+        limit = self._services.config.max_recipients
+        if len(self._recipients) >= limit:
+            raise Defer(452, "5.3", f"More than {limit} recipients: send the rest in another message")
+        recipient = parse_rcpt(argument)
+        self._services.pipeline.check_recipient(self._mail.reverse_path, recipient)
+        self._recipients.append(recipient)
+        await self.push(Reply(250, "1.5", "Ok"))
+
+    async def smtp_DATA(self, argument: str) -> None:
+        """RFC 5321 §4.1.1.4. Never refused here: some clients send the message without waiting for 354, and a
+        refusal would have its lines read as commands. The verdict comes after the dot."""
+        async with self._services.memory.reserve() as room:
+            await self.push(b"354 End data with <CR><LF>.<CR><LF>\r\n")
+            decoder = DataDecoder(self._services.config.max_message_size)
+            while not decoder.feed(await self._next_chunk()):
+                await room.cover(0 if decoder.too_big else decoder.size)
+            self._ahead[:] = decoder.rest
+            mail, recipients = self._mail, tuple(self._recipients)
+            self._set_rset_state()
+            self._since_message = 0
+            if mail is None or not recipients:
+                raise Reject(554, "5.1", "No valid recipients")
+            if decoder.too_big:
+                limit = self._services.config.max_message_size
+                raise Reject(552, "3.4", f"The message is larger than this relay takes ({limit} octets)")
+            envelope = Envelope(mail.reverse_path, recipients, mail.ret, mail.envid, mail.smtputf8)
+            message_id = await self._submit(envelope, decoder)
+        await self.push(Reply(250, "0.0", f"Ok: queued as {message_id}"))
+
+    async def _next_chunk(self) -> bytes:
+        if not self._ahead:
+            await self._fill()
+            self._reset_timeout()
+        chunk = bytes(self._ahead)
+        self._ahead.clear()
+        return chunk
+
+    async def _submit(self, envelope: Envelope, decoder: DataDecoder) -> str:
+        """The message's id, once it is on disk. A client that drops after the dot does not stop that."""
+        content = decoder.content() if decoder.size <= INLINE else await asyncio.to_thread(decoder.content)
+        charsets = self._account.charsets if self._account else ()
+        task = asyncio.create_task(
+            self._services.pipeline.submit(
+                self._origin, envelope, content, charsets=charsets, unstuffed=decoder.unstuffed
+            )
+        )
+        self._services.submissions.add(task)
+        task.add_done_callback(self._services.submissions.discard)
+        return await asyncio.shield(task)

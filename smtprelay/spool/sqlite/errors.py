@@ -1,0 +1,52 @@
+"""What SQLite says → what the operator is told."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from smtprelay.spool.interface import SpoolError, SpoolFull
+
+_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+
+def explain(error: Exception, path: Path) -> Exception:
+    """SQLite's error as a `SpoolError`; any other as it is."""
+    if not isinstance(error, sqlite3.Error):
+        return error
+    explained = _spool_error(error, path)
+    explained.__cause__ = error
+    return explained
+
+
+def is_full(error: Exception) -> bool:
+    return _primary_code(error) == sqlite3.SQLITE_FULL
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether a row could not be read for what it holds: a broken page, a text that is not UTF-8, wrong JSON."""
+    if isinstance(error, sqlite3.Error):
+        # The text that is not UTF-8 is found by Python, so that error has no code of SQLite's.
+        return _primary_code(error) in _DAMAGE | {None}
+    return isinstance(error, ValueError | TypeError)
+
+
+def _spool_error(error: sqlite3.Error, path: Path) -> SpoolError:
+    if is_full(error):
+        return SpoolFull(f"The disk that holds {path} is full: nothing was stored. Free some space on it.")
+    code = _primary_code(error)
+    if code in _DAMAGE:
+        return SpoolError(
+            f"{path} is damaged (SQLite says: {error}); nothing was changed. Stop the daemon, copy the file and its"
+            f" -wal aside, then run: sqlite3 {path} .recover | sqlite3 recovered.db"
+        )
+    if code == sqlite3.SQLITE_BUSY:
+        return SpoolError(
+            f"Another program holds {path} ({error}); nothing was changed. Close it: only we write to it."
+        )
+    return SpoolError(f"The spool {path} cannot be used (SQLite says: {error}); nothing was changed.")
+
+
+def _primary_code(error: Exception) -> int | None:
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF

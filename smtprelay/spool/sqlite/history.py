@@ -1,0 +1,133 @@
+"""What people ask the spool. Each function is one read of one snapshot."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from smtprelay.message import Envelope, Message, Origin, first_id
+from smtprelay.spool.interface import Attempt, MessageRecord, Selector, State, Stats
+from smtprelay.spool.sqlite import rows
+from smtprelay.spool.sqlite.errors import is_damage
+from smtprelay.spool.sqlite.selection import Where, where
+
+_log = logging.getLogger(__name__)
+
+# In the words of the index, so that SQLite recognises it.
+_ENDED = "(state = 'delivered' OR state = 'bounced' OR state = 'suppressed' OR state = 'cancelled')"
+_RECIPIENTS = """
+    SELECT r.*, (
+        SELECT reply FROM attempts AS a
+        WHERE a.message = r.message AND a.n = r.n AND a.ended_at > 0 ORDER BY number DESC LIMIT 1
+    ) AS reply
+    FROM recipients AS r JOIN messages AS m ON m.id = r.message
+"""
+
+
+def search(connection: sqlite3.Connection, selector: Selector, limit: int, before: str) -> list[MessageRecord]:
+    chosen = where(selector)
+    older = chosen & Where(("r.message < ?",), (before,)) if before else chosen
+    statement = f"""
+        SELECT DISTINCT r.message FROM recipients AS r JOIN messages AS m ON m.id = r.message
+        WHERE {older} ORDER BY r.message DESC LIMIT ?
+    """  # noqa: S608 - our own words; what comes from outside is bound
+    found = [row["message"] for row in connection.execute(statement, (*older.values, limit))]
+    return [_record(connection, message_id, chosen) for message_id in found]
+
+
+def show(connection: sqlite3.Connection, message_id: str) -> MessageRecord | None:
+    if not connection.execute("SELECT 1 FROM messages WHERE id = ?", (message_id,)).fetchone():
+        return None
+    history: defaultdict[int, list[Attempt]] = defaultdict(list)
+    for row in connection.execute("SELECT * FROM attempts WHERE message = ? ORDER BY number", (message_id,)):
+        history[row["n"]].append(rows.attempt_of(row))
+    return _record(connection, message_id, Where(()), history)
+
+
+def _record(
+    connection: sqlite3.Connection,
+    message_id: str,
+    chosen: Where,
+    history: Mapping[int, Sequence[Attempt]] | None = None,
+) -> MessageRecord:
+    """One message with those of its recipients that were chosen."""
+    history = history or {}
+    try:
+        row = connection.execute("SELECT * FROM messages WHERE id = ?", (message_id,)).fetchone()
+        recipients = tuple(
+            rows.recipient_record_of(recipient, history.get(recipient["n"], ()))
+            for recipient in connection.execute(
+                f"{_RECIPIENTS} WHERE r.message = ? AND {chosen} ORDER BY r.n", (message_id, *chosen.values)
+            )
+        )
+        message = rows.message_of(row, [record.recipient for record in recipients])
+    except Exception as error:
+        if not is_damage(error):
+            raise
+        _log.error("message %s is damaged in the spool: %s", message_id, error)
+        return MessageRecord(_unreadable(message_id), ())
+    return MessageRecord(message, recipients, body_kept=row["ended_at"] == 0)
+
+
+def _unreadable(message_id: str) -> Message:
+    """What stands for a damaged message, so that one does not hide the others."""
+    return Message(
+        id=message_id,
+        envelope=Envelope("", ()),
+        origin=Origin("local"),
+        content=b"",
+        size=0,
+        received_at=0,
+        due_at=0,
+        credential="",
+        subject="(damaged in the spool: it cannot be read)",
+    )
+
+
+def accepted_since(connection: sqlite3.Connection, since: int) -> dict[str, int]:
+    counts = connection.execute(
+        """
+        SELECT CASE account WHEN '' THEN client ELSE account END AS origin, sum(recipients) AS accepted
+        FROM messages WHERE id >= ? GROUP BY origin
+        """,
+        (first_id(since),),
+    )
+    return {row["origin"]: row["accepted"] for row in counts}
+
+
+def stats(connection: sqlite3.Connection, size: int, free: int) -> Stats:
+    """The recipients are counted along the indices: some 100 ms for a million.
+
+    :param size: bytes of the spool on disk.
+    :param free: bytes free on its disk.
+    """
+
+    def count(query: str) -> dict[str, int]:
+        return dict(connection.execute(query).fetchall())
+
+    queued = count("SELECT credential, count(*) FROM recipients WHERE state = 'queued' GROUP BY credential")
+    sending = count("SELECT state, count(*) FROM recipients WHERE state = 'sending' GROUP BY state")
+    held = count("SELECT reason, count(*) FROM recipients WHERE state = 'held' GROUP BY reason")
+    ended = count(f"SELECT state, count(*) FROM recipients WHERE {_ENDED} GROUP BY state")  # noqa: S608
+    states = {State(state): number for state, number in (sending | ended).items()}
+    states |= {State.QUEUED: sum(queued.values()), State.HELD: sum(held.values())}
+    oldest = connection.execute("SELECT received_at FROM messages WHERE ended_at = 0 ORDER BY id LIMIT 1").fetchone()
+    return Stats(
+        recipients=dict.fromkeys(State, 0) | states,
+        oldest=oldest["received_at"] if oldest else 0,
+        credentials=queued,
+        bytes=size,
+        free=free,
+        held=held,
+    )
+
+
+def recall(connection: sqlite3.Connection, prefix: str) -> dict[str, str]:
+    return dict(
+        connection.execute(
+            "SELECT key, value FROM facts WHERE key >= :prefix AND substr(key, 1, length(:prefix)) = :prefix",
+            {"prefix": prefix},
+        ).fetchall()
+    )

@@ -1,0 +1,138 @@
+"""Values ↔ rows."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+
+from smtprelay.message import Envelope, Message, Origin, Recipient
+from smtprelay.spool.interface import Attempt, LeasedRecipient, RecipientRecord, State
+
+INSERT_MESSAGE = """
+    INSERT INTO messages (
+        id, reverse_path, ret, envid, smtputf8, client, helo, protocol, account, size, received_at, due_at,
+        credential, domain, subject, message_id, repairs, hold, dsn_for, recipients, chunks
+    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+INSERT_RECIPIENT = """
+    INSERT INTO recipients (
+        message, n, address, notify, orcpt, credential, state, reason, next_at, held_since, updated_at
+    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+
+def message_row(message: Message, chunks: int) -> tuple[str | int, ...]:
+    envelope, origin = message.envelope, message.origin
+    return (
+        message.id,
+        envelope.reverse_path,
+        envelope.ret,
+        envelope.envid,
+        envelope.smtputf8,
+        origin.client,
+        for_people(origin.helo),
+        origin.protocol,
+        origin.account,
+        message.size,
+        message.received_at,
+        message.due_at,
+        message.credential,
+        message.domain,
+        for_people(message.subject),
+        for_people(message.message_id),
+        json.dumps(message.repairs),
+        for_people(message.hold),
+        message.dsn_for,
+        len(envelope.recipients),
+        chunks,
+    )
+
+
+def recipient_rows(message: Message) -> list[tuple[str | int, ...]]:
+    state, held_since = (State.HELD, message.received_at) if message.hold else (State.QUEUED, 0)
+    return [
+        (
+            message.id,
+            n,
+            recipient.address,
+            recipient.notify,
+            recipient.orcpt,
+            message.credential,
+            state,
+            for_people(message.hold),
+            message.due_at,
+            held_since,
+            message.received_at,
+        )
+        for n, recipient in enumerate(message.envelope.recipients, 1)
+    ]
+
+
+def message_of(row: sqlite3.Row, recipients: Sequence[Recipient]) -> Message:
+    """The message without its content.
+
+    :raises ValueError: the row is damaged.
+    """
+    repairs = json.loads(row["repairs"])
+    if not isinstance(repairs, list):
+        raise ValueError("repairs is not a list")
+    return Message(
+        id=row["id"],
+        envelope=Envelope(
+            row["reverse_path"], tuple(recipients), row["ret"], row["envid"], smtputf8=bool(row["smtputf8"])
+        ),
+        origin=Origin(row["client"], row["helo"], row["protocol"], row["account"]),
+        content=b"",
+        size=row["size"],
+        received_at=row["received_at"],
+        due_at=row["due_at"],
+        credential=row["credential"],
+        domain=row["domain"],
+        subject=row["subject"],
+        message_id=row["message_id"],
+        repairs=tuple(repairs),
+        hold=row["hold"],
+        dsn_for=row["dsn_for"],
+    )
+
+
+def recipient_of(row: sqlite3.Row) -> Recipient:
+    return Recipient(row["address"], row["notify"], row["orcpt"])
+
+
+def leased_recipient_of(row: sqlite3.Row) -> LeasedRecipient:
+    return LeasedRecipient(row["n"], recipient_of(row), row["attempts"], row["held_ms"], bool(row["warned"]))
+
+
+def recipient_record_of(row: sqlite3.Row, history: Sequence[Attempt] = ()) -> RecipientRecord:
+    return RecipientRecord(
+        id=row["n"],
+        recipient=recipient_of(row),
+        state=State(row["state"]),
+        reason=row["reason"],
+        next_at=row["next_at"],
+        attempts=row["attempts"],
+        updated_at=row["updated_at"],
+        dsn=row["dsn"],
+        reply=row["reply"] or "",
+        history=tuple(history),
+    )
+
+
+def attempt_of(row: sqlite3.Row) -> Attempt:
+    return Attempt(
+        number=row["number"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        outcome=row["outcome"],
+        phase=row["phase"],
+        reply=row["reply"],
+        ambiguous=bool(row["ambiguous"]),
+        smarthost=row["smarthost"],
+    )
+
+
+def for_people(text: str) -> str:
+    """Text that only people read, with what UTF-8 cannot hold (lone surrogates of odd input) replaced."""
+    return text.encode(errors="replace").decode()

@@ -1,0 +1,69 @@
+"""`Selector` → SQL, over `messages AS m` and `recipients AS r`."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from smtprelay.spool.interface import Selector, State
+
+PAGE = 1000  # recipients that one transaction of `hold`, `cancel` and their like changes: some 20 ms
+
+Key = tuple[str, int]  # a recipient: its message's id and its number there
+FIRST: Key = ("", 0)
+
+# Written out, not bound, so that SQLite can tell which partial index holds them.
+_IN_STATE = {state: f"r.state = '{state}'" for state in State}
+_WAITING = "m.ended_at = 0"
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Terms of a WHERE clause and the values bound in them."""
+
+    terms: tuple[str, ...]
+    values: tuple[str | int, ...] = ()
+
+    def __and__(self, other: Where) -> Where:
+        return Where(self.terms + other.terms, self.values + other.values)
+
+    def __str__(self) -> str:
+        return " AND ".join(self.terms) or "true"
+
+
+def where(selector: Selector) -> Where:
+    """What a recipient must be to match all that is given."""
+    chosen = Where(())
+    if selector.ids:
+        chosen &= Where(("r.message IN (SELECT value FROM json_each(?))",), (json.dumps(selector.ids),))
+    if selector.account:  # Origin.key
+        chosen &= Where(("CASE m.account WHEN '' THEN m.client ELSE m.account END = ?",), (selector.account,))
+    if selector.to.startswith("*@"):
+        domain = selector.to[1:]
+        chosen &= Where(("substr(r.address, ?) = ? COLLATE NOCASE",), (-len(domain), domain))
+    elif selector.to:
+        chosen &= Where(("r.address = ? COLLATE NOCASE",), (selector.to,))
+    if selector.state:
+        chosen &= Where((_IN_STATE[selector.state],))
+    if selector.reason:
+        chosen &= Where(("r.reason = ?",), (selector.reason,))
+    return chosen
+
+
+def waits_beyond(latest: int) -> Where:
+    """What is due later than that, but for what its app wanted to be sent later and was never tried."""
+    asked_for = "m.due_at > m.received_at AND r.next_at = m.due_at"
+    return Where((_IN_STATE[State.QUEUED], "r.next_at > ?", f"NOT ({asked_for})"), (latest,))
+
+
+def waiting_keys(connection: sqlite3.Connection, chosen: Where, after: Key) -> list[Key]:
+    """The next page of recipients in messages that have not ended, in the order of their keys."""
+    statement = f"""
+        SELECT r.message, r.n FROM messages AS m CROSS JOIN recipients AS r ON r.message = m.id
+        WHERE {_WAITING} AND m.id >= ? AND (m.id > ? OR r.n > ?) AND {chosen}
+        ORDER BY m.id, r.n LIMIT ?
+    """  # noqa: S608 - our own words; what comes from outside is bound
+    values: Sequence[str | int] = (after[0], *after, *chosen.values, PAGE)
+    return [(row["message"], row["n"]) for row in connection.execute(statement, values)]

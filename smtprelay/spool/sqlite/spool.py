@@ -1,0 +1,187 @@
+"""SQLiteSpool: the asynchronous face of the spool."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+from smtprelay.message import Message
+from smtprelay.spool.interface import BodyCorrupt, Lease, MessageRecord, Result, Selector, Stats
+from smtprelay.spool.sqlite import history, leasing, pruning, steering, storing
+from smtprelay.spool.sqlite.errors import explain
+from smtprelay.spool.sqlite.file import Lock, open_for_writing
+from smtprelay.spool.sqlite.readers import Readers
+from smtprelay.spool.sqlite.selection import FIRST, PAGE, Where, waiting_keys, waits_beyond, where
+from smtprelay.spool.sqlite.writer import Writer
+
+
+class SQLiteSpool:
+    """`smtprelay.spool.Spool` in one file; to be used in the event loop that opened it."""
+
+    def __init__(self, path: Path, lock: Lock, connection: sqlite3.Connection, readers: Readers) -> None:
+        self._path = path
+        self._lock = lock
+        self._connection = connection
+        self._readers = readers
+        self._writer = Writer(connection, path)
+        self._being_written: set[str] = set()  # messages whose bodies are going in ahead of them
+        self._last_served = ""  # the credential of the last lease
+        self._closed = False
+
+    @classmethod
+    async def open(cls, path: Path, *, now: int) -> SQLiteSpool:
+        """Open the spool, alone; create it where there is none.
+
+        :param now: Unix time in milliseconds: all that the last process had leased runs out now.
+        :raises SpoolError: another process uses it; its folder is missing; it is damaged or from a newer version.
+        """
+        return cls(path, *await asyncio.to_thread(_open, path, now))
+
+    async def put(self, messages: Sequence[Message]) -> list[str]:
+        async with self._bodies_ahead(messages):
+            return await self._writer.run(partial(storing.insert, messages=messages))
+
+    async def lease(
+        self, owner: str, now: int, ttl: int, limit: int, credentials: Collection[str], max_recipients: int
+    ) -> list[Lease]:
+        turns = leasing.turns_after(credentials, self._last_served)
+        leases = await self._writer.run(
+            lambda connection: leasing.lease(connection, owner, now, ttl, limit, turns, max_recipients)
+        )
+        if leases:
+            self._last_served = leases[-1].message.credential
+        return leases
+
+    async def extend(self, lease: Lease, until: int) -> None:
+        await self._writer.run(lambda connection: leasing.extend(connection, lease.token, until))
+
+    async def finish(self, lease: Lease, now: int, results: Sequence[Result], new: Sequence[Message] = ()) -> None:
+        async with self._bodies_ahead(new):
+            await self._writer.run(lambda connection: leasing.finish(connection, lease.token, now, results, new))
+
+    async def reclaim(self, now: int, ttl: int, limit: int) -> list[Lease]:
+        return await self._writer.run(lambda connection: leasing.reclaim(connection, now, ttl, limit))
+
+    async def next_due(self, credentials: Collection[str]) -> int | None:
+        return await self._readers.run(partial(leasing.next_due, credentials=credentials))
+
+    async def body(self, message_id: str) -> AsyncIterator[bytes]:
+        size, n, count = 0, 0, 1
+        while n < count:
+            chunk = await self._readers.run(partial(storing.read_chunk, message_id=message_id, n=n))
+            size, n, count = size + len(chunk.data), n + 1, chunk.count
+            if size > chunk.size or (n == count and size < chunk.size):
+                raise BodyCorrupt(f"The body of {message_id} is not as long as it was.")
+            yield chunk.data
+
+    async def clamp(self, latest: int) -> int:
+        return await self._steer(waits_beyond(latest), partial(steering.retry, now=latest))
+
+    async def hold(self, selector: Selector, now: int, reason: str) -> int:
+        return await self._steer(where(selector), partial(steering.hold, now=now, reason=reason))
+
+    async def release(self, selector: Selector, now: int) -> int:
+        return await self._steer(where(selector), partial(steering.release, now=now))
+
+    async def cancel(self, selector: Selector, now: int) -> int:
+        return await self._steer(where(selector), partial(steering.cancel, now=now))
+
+    async def retry(self, selector: Selector, now: int) -> int:
+        return await self._steer(where(selector), partial(steering.retry, now=now))
+
+    async def search(self, selector: Selector, limit: int, before: str = "") -> list[MessageRecord]:
+        return await self._readers.run(lambda connection: history.search(connection, selector, limit, before))
+
+    async def show(self, message_id: str) -> MessageRecord | None:
+        return await self._readers.run(partial(history.show, message_id=message_id))
+
+    async def stats(self) -> Stats:
+        return await self._readers.run(lambda connection: history.stats(connection, self._bytes(), self.free()))
+
+    async def accepted_since(self, since: int) -> dict[str, int]:
+        return await self._readers.run(partial(history.accepted_since, since=since))
+
+    def free(self) -> int:
+        disk = os.statvfs(self._path)
+        return disk.f_bavail * disk.f_frsize
+
+    async def remember(self, key: str, value: str | None) -> None:
+        await self._writer.run(partial(storing.remember, key=key, value=value))
+
+    async def recall(self, prefix: str) -> dict[str, str]:
+        return await self._readers.run(partial(history.recall, prefix=prefix))
+
+    async def prune(self, before: int) -> int:
+        gone = await self._writer.run(partial(pruning.drop_messages, before=before))
+        if not gone:
+            while await self._writer.run(partial(pruning.sweep_bodies, being_written=frozenset(self._being_written))):
+                pass
+            while await self._writer.run(pruning.return_pages):
+                pass
+        return gone
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        await self._writer.close()
+        await self._readers.close()
+        try:
+            await asyncio.to_thread(_close, self._connection, self._path)
+        finally:
+            self._lock.release()
+
+    @asynccontextmanager
+    async def _bodies_ahead(self, messages: Sequence[Message]) -> AsyncIterator[None]:
+        """Write the large bodies, in transactions of their own; until the end they are not swept."""
+        large = [message for message in messages if storing.is_large(message)]
+        ids = {message.id for message in large}
+        self._being_written |= ids
+        try:
+            for message in large:
+                for n in range(storing.chunk_count(message)):
+                    await self._writer.run(partial(storing.insert_chunk_ahead, message=message, n=n))
+            yield
+        finally:
+            self._being_written -= ids
+
+    async def _steer(self, chosen: Where, change: steering.Change) -> int:
+        """Change what waits and was chosen, page by page, so that nothing else waits long."""
+        changed = 0
+        last, full = FIRST, True
+        while full:
+            keys = await self._readers.run(partial(waiting_keys, chosen=chosen, after=last))
+            if keys:
+                changed += await self._writer.run(partial(change, keys=keys))
+                last = keys[-1]
+            full = len(keys) == PAGE
+        return changed
+
+    def _bytes(self) -> int:
+        wal = self._path.with_name(f"{self._path.name}-wal")
+        return self._path.stat().st_size + wal.stat().st_size
+
+
+def _open(path: Path, now: int) -> tuple[Lock, sqlite3.Connection, Readers]:
+    with ExitStack() as undo:
+        lock = Lock(path.parent)
+        undo.callback(lock.release)
+        connection = open_for_writing(path, now)
+        undo.callback(connection.close)
+        readers = Readers(path)
+        undo.pop_all()
+        return lock, connection, readers
+
+
+def _close(connection: sqlite3.Connection, path: Path) -> None:
+    try:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    except sqlite3.Error as error:
+        raise explain(error, path) from error
+    finally:
+        connection.close()

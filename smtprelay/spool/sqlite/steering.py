@@ -1,0 +1,72 @@
+"""What an operator does to recipients, one page of keys in one transaction.
+
+The pages are looked up by readers; meanwhile a recipient may have moved on, so every change asks for its state again.
+Each function returns how many recipients it changed.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Protocol
+
+from smtprelay.spool.sqlite import storing
+from smtprelay.spool.sqlite.selection import Key
+
+_HOLD = """
+    UPDATE recipients SET state = 'held', reason = ?, held_since = ?, updated_at = ?
+    WHERE message = ? AND n = ? AND state = 'queued'
+"""
+_WISH_HELD = """
+    UPDATE recipients SET wish = 'held', reason = ? WHERE message = ? AND n = ? AND state = 'sending'
+"""
+# What its app wanted to be sent later, and was never tried, still waits for that time.
+_RELEASE = """
+    UPDATE recipients
+    SET state = 'queued', reason = '', next_at = iif(attempts = 0, max(next_at, ?), ?),
+        held_ms = held_ms + max(0, ? - held_since), held_since = 0, updated_at = ?
+    WHERE message = ? AND n = ? AND state = 'held'
+"""
+_WISH_NOTHING = """
+    UPDATE recipients SET wish = '', reason = '' WHERE message = ? AND n = ? AND state = 'sending' AND wish <> ''
+"""
+_CANCEL = """
+    UPDATE recipients SET state = 'cancelled', reason = '', held_since = 0, updated_at = ?
+    WHERE message = ? AND n = ? AND state IN ('queued', 'held')
+"""
+_WISH_CANCELLED = """
+    UPDATE recipients SET wish = 'cancelled', reason = '' WHERE message = ? AND n = ? AND state = 'sending'
+"""
+_RETRY = """
+    UPDATE recipients SET next_at = ? WHERE message = ? AND n = ? AND state = 'queued' AND next_at > ?
+"""
+
+
+class Change(Protocol):
+    """A function of this file, with all but its page given."""
+
+    def __call__(self, connection: sqlite3.Connection, keys: Sequence[Key]) -> int: ...
+
+
+def hold(connection: sqlite3.Connection, keys: Sequence[Key], now: int, reason: str) -> int:
+    held = connection.executemany(_HOLD, [(reason, now, now, *key) for key in keys])
+    wished = connection.executemany(_WISH_HELD, [(reason, *key) for key in keys])
+    return held.rowcount + wished.rowcount
+
+
+def release(connection: sqlite3.Connection, keys: Sequence[Key], now: int) -> int:
+    released = connection.executemany(_RELEASE, [(now, now, now, now, *key) for key in keys])
+    wished = connection.executemany(_WISH_NOTHING, keys)
+    return released.rowcount + wished.rowcount
+
+
+def cancel(connection: sqlite3.Connection, keys: Sequence[Key], now: int) -> int:
+    cancelled = connection.executemany(_CANCEL, [(now, *key) for key in keys])
+    wished = connection.executemany(_WISH_CANCELLED, keys)
+    for message_id in dict.fromkeys(message_id for message_id, _ in keys):
+        storing.end_where_done(connection, message_id, now)
+    return cancelled.rowcount + wished.rowcount
+
+
+def retry(connection: sqlite3.Connection, keys: Sequence[Key], now: int) -> int:
+    return connection.executemany(_RETRY, [(now, *key, now) for key in keys]).rowcount

@@ -1,0 +1,126 @@
+"""The one thread that writes, with group commit: all operations that wait when a transaction begins share it."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+from smtprelay.spool.interface import SpoolError
+from smtprelay.spool.sqlite.errors import explain, is_full
+
+T = TypeVar("T")
+_MAX_GROUP = 256  # so that the first of a group never waits long for the last
+
+
+@dataclass(slots=True)
+class _Job:
+    """An operation and what came of it. It may be run twice, so it only touches the connection."""
+
+    operation: Callable[[sqlite3.Connection], Any]
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: Exception | None = None
+
+
+class Writer:
+    """Runs operations on the writing connection, in order; each succeeds or fails by itself.
+
+    To be made in the event loop that awaits the results.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self.commits = 0
+        self._connection = connection
+        self._path = path
+        self._loop = asyncio.get_running_loop()
+        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._closed = False
+        # A daemon: a process that ends without `close` loses only what nobody was promised.
+        self._thread = threading.Thread(target=self._run, name="spool-writer", daemon=True)
+        self._thread.start()
+
+    async def run(self, operation: Callable[[sqlite3.Connection], T]) -> T:
+        """The operation's result, once it is on the disk. Cancelled, the operation is carried out all the same."""
+        if self._closed:
+            raise SpoolError("The spool is closed.")
+        job = _Job(operation, self._loop.create_future())
+        self._queue.put(job)
+        result: T = await job.future
+        return result
+
+    async def close(self) -> None:
+        """Carry out what waits, then end the thread. The connection stays open."""
+        self._closed = True
+        self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        while group := self._next_group():
+            self._commit(group)
+            with suppress(RuntimeError):  # the loop is closed: nobody waits
+                self._loop.call_soon_threadsafe(_answer, group)
+
+    def _next_group(self) -> list[_Job]:
+        """What waits, at least one job; none at the end."""
+        group: list[_Job] = []
+        job = self._queue.get()
+        while job:
+            group.append(job)
+            if len(group) == _MAX_GROUP:
+                return group
+            try:
+                job = self._queue.get_nowait()
+            except Empty:
+                return group
+        if group:
+            self._queue.put(None)  # first this group, then the end
+        return group
+
+    def _commit(self, group: list[_Job]) -> None:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for job in group:
+                self._try(job)
+            if all(job.error for job in group):
+                self._connection.execute("ROLLBACK")  # a damaged file is not written to in vain
+            else:
+                self._connection.execute("COMMIT")
+                self.commits += 1
+        except Exception as error:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            if is_full(error) and len(group) > 1:
+                for job in group:  # what does not fit must not take along what does
+                    self._commit([job])
+            else:
+                for job in group:
+                    job.error = explain(error, self._path)
+
+    def _try(self, job: _Job) -> None:
+        job.error = None
+        self._connection.execute("SAVEPOINT job")
+        try:
+            job.result = job.operation(self._connection)
+        except Exception as error:
+            if not self._connection.in_transaction:
+                raise  # SQLite undid the whole transaction (full disk, I/O error)
+            self._connection.execute("ROLLBACK TO job")
+            job.error = explain(error, self._path)
+        self._connection.execute("RELEASE job")
+
+
+def _answer(group: Iterable[_Job]) -> None:
+    for job in group:
+        if job.future.done():
+            continue  # cancelled
+        if job.error:
+            job.future.set_exception(job.error)
+        else:
+            job.future.set_result(job.result)

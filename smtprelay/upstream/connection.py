@@ -1,0 +1,261 @@
+"""A connection to a smarthost: single commands, and the body (RFC 5321).
+
+It stands on aiosmtplib's protocol, not on its `SMTP` client, whose `connect` and `data` hide how far they got.
+Here every step has its phase and its timeout, and what breaks a step is raised as a `Failure` with the fact of it.
+Some of that protocol's protected members are used, with care: pyproject.toml keeps aiosmtplib below its next major.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import socket
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import NoReturn, cast
+
+from aiosmtplib.errors import SMTPException, SMTPResponseException, SMTPServerDisconnected
+from aiosmtplib.protocol import SMTPProtocol
+
+from smtprelay.config import Timeouts
+from smtprelay.outcome import Fact, Phase
+from smtprelay.reply import Reply
+
+BLOCK = 64 * 1024  # octets written between two looks at the connection
+QUIT_PATIENCE = 3_000  # milliseconds for the answer to QUIT: nothing depends on it
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a `send` has come; its caller looks here after cancelling it.
+
+    :param smarthost: ``host[address]:port``; ``""`` until it is reached.
+    """
+
+    phase: Phase = Phase.CONNECT
+    smarthost: str = ""
+
+    @property
+    def dot_sent(self) -> bool:
+        """The message may have been accepted: the final dot was written (RFC 1047)."""
+        return self.phase is Phase.DOT
+
+
+class Failure(Exception):
+    """The dialogue ended before its time.
+
+    :ivar lost: the other side closed the connection; a timeout or a refusal is something else.
+    """
+
+    def __init__(self, fact: Fact, *, lost: bool = False) -> None:
+        super().__init__(str(fact))
+        self.fact = fact
+        self.lost = lost
+
+
+class Connection(SMTPProtocol):
+    """A connection to a smarthost; `smtprelay.upstream.handshake` brings it up.
+
+    :ivar smarthost: ``host[address]:port``; ``""`` until it is reached.
+    :ivar extensions: what was offered at the last EHLO; keywords in lower case.
+    :ivar mechanisms: those of AUTH, in lower case.
+    :ivar established: the last reply of the handshake: that to AUTH, or to EHLO where there is no log-in.
+    :ivar secrets: what no text may quote.
+    :ivar transactions: begun so far.
+    :ivar reset_due: the last transaction was not completed; RSET must come before the next.
+    :ivar reused: it has lain idle, so that the smarthost may have closed it without our notice.
+    """
+
+    def __init__(self, place: str, timeouts: Timeouts, progress: Progress) -> None:
+        """
+        :param place: ``host:port``, for texts.
+        """
+        super().__init__()
+        self.timeouts = timeouts
+        self.smarthost = ""
+        self.extensions: dict[str, str] = {}
+        self.mechanisms: list[str] = []
+        self.established = Fact(Phase.CONNECT)
+        self.secrets: Sequence[str] = ()
+        self.transactions = 0
+        self.reset_due = False
+        self.reused = False
+        self._place = place
+        self._progress = progress
+
+    @property
+    def name(self) -> str:
+        return self.smarthost or self._place
+
+    @property
+    def encrypted(self) -> bool:
+        return self._over_ssl
+
+    @property
+    def usable(self) -> bool:
+        """Whether another transaction may begin here, as far as can be seen from this side."""
+        return self.is_connected and not self._buffer
+
+    def attach(self, progress: Progress) -> None:
+        """Tell from now on somebody else how far it goes."""
+        self._progress = progress
+        progress.smarthost = self.smarthost
+
+    def reached(self, smarthost: str) -> None:
+        self.smarthost = self._progress.smarthost = smarthost
+
+    @asynccontextmanager
+    async def step(self, phase: Phase, timeout: int) -> AsyncIterator[None]:
+        """A step of the dialogue. Where one breaks the connection is closed: the replies on it would be shifted.
+
+        :param timeout: in milliseconds.
+        :raises Failure: for whatever the network or the smarthost does.
+        """
+        self._progress.phase = phase
+        try:
+            async with asyncio.timeout(timeout / 1000):
+                yield
+        except (SMTPException, OSError) as error:
+            self.abort()
+            words = self._conceal(f"{self.name}: {_words(error, timeout)}")
+            fact = Fact(phase, error=words, ambiguous=phase is Phase.DOT)
+            raise Failure(fact, lost=isinstance(error, ConnectionError)) from None
+
+    async def command(self, phase: Phase, *words: bytes, timeout: int = 0) -> Reply:
+        """Send a command, return the reply to it.
+
+        :param timeout: in milliseconds; by default that for commands.
+        :raises Failure: where none came.
+        """
+        async with self.step(phase, timeout or self.timeouts.command):
+            self._expect_nothing()
+            response = await self.execute_command(*words)
+            return self.reply(response.code, response.message)
+
+    async def next_reply(self, phase: Phase, timeout: int) -> Reply:
+        """The reply to what was written already. :raises Failure: where none came."""
+        async with self.step(phase, timeout):
+            response = await self.read_response()
+            return self.reply(response.code, response.message)
+
+    def reply(self, code: int, text: str) -> Reply:
+        """A reply as we keep it. After a 421 the connection is closed (RFC 5321 §3.8)."""
+        if not 200 <= code <= 599:
+            raise SMTPResponseException(code, f"a reply of code {code}: {text}")
+        if code == 421:
+            self.close()
+        return Reply.received(code, self._conceal(_printable(text)))
+
+    async def send_body(self, content: AsyncIterator[bytes]) -> Reply:
+        """Send what follows a 354, and the final dot; return the reply to it.
+
+        :param content: lines that end in <CRLF>, the last one too; in chunks of any size.
+        :raises Failure: also for a reply before the dot: it says why the smarthost wants no more.
+        """
+        async with self.step(Phase.DATA, self.timeouts.block):
+            self._expect_nothing()
+        self._response_pending = True  # or aiosmtplib would throw an early reply away
+        before = b"\r\n"
+        async with aclosing(self._blocks(content)) as blocks:
+            async for block in blocks:
+                # RFC 5321 §4.5.2: a line that begins with a dot gets another. The two octets before the block come
+                # along, as a line may begin where it does.
+                text = before + block
+                before = text[-2:]
+                await self._write_block(text.replace(b"\r\n.", b"\r\n..")[2:])
+        if self._ended:
+            await self._fail_early()
+        self.write(b".\r\n")  # nothing was awaited since the last look: it goes out, and is ambiguous from here on
+        return await self.next_reply(Phase.DOT, self.timeouts.dot)
+
+    async def _blocks(self, content: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+        try:
+            async for chunk in content:
+                for start in range(0, len(chunk), BLOCK):
+                    yield chunk[start : start + BLOCK]
+        except Exception as error:
+            self.abort()  # before the dot: half a message must not look like a whole one
+            raise Failure(Fact(Phase.DATA, error=str(error) or repr(error), corrupt=True)) from error
+        finally:
+            if isinstance(content, AsyncGenerator):
+                await content.aclose()
+
+    async def _write_block(self, block: bytes) -> None:
+        lost = False
+        try:
+            async with self.step(Phase.DATA, self.timeouts.block):
+                self.write(block)
+                await self._drain_helper()
+                await asyncio.sleep(0)  # let others run, and let a reply in
+        except Failure as failure:
+            lost = failure.lost
+            if not lost:
+                raise
+        if lost or self._ended:
+            await self._fail_early()
+
+    @property
+    def _ended(self) -> bool:
+        """The smarthost has answered before the dot, or closed the connection."""
+        return not self.is_connected or self._response_waiter is None or self._response_waiter.done()
+
+    async def _fail_early(self) -> NoReturn:
+        """Fail with the smarthost's last words, where they came through, rather than with their consequence."""
+        reply = await self.next_reply(Phase.DATA, self.timeouts.block)
+        self.abort()
+        raise Failure(Fact(Phase.DATA, reply))
+
+    def _expect_nothing(self) -> None:
+        """What is left of the last reply would be taken for the next one, and so on to the end."""
+        if self._buffer:
+            raise SMTPResponseException(-1, "more than one reply to a command")
+
+    async def quit(self) -> None:
+        """Leave politely, but soon."""
+        self.attach(Progress())
+        with suppress(Failure):
+            await self.command(Phase.UNKNOWN, b"QUIT", timeout=QUIT_PATIENCE)
+        self.close()
+
+    def close(self) -> None:
+        if self.transport is not None:
+            self.transport.close()
+
+    def abort(self) -> None:
+        """Close at once; what is still in the buffer is not sent."""
+        if self.transport is not None:
+            cast("asyncio.Transport", self.transport).abort()
+
+    def _conceal(self, text: str) -> str:
+        for secret in filter(None, self.secrets):
+            text = re.sub(re.escape(secret), "…", text, flags=re.IGNORECASE)
+        return text
+
+
+def _printable(text: str) -> str:
+    """A reply without what harms terminals, logs and databases; aiosmtplib leaves octets that are not UTF-8 as
+    surrogates."""
+    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return "".join(char if char.isprintable() or char == "\n" else " " if char.isspace() else "?" for char in text)
+
+
+def _words(error: Exception, timeout: int) -> str:
+    match error:
+        case SMTPResponseException():
+            return f"it does not keep to SMTP: {_printable(error.message)}"
+        case SMTPServerDisconnected() | ConnectionResetError():
+            return "it closed the connection"
+        case ssl.SSLCertVerificationError():
+            return f"its certificate cannot be verified: {error.verify_message}"
+        case ssl.SSLError():
+            return f"TLS failed: {error.reason or error}"
+        case socket.gaierror():
+            return f"the name cannot be resolved: {error.strerror}"
+        case OSError() if error.errno:
+            return os.strerror(error.errno)
+        case TimeoutError():
+            return f"no answer within {timeout / 1000:g} s"
+    return str(error)

@@ -1,0 +1,272 @@
+"""The upstream: connections to smarthosts, kept between messages, at most so many in all."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cache, partial
+from pathlib import Path
+from typing import NamedTuple
+
+from smtprelay import config
+from smtprelay.message import Message, Recipient
+from smtprelay.outcome import Fact, Phase
+from smtprelay.upstream.connection import Connection, Failure, Progress
+from smtprelay.upstream.handshake import Target, establish, login
+from smtprelay.upstream.rate import Bucket
+from smtprelay.upstream.transaction import Stale, transact
+
+IDLE = 60.0  # seconds that a connection waits for another message; the platform's places are few
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What came of one `Upstream.send`.
+
+    :param facts: one per recipient, in their order.
+    :param smarthost: ``host[address]:port``, ``""`` where none was reached.
+    :param dsn_offered: the smarthost offers DSN (RFC 3461), and the parameters were passed on.
+    """
+
+    facts: tuple[Fact, ...]
+    smarthost: str = ""
+    dsn_offered: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Lane:
+    """What a credential comes to: where to connect, how to log in, how fast to send.
+
+    :param smtputf8: whether it was offered at the last EHLO; None: not known yet.
+    """
+
+    hosts: tuple[str, ...]
+    port: int
+    tls: config.TLSMode
+    context: ssl.SSLContext | None
+    username: str
+    password: str = field(repr=False)
+    bucket: Bucket
+    smtputf8: bool | None = None
+
+
+class _Wait(NamedTuple):
+    """Why a connection lies idle: for which messages, and until when."""
+
+    lane: _Lane
+    expiry: asyncio.TimerHandle
+
+
+class Upstream:
+    """The way out. It reports facts, per recipient and phase; `smtprelay.outcome` judges them.
+
+    :param hostname: what we call ourselves at EHLO.
+    :param passwords: by the credential's key.
+    :param tls_seen: hosts on which STARTTLS has worked; they never get plaintext again.
+    :param on_tls: called with a host on which it worked for the first time, to be remembered.
+    """
+
+    def __init__(
+        self,
+        config: config.Upstream,
+        *,
+        hostname: str,
+        passwords: Mapping[str, str],
+        tls_seen: Collection[str] = (),
+        on_tls: Callable[[str], None] = lambda host: None,
+    ) -> None:
+        self._config = config
+        self._hostname = hostname
+        self._tls_seen = set(tls_seen)
+        self._on_tls = on_tls
+        self._lanes = _lanes(config, passwords)
+        self._slots = asyncio.Semaphore(config.connections)
+        self._busy = 0
+        self._idle: dict[Connection, _Wait] = {}  # the one that has waited longest comes first
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    async def send(
+        self,
+        credential: str,
+        message: Message,
+        recipients: Sequence[Recipient],
+        body: Callable[[], AsyncIterator[bytes]],
+        progress: Progress | None = None,
+    ) -> Report:
+        """Send a message to some of its recipients in one transaction. Nothing that the network or the smarthost
+        does is raised.
+
+        Cancelling closes the connection; `progress` then tells whether the message may have been accepted.
+
+        :param body: opens the content: lines that end in <CRLF>. What its iterator raises makes the fact corrupt.
+        """
+        lane = self._lanes[credential]
+        progress = progress or Progress()
+        await lane.bucket.take(len(recipients))
+
+        async def use(connection: Connection) -> Report:
+            connection.attach(progress)
+            try:
+                facts = await transact(connection, message, recipients, body)
+            except BaseException:  # above all cancellation: a late reply would be taken for the next command's
+                connection.abort()
+                raise
+            self._keep(lane, connection)
+            return Report(facts, connection.smarthost, "dsn" in connection.extensions)
+
+        async with self._slot():
+            try:
+                if idle := self._take(lane):
+                    with suppress(Stale):
+                        return await use(idle)
+                return await use(await self._open(lane, progress))
+            except Failure as failure:
+                return Report((failure.fact,) * len(recipients), progress.smarthost)
+
+    async def probe(self, credential: str) -> Fact:
+        """Connect and log in; the connection is kept for the next message.
+
+        :returns: the reply to AUTH (to EHLO, where there is no log-in), or what went wrong.
+        """
+        lane = self._lanes[credential]
+        async with self._slot():
+            try:
+                connection = await self._open(lane, Progress())
+            except Failure as failure:
+                return failure.fact
+            self._keep(lane, connection)
+            return connection.established
+
+    def smtputf8(self, credential: str) -> bool | None:
+        """Whether SMTPUTF8 (RFC 6531) was offered at the last EHLO; None: not known yet."""
+        return self._lanes[credential].smtputf8
+
+    async def close(self) -> None:
+        """Take leave of the smarthosts: a few seconds at most. Transactions that go on close their own connections."""
+        self._closed = True
+        for connection in list(self._idle):
+            self._dismiss(connection)
+        if self._leaving:
+            await asyncio.wait(self._leaving)
+
+    # Connections
+
+    @asynccontextmanager
+    async def _slot(self) -> AsyncIterator[None]:
+        async with self._slots:
+            self._busy += 1
+            try:
+                yield
+            finally:
+                self._busy -= 1
+
+    async def _open(self, lane: _Lane, progress: Progress) -> Connection:
+        """A new connection, logged in, to the first host that lets us come as far as AUTH.
+
+        :raises Failure:
+        """
+        await self._make_room()
+        failures: list[tuple[str, Fact]] = []
+        for host in lane.hosts:
+            target = Target(host, lane.port, self._hostname, lane.tls, lane.context, host in self._tls_seen)
+            connection = Connection(f"{host}:{lane.port}", self._config.timeouts, progress)
+            connection.attach(progress)
+            try:
+                await establish(connection, target)
+                self._learn(lane, host, connection)
+                if lane.username:
+                    await login(connection, lane.username, lane.password)
+            except Failure as failure:
+                self._leave(connection)
+                if failure.fact.phase is Phase.AUTH:
+                    raise  # the credential is the same everywhere
+                failures.append((connection.name, failure.fact))
+            except BaseException:
+                connection.abort()
+                raise
+            else:
+                return connection
+        raise Failure(_summary(failures))
+
+    def _learn(self, lane: _Lane, host: str, connection: Connection) -> None:
+        lane.smtputf8 = "smtputf8" in connection.extensions
+        if connection.encrypted and lane.tls != "implicit" and host not in self._tls_seen:
+            self._tls_seen.add(host)
+            self._on_tls(host)
+
+    async def _make_room(self) -> None:
+        """Let go of connections that wait for other credentials' messages, so that `connections` is kept to."""
+        excess = self._busy + len(self._idle) + len(self._leaving) - self._config.connections
+        if excess > 0:
+            for connection in list(self._idle)[:excess]:
+                self._dismiss(connection)
+            await asyncio.wait(self._leaving)  # only now their places at the smarthost are free
+
+    def _take(self, lane: _Lane) -> Connection | None:
+        """An idle connection: the one used last, so that those that are not needed run out."""
+        for connection in reversed([c for c, wait in self._idle.items() if wait.lane is lane]):
+            self._idle.pop(connection).expiry.cancel()
+            if connection.usable:
+                return connection
+            connection.close()
+        return None
+
+    def _keep(self, lane: _Lane, connection: Connection) -> None:
+        if self._closed or not connection.usable:
+            connection.close()
+        elif connection.transactions >= self._config.messages_per_connection:
+            self._leave(connection)
+        else:
+            connection.reused = True
+            expiry = asyncio.get_running_loop().call_later(IDLE, self._dismiss, connection)
+            self._idle[connection] = _Wait(lane, expiry)
+
+    def _dismiss(self, connection: Connection) -> None:
+        self._idle.pop(connection).expiry.cancel()
+        self._leave(connection)
+
+    def _leave(self, connection: Connection) -> None:
+        task = asyncio.get_running_loop().create_task(connection.quit())
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+
+def _summary(failures: Sequence[tuple[str, Fact]]) -> Fact:
+    """The fact of the last host tried; where there were several, in words that name each."""
+    last = failures[-1][1]
+    if len(failures) == 1:
+        return last
+    return Fact(last.phase, error="; ".join(f"{name}: {f.reply}" if f.reply else f.error for name, f in failures))
+
+
+def _lanes(settings: config.Upstream, passwords: Mapping[str, str]) -> dict[str, _Lane]:
+    shared = Bucket(settings.rate)
+    context = cache(partial(_tls_context, settings.tls_ca_file))
+    lanes = {}
+    for credential in settings.credentials:
+        tls = credential.tls or settings.tls
+        lanes[credential.key] = _Lane(
+            hosts=credential.host or settings.host,
+            port=credential.port or settings.port,
+            tls=tls,
+            context=None if tls == "none" else context(verified=tls != "opportunistic"),
+            username=credential.username,
+            password=passwords[credential.key] if credential.username else "",
+            bucket=Bucket(credential.rate) if credential.rate else shared,
+        )
+    return lanes
+
+
+def _tls_context(ca_file: Path | None, *, verified: bool) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=ca_file)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if not verified:  # any encryption beats none (RFC 7435 §3), and none is what remains
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")  # old smarthosts have small keys and SHA-1
+    return context

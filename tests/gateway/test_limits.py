@@ -1,0 +1,76 @@
+"""Connections and memory."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from smtprelay.gateway.limits import FIRST_BLOCK, ConnectionLimit, MemoryBudget
+
+LARGEST = 10 * FIRST_BLOCK
+
+
+async def settled() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def test_connections_are_counted_in_all_and_by_client() -> None:
+    limit = ConnectionLimit(3, 2)
+    assert limit.enter("a", trusted=False)
+    assert limit.enter("a", trusted=False)
+    assert not limit.enter("a", trusted=False)
+    assert limit.enter("a", trusted=True)
+    assert not limit.enter("b", trusted=True)
+    limit.leave("a", trusted=False)
+    assert limit.enter("a", trusted=False)
+
+
+async def test_a_message_waits_for_its_354_while_memory_is_taken() -> None:
+    budget = MemoryBudget(2 * LARGEST, LARGEST)
+    async with AsyncExitStack() as stack:
+        for _ in range(2):
+            room = await stack.enter_async_context(budget.reserve())
+            await room.cover(LARGEST)
+        waiting = asyncio.create_task(stack.enter_async_context(budget.reserve()))
+        await settled()
+        assert not waiting.done()
+        await stack.aclose()
+        await waiting
+        await stack.aclose()
+
+
+async def test_messages_that_all_outgrow_their_first_block_all_get_through() -> None:
+    """First blocks that took all memory would wait for each other for ever."""
+    budget = MemoryBudget(2 * LARGEST, LARGEST)
+    done = 0
+
+    async def message() -> None:
+        nonlocal done
+        async with budget.reserve() as room:
+            await settled()
+            await room.cover(FIRST_BLOCK + 1)
+            await settled()
+            done += 1
+
+    async with asyncio.timeout(10):
+        await asyncio.gather(*(message() for _ in range(200)))
+    assert done == 200
+
+
+async def test_who_gives_up_waiting_gives_back_what_it_had() -> None:
+    budget = MemoryBudget(2 * LARGEST, LARGEST)
+
+    async def message() -> None:
+        async with budget.reserve() as room:
+            await room.cover(LARGEST)
+            await asyncio.Event().wait()
+
+    tasks = [asyncio.create_task(message()) for _ in range(5)]
+    await settled()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    async with asyncio.timeout(10), budget.reserve() as first, budget.reserve() as second:
+        await first.cover(LARGEST)
+        await second.cover(LARGEST)

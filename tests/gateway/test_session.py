@@ -1,0 +1,509 @@
+"""Dialogues at the wire: what legacy clients do, and what strict ones expect."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import ssl
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import trustme
+from aiosmtpd.smtp import SMTP, AuthResult
+
+from smtprelay.gateway import session
+from smtprelay.reply import Defer, Reject
+from tests.gateway.wire import PASSWORD, Client, FakePipeline, refused, serving
+
+
+def b64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+USER, SECRET = b64("app"), b64(PASSWORD)
+PLAIN = b64(f"\0app\0{PASSWORD}")
+MAIL, RCPT = "MAIL FROM:<a@example.com>", "RCPT TO:<b@example.org>"
+BODY = "Subject: hi\r\n\r\nHello\r\n."
+
+# (what the client says or None, what it then hears or None)
+Dialogue = Sequence[tuple[str | bytes | None, str | None]]
+LOGGED_IN: Dialogue = [(None, "220 "), ("EHLO app", "250"), (f"AUTH PLAIN {PLAIN}", "235")]
+SENT: Dialogue = [(MAIL, "250"), (RCPT, "250"), ("DATA", "354"), (BODY, "250")]
+
+FAULTS_OF_STOCK: dict[str, Dialogue] = {
+    "AUTH after HELO is not known": [
+        (None, "220"),
+        ("HELO app", "250 "),
+        (f"AUTH LOGIN {USER}", "334"),
+        (SECRET, "235"),
+    ],
+    "AUTH's mechanism must be in upper case": [(None, "220"), ("EHLO app", "250"), (f"auth plain {PLAIN}", "235")],
+    "AUTH LOGIN asks for 'User Name\\0'": [
+        (None, "220"),
+        ("EHLO app", "250"),
+        ("AUTH LOGIN", f"334 {b64('Username:')}$"),
+        (USER, f"334 {b64('Password:')}$"),
+        (SECRET, "235"),
+    ],
+    "failed log-ins are not counted": [
+        (None, "220"),
+        ("EHLO app", "250"),
+        *[(f"AUTH PLAIN {b64('.app.wrong'.replace('.', chr(0)))}", "535 5.7.8")] * 3,
+        ("NOOP", "END"),
+    ],
+    "cancelled log-ins are not counted": [
+        (None, "220"),
+        ("EHLO app", "250"),
+        *[("AUTH LOGIN", "334"), ("*", "501 5.7.0")] * 3,
+        ("NOOP", "END"),
+    ],
+    "DSN parameters are refused": [
+        *LOGGED_IN,
+        (f"{MAIL} RET=HDRS ENVID=Ab", "250"),
+        (f"{RCPT} NOTIFY=SUCCESS ORCPT=rfc822;B@example.org", "250"),
+    ],
+    "AUTH= in MAIL is refused (RFC 4954 §5)": [*LOGGED_IN, (f"{MAIL} AUTH=<>", "250")],
+    "EHLO offers too little": [(None, "220"), ("EHLO app", r"(?s)250-.*PIPELINING.*DSN.*ENHANCEDSTATUSCODES")],
+    "replies lack enhanced codes": [
+        *LOGGED_IN,
+        (MAIL, r"250 2\.1\.0"),
+        ("RSET", r"250 2\.0\.0"),
+        ("XYZ", r"500 5\.5\.2"),
+    ],
+    "an early body is taken for commands": [
+        *LOGGED_IN,
+        (f"{MAIL}\r\nRCPT TO:<>\r\nDATA\r\nMAIL FROM:<x@example.com>\r\n.", "250"),
+        (None, "501"),
+        (None, "354"),
+        (None, r"554 5\.5\.1"),
+        (MAIL, "250"),
+    ],
+    "a line of more than 999 octets is refused": [
+        *LOGGED_IN,
+        *SENT[:3],
+        (b"Subject: x\r\n\r\n" + b"x" * 100_000 + b"\r\n.", "250"),
+    ],
+    "too many recipients are taken": [
+        *LOGGED_IN,
+        (MAIL, "250"),
+        *[(f"RCPT TO:<b{i}@example.org>", "250") for i in range(5)],
+        (RCPT, r"452 4\.5\.3"),
+    ],
+    "an exception is answered with 500 and its text": [
+        *LOGGED_IN,
+        (MAIL, "250"),
+        ("RCPT TO:<fail@example.org>", r"451 4\.3\.0 Internal"),
+        (MAIL, "250"),
+    ],
+    "an address without its bracket is taken": [*LOGGED_IN, ("MAIL FROM:<a@example.com SIZE=1", "501")],
+    "a browser's request is answered like a typing error": [
+        (None, "220"),
+        ("GET / HTTP/1.1", "421 4.7.0"),
+        (None, "END"),
+    ],
+    "VRFY tells an address": [*LOGGED_IN, ("VRFY <b@example.org>", r"252 2\.5\.0")],
+}
+
+
+async def converse(client: Client, dialogue: Dialogue) -> None:
+    for words, pattern in dialogue:
+        if words is not None:
+            await client.say(words)
+        if pattern == "END":
+            await client.hear_end()
+        elif pattern is not None:
+            await client.hear(pattern)
+
+
+class FailingPipeline(FakePipeline):
+    """One recipient makes it break."""
+
+    def check_recipient(self, reverse_path: str, recipient: Any) -> None:
+        if recipient.address.startswith("fail@"):
+            raise RuntimeError("disk full: /var/spool/secret")
+
+
+@pytest.mark.parametrize("fault", FAULTS_OF_STOCK)
+async def test_gateway_mends(fault: str) -> None:
+    async with serving({"max_recipients": 5}, pipeline=FailingPipeline()) as server, server.client("") as client:
+        await converse(client, FAULTS_OF_STOCK[fault])
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("fault", FAULTS_OF_STOCK)
+async def test_stock_aiosmtpd_has_the_fault(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If one of these fails, aiosmtpd has mended it: look whether our own code is still needed."""
+    monkeypatch.setattr("tests.gateway.wire.PATIENCE", 1.0)
+
+    class Handler:
+        async def handle_RCPT(self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any) -> str:
+            if address.startswith("fail@"):
+                raise RuntimeError("disk full: /var/spool/secret")
+            envelope.rcpt_tos.append(address)
+            return "250 OK"
+
+        async def handle_DATA(self, *_: Any) -> str:
+            return "250 OK"
+
+    def authenticate(_server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
+        return AuthResult(success=data.password == PASSWORD.encode(), handled=False)
+
+    loop = asyncio.get_running_loop()
+    stock = await loop.create_server(
+        lambda: SMTP(Handler(), hostname="stock.test", auth_require_tls=False, authenticator=authenticate),
+        "127.0.0.1",
+        0,
+    )
+    async with stock:
+        client = Client(*await asyncio.open_connection(*stock.sockets[0].getsockname()[:2]))
+        with pytest.raises((AssertionError, TimeoutError, ConnectionError)):
+            await converse(client, FAULTS_OF_STOCK[fault])
+        await client.close()
+
+
+# Who may send
+
+
+async def test_a_stranger_must_log_in() -> None:
+    async with serving() as server, server.client() as client:
+        await client.ask("EHLO app", "250")
+        await client.ask(MAIL, r"530 5\.7\.0")
+
+
+async def test_a_trusted_client_need_not() -> None:
+    async with serving({"trusted_networks": ["127.0.0.0/8"]}) as server, server.client() as client:
+        await converse(client, [("HELO app", "250 "), *SENT])
+        [taken] = server.pipeline.taken
+    assert (taken.origin.client, taken.origin.account, taken.origin.protocol) == ("127.0.0.1", "", "SMTP")
+
+
+async def test_no_password_crosses_an_untrusted_network_in_plaintext() -> None:
+    async with serving({"plaintext_auth_networks": []}) as server, server.client() as client:
+        assert "AUTH" not in await client.ask("EHLO app", "250")
+        await client.ask(f"AUTH PLAIN {PLAIN}", r"538 5\.7\.11")
+
+
+@pytest.mark.parametrize("method", ["check_sender", "check_recipient", "submit"])
+async def test_a_refusal_reaches_the_client_and_the_session_goes_on(method: str) -> None:
+    pipeline = refused(Reject(550, "7.1", "Not you"), method)
+    replies = {"check_sender": 0, "check_recipient": 1, "submit": 3}
+    async with serving(pipeline=pipeline) as server, server.client("") as client:
+        step = replies[method]
+        await converse(client, [*LOGGED_IN, *SENT[:step], (SENT[step][0], r"550 5\.7\.1 Not you")])
+        pipeline.refusal.clear()
+        await converse(client, [("RSET", "250"), *SENT])
+
+
+async def test_a_full_disk_is_452() -> None:
+    async with (
+        serving(pipeline=refused(Defer(452, "3.1", "full"), "check_sender")) as server,
+        server.client("") as client,
+    ):
+        await converse(client, [*LOGGED_IN, (MAIL, r"452 4\.3\.1")])
+
+
+async def test_a_refusal_is_one_line_for_helo_and_several_for_ehlo() -> None:
+    pipeline = refused(Reject(550, "7.1", "First\nSecond"), "check_sender")
+    async with serving({"trusted_networks": ["127.0.0.0/8"]}, pipeline=pipeline) as server, server.client() as client:
+        await client.ask("HELO app", "250 ")
+        await client.ask(MAIL, r"550 5\.7\.1 First Second$")
+        await client.ask("EHLO app", "250-")
+        await client.ask(MAIL, r"550-5\.7\.1 First\n550 5\.7\.1 Second$")
+
+
+# Order of commands, and limits
+
+
+@pytest.mark.parametrize(
+    ("dialogue", "reply"),
+    [
+        ([], (MAIL, r"503 5\.5\.1")),
+        ([("EHLO app", "250")], ("EHLO", r"501 5\.5\.4")),
+        ([("EHLO app", "250")], ("AUTH CRAM-MD5", r"504 5\.5\.4")),
+        ([("EHLO app", "250")], ("AUTH PLAIN !!!", r"501 5\.5\.2")),
+        ([("EHLO app", "250")], (f"AUTH PLAIN {b64('only-two')}", r"501 5\.5\.2")),
+        ([("EHLO app", "250")], ("AUTH PLAIN " + "x" * 3000, r"500 5\.5\.2")),
+        ([("EHLO app", "250")], ("STARTTLS", r"502 5\.5\.1")),
+        ([("EHLO app", "250")], ("EXPN list", r"502 5\.5\.1")),
+        ([("EHLO app", "250")], (b"NOOP " + b"x" * 5000, r"500 5\.5\.2")),
+        ([("EHLO app", "250")], (b"HELO \xb5\xe7\xc4\xd4", "250 ")),
+        (LOGGED_IN[1:], (RCPT, r"503 5\.5\.1")),
+        (LOGGED_IN[1:], (f"AUTH PLAIN {PLAIN}", r"503 5\.5\.1")),
+        ([*LOGGED_IN[1:], (MAIL, "250")], (MAIL, r"503 5\.5\.1")),
+        (LOGGED_IN[1:], (f"{MAIL} SIZE=2000", r"552 5\.3\.4")),
+        (LOGGED_IN[1:], (b"MAIL FROM:<\xb5\xe7@example.com>", r"501 5\.5\.2")),
+        (LOGGED_IN[1:], ("HELP", r"214 2\.0\.0")),
+        (LOGGED_IN[1:], ("QUIT", r"221 2\.0\.0")),
+    ],
+)
+async def test_reply(dialogue: Dialogue, reply: tuple[str, str]) -> None:
+    async with serving({"max_message_size": "1000B"}) as server, server.client() as client:
+        await converse(client, [*dialogue, reply])
+
+
+async def test_a_message_over_the_limit_is_swallowed_and_refused() -> None:
+    async with serving({"max_message_size": "1000B"}) as server, server.client("") as client:
+        await converse(client, [*LOGGED_IN, *SENT[:3], (b"x" * 200_000 + b"\r\n.", r"552 5\.3\.4"), *SENT])
+
+
+async def test_a_line_of_a_megabyte_is_no_command() -> None:
+    async with serving() as server, server.client() as client:
+        await client.ask(b"EHLO " + b"x" * 2**20, r"500 5\.5\.2")
+        await client.ask("EHLO app", "250")
+
+
+async def test_a_client_that_only_plays_is_sent_away() -> None:
+    async with serving() as server, server.client() as client:
+        await client.say("\r\n".join(["NOOP"] * (session.MAX_IDLE_COMMANDS + 1)))
+        for _ in range(session.MAX_IDLE_COMMANDS):
+            await client.hear("250")
+        await client.hear(r"421 4\.7\.0")
+        await client.hear_end()
+
+
+async def test_too_many_unknown_commands_end_the_session() -> None:
+    async with serving() as server, server.client() as client:
+        for _ in range(session.MAX_UNKNOWN):
+            await client.ask("WHAT", r"500 5\.5\.2")
+        await client.ask("WHAT", r"421 4\.7\.0")
+        await client.hear_end()
+
+
+@pytest.mark.parametrize("limit", [{"max_connections": 2}, {"max_connections_per_client": 2}])
+async def test_too_many_connections(limit: dict[str, int]) -> None:
+    async with serving(limit) as server, server.client(), server.client(), server.client(r"421 4\.7\.0") as third:
+        await third.hear_end()
+
+
+async def test_a_place_is_free_again_after_a_connection_ends() -> None:
+    async with serving({"max_connections": 1}) as server:
+        for _ in range(5):
+            async with server.client() as client:
+                await client.ask("QUIT", "221")
+                await client.hear_end()
+
+
+async def test_silence_ends_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "IDLE", 0.05)
+    async with serving() as server, server.client() as client:
+        await client.hear(r"421 4\.4\.2")
+        await client.hear_end()
+
+
+async def test_a_slow_upload_is_not_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stock aiosmtpd sets its timer by the command, so that a live upload is cut."""
+    monkeypatch.setattr(session, "IDLE", 0.4)
+    async with serving() as server, server.client("") as client:
+        await converse(client, [*LOGGED_IN, *SENT[:3]])
+        for _ in range(8):
+            await client.say("a line")
+            await asyncio.sleep(0.1)
+        await client.ask(".", "250")
+
+
+async def test_an_old_session_ends_between_two_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "MAX_SESSION", 0.0)
+    async with serving() as server, server.client("") as client:
+        await client.hear(r"220|421 4\.4\.2")
+        await client.hear(r"421 4\.4\.2")
+        await client.hear_end()
+
+
+# Clients that talk ahead
+
+
+async def test_a_whole_session_in_one_write() -> None:
+    """PIPELINING (RFC 2920), and clients that never wait: the body comes without waiting for 354."""
+    lines = ["EHLO app", f"AUTH PLAIN {PLAIN}", MAIL, RCPT, "DATA", BODY, MAIL, RCPT, "DATA", BODY, "QUIT"]
+    async with serving() as server, server.client("") as client:
+        await client.say("\r\n".join(lines))
+        for pattern in ["220", "250", "235", *["250", "250", "354", "250"] * 2, "221"]:
+            await client.hear(pattern)
+        await client.hear_end()
+        assert [taken.content for taken in server.pipeline.taken] == [b"Subject: hi\r\n\r\nHello\r\n"] * 2
+
+
+async def test_the_client_that_is_one_reply_behind() -> None:
+    """The platform's PHP sample does not read the greeting: at each step it sees the reply to the step before."""
+    steps = [
+        "HELO localhost",
+        f"AUTH LOGIN {USER}",
+        SECRET,
+        MAIL,
+        RCPT,
+        "DATA",
+        "Subject: hi\r\n\r\n.hidden\r\nHello\r\n.",
+        "QUIT",
+    ]
+    async with serving() as server, server.client("") as client:
+        for step in steps:
+            await client.say(step)
+            await client.hear("[23]")
+        [taken] = server.pipeline.taken
+    assert taken.content == b"Subject: hi\r\n\r\n.hidden\r\nHello\r\n"
+    assert taken.unstuffed
+    assert (taken.origin.account, taken.origin.protocol) == ("app", "ESMTPA")
+
+
+async def test_bare_line_feeds_end_commands_and_reach_the_pipeline_as_they_are() -> None:
+    async with serving() as server, server.client("") as client:
+        await converse(client, LOGGED_IN)
+        await client.say("\n".join([MAIL, RCPT, "DATA"]), end=b"\n")
+        for pattern in ["250", "250", "354"]:
+            await client.hear(pattern)
+        await client.say(b"a\nb\n.\nc")
+        await client.ask(".", "250")
+        assert server.pipeline.taken[0].content == b"a\nb\n.\nc\r\n"
+
+
+async def test_dsn_parameters_keep_their_case() -> None:
+    async with serving() as server, server.client("") as client:
+        await converse(client, LOGGED_IN)
+        await client.ask(f"{MAIL} RET=FULL ENVID=QQ314159+2Bx", "250")
+        await client.ask(f"{RCPT} NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;Bob@Example.org", "250")
+        await converse(client, SENT[2:])
+        [taken] = server.pipeline.taken
+    assert (taken.envelope.ret, taken.envelope.envid) == ("FULL", "QQ314159+2Bx")
+    [recipient] = taken.envelope.recipients
+    assert (recipient.notify, recipient.orcpt) == ("SUCCESS,FAILURE", "rfc822;Bob@Example.org")
+
+
+# Clients that leave
+
+
+async def test_a_client_that_drops_after_the_dot_has_its_message_stored() -> None:
+    """Stock aiosmtpd cancels the handler, in the middle of the commit."""
+    pipeline = FakePipeline(gate=asyncio.Event())
+    async with serving(pipeline=pipeline) as server:
+        async with server.client("") as client:
+            await converse(client, [*LOGGED_IN, *SENT[:3]])
+            await client.say(BODY)
+            await pipeline.submitting.wait()
+            client.writer.transport.abort()
+        assert pipeline.gate
+        pipeline.gate.set()
+    assert len(pipeline.taken) == 1
+
+
+async def test_a_client_that_half_closes_is_heard_to_the_end() -> None:
+    async with serving() as server, server.client("") as client:
+        await client.say("\r\n".join(["EHLO app", f"AUTH PLAIN {PLAIN}", MAIL, RCPT, "DATA", BODY]))
+        client.writer.write_eof()
+        for pattern in ["220", "250", "235", "250", "250", "354", "250"]:
+            await client.hear(pattern)
+        await client.hear_end()
+
+
+async def test_a_client_that_drops_before_the_dot_has_sent_nothing() -> None:
+    async with serving() as server:
+        async with server.client("") as client:
+            await converse(client, [*LOGGED_IN, *SENT[:3]])
+            await client.say("Subject: half a message")
+        assert not server.pipeline.taken
+
+
+async def test_a_shutdown_ends_idle_sessions_and_waits_for_messages_under_way() -> None:
+    pipeline = FakePipeline(gate=asyncio.Event())
+    async with serving(pipeline=pipeline) as server, server.client() as idle, server.client("") as busy:
+        await converse(busy, [*LOGGED_IN, *SENT[:3]])
+        await busy.say(BODY)
+        await pipeline.submitting.wait()
+        stopping = asyncio.create_task(server.listeners.stop(grace=10.0))
+        await idle.hear(r"421 4\.3\.2")
+        assert pipeline.gate
+        pipeline.gate.set()
+        await busy.hear("250")
+        await busy.hear(r"421 4\.3\.2")
+        await stopping
+
+
+# TLS
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], ssl.SSLContext]:
+    authority = trustme.CA()
+    folder = tmp_path_factory.mktemp("tls")
+    issued = authority.issue_cert("relay.test")
+    issued.cert_chain_pems[0].write_to_path(folder / "certificate.pem")
+    issued.private_key_pem.write_to_path(folder / "key.pem")
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    settings = {"tls_certificate": str(folder / "certificate.pem"), "tls_key": str(folder / "key.pem")}
+    return settings, context
+
+
+async def test_starttls_then_auth(certificate: tuple[dict[str, str], ssl.SSLContext]) -> None:
+    settings, context = certificate
+    async with serving({**settings, "plaintext_auth_networks": []}) as server, server.client() as client:
+        assert "STARTTLS" in await client.ask("EHLO app", "250")
+        await client.ask("STARTTLS", r"220 2\.0\.0")
+        await client.writer.start_tls(context, server_hostname="relay.test")
+        await client.ask(MAIL, r"503 5\.5\.1")  # RFC 3207 §4.2: EHLO was forgotten
+        offered = await client.ask("EHLO app", "250")
+        assert "AUTH LOGIN PLAIN" in offered
+        assert "STARTTLS" not in offered
+        await converse(client, [(f"AUTH PLAIN {PLAIN}", "235"), *SENT, ("STARTTLS", r"503 5\.5\.1")])
+        assert server.pipeline.taken[0].origin.protocol == "ESMTPSA"
+
+
+async def test_commands_injected_before_tls_are_dropped(certificate: tuple[dict[str, str], ssl.SSLContext]) -> None:
+    """RFC 3207 §6: what an attacker put behind STARTTLS must not be heard under TLS."""
+    settings, context = certificate
+    async with serving(settings) as server, server.client() as client:
+        await client.ask("EHLO app", "250")
+        await client.say("STARTTLS\r\nEHLO injected\r\nNOOP")
+        await client.hear("220")
+        await client.writer.start_tls(context, server_hostname="relay.test")
+        await client.ask("RSET", "250")
+        await client.ask(MAIL, "503")
+
+
+async def test_auth_under_implicit_tls(certificate: tuple[dict[str, str], ssl.SSLContext]) -> None:
+    """Stock aiosmtpd offers no AUTH there (its issue 281)."""
+    settings, context = certificate
+    async with (
+        serving({**settings, "listen": [], "listen_tls": ["127.0.0.1:0"], "plaintext_auth_networks": []}) as server,
+        server.client(ssl=context, server_hostname="relay.test") as client,
+    ):
+        assert "AUTH" in await client.ask("EHLO app", "250")
+        await converse(client, [*LOGGED_IN[2:], *SENT])
+        assert server.pipeline.taken[0].origin.protocol == "ESMTPSA"
+
+
+async def test_a_failed_handshake_ends_the_session(certificate: tuple[dict[str, str], ssl.SSLContext]) -> None:
+    settings, _ = certificate
+    async with serving(settings) as server, server.client() as client:
+        await client.ask("EHLO app", "250")
+        await client.ask("STARTTLS", "220")
+        await client.say(b"this is no ClientHello at all, and long enough to be seen as none")
+        await asyncio.wait_for(client.reader.read(), 10)
+        async with server.client() as another:
+            await another.ask("EHLO app", "250")
+
+
+# Secrets
+
+
+async def test_nothing_of_an_auth_exchange_is_logged(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    from smtprelay import log
+    from smtprelay.config import Log
+
+    log.configure(Log(level="debug", format="console"))
+    caplog.set_level("DEBUG")
+    secret = b64("hunter2")
+    async with serving() as server, server.client() as client:
+        await client.ask("EHLO app", "250")
+        await client.ask(f"AUTH LOGIN {USER}", "334")
+        await client.ask(secret, "535")
+        await client.ask(f"AUTH PLAIN {b64('.app.hunter2'.replace('.', chr(0)))}", "535")
+        await client.say(f"AUTH LOGIN {USER}")
+        await client.say("*")
+        await client.hear("334")
+        await client.hear("501")
+    printed = capsys.readouterr().out + caplog.text
+    for word in (secret, secret.upper(), "hunter2", b64(".app.hunter2".replace(".", chr(0)))):
+        assert word not in printed

@@ -1,0 +1,208 @@
+"""The real daemon in a process of its own, before a sandbox smarthost in this one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from smtprelay.sandbox.apps import Endpoint
+from smtprelay.sandbox.smarthost import Rule, Smarthost
+from smtprelay.signing import generate_key, load_key
+from tests.gateway.wire import PASSWORD, PASSWORD_HASH
+
+DOMAIN = "example.com"
+ACCOUNT = f"app@{DOMAIN}"
+PLATFORM = {"news@example.com": "platform-secret"}
+PATIENCE = 30.0  # seconds
+
+CONFIG = """\
+[gateway]
+listen = ["127.0.0.1:{port}"]
+hostname = "relay.example.com"
+{gateway}
+[[gateway.accounts]]
+username = "{account}"
+password_hash = "{password_hash}"
+senders = ["*@{domain}"]
+[spool]
+url = "sqlite:///spool.db"
+min_free = "1MiB"
+[upstream]
+host = "127.0.0.1"
+port = {smarthost}
+{upstream}
+[upstream.timeouts]
+greeting = "2s"
+command = "2s"
+data = "2s"
+dot = "2s"
+[[upstream.credentials]]
+name = "news"
+username = "news@example.com"
+password_file = "platform.password"
+[retry]
+schedule = "1s"
+{retry}
+[[domains]]
+name = "{domain}"
+{keys}
+[status]
+control = "control.sock"
+[log]
+format = "json"
+{more}
+"""
+
+
+@dataclass
+class Relay:
+    """A folder with a configuration, and the daemon that runs in it.
+
+    :ivar records: the DNS records of its DKIM keys.
+    :ivar log: what it has logged, over all its runs.
+    """
+
+    folder: Path
+    records: Mapping[str, str]
+    log: list[dict[str, Any]] = field(default_factory=list)
+    port: int = 0
+    process: asyncio.subprocess.Process | None = None
+    wrapper: Sequence[str] = ()
+    entry: Sequence[str] = (sys.executable, "-m", "smtprelay")
+    _reading: asyncio.Task[None] | None = None
+    _logged: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """What an app with an account is configured with."""
+        return Endpoint("127.0.0.1", self.port, ACCOUNT, PASSWORD)
+
+    async def start(self) -> None:
+        """Run the daemon until it is ready."""
+        seen = len(self.log)
+        self.process = await asyncio.create_subprocess_exec(
+            *self.wrapper,
+            *self.entry,
+            "run",
+            "-c",
+            "config.toml",
+            cwd=self.folder,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        assert self.process.stdout
+        self._reading = asyncio.create_task(self._read(self.process.stdout))
+        ready = await self.logged("ready", start=seen)
+        self.port = int(ready["listen"][0].rpartition(":")[2])
+
+    async def _read(self, stream: asyncio.StreamReader) -> None:
+        async for line in stream:
+            try:
+                self.log.append(json.loads(line))
+            except ValueError:
+                self.log.append({"event": "output", "text": line.decode("utf-8", "replace")})
+            self._logged.set()
+        self.log.append({"event": "end of output"})
+        self._logged.set()
+
+    async def logged(self, event: str, *, start: int = 0, count: int = 1, **words: Any) -> dict[str, Any]:
+        """The count-th line of the log, from a place on, with this event and these words."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                self._logged.clear()
+                found = [e for e in self.log[start:] if e["event"] == event and words.items() <= e.items()]
+                if len(found) >= count:
+                    return found[count - 1]
+                ended = [e for e in self.log[start:] if e["event"] == "end of output"]
+                assert not ended, f"the daemon ended: {self.log[start:]}"
+                await self._logged.wait()
+
+    async def stop(self, number: int = signal.SIGTERM) -> int:
+        """End it. :returns: its exit status."""
+        assert self.process
+        assert self._reading
+        if self.process.returncode is None:
+            self.process.send_signal(number)
+        async with asyncio.timeout(PATIENCE + 30):
+            await self.process.wait()
+            await self._reading
+        assert self.process.returncode is not None
+        return self.process.returncode
+
+    async def run(self, *arguments: str, status: int = 0, stdin: bytes = b"", **environment: str) -> str:
+        """A command of the CLI. :returns: what it printed."""
+        process = await asyncio.create_subprocess_exec(
+            *self.entry,
+            *arguments,
+            cwd=self.folder,
+            env={**os.environ, "SMTPRELAY_CONFIG": "config.toml", **environment},
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate(stdin)
+        assert process.returncode == status, output.decode()
+        return output.decode()
+
+    async def json(self, *arguments: str) -> Any:
+        """A command of the CLI with ``--json``."""
+        return json.loads(await self.run(*arguments, "--json"))
+
+    async def settled(self, **expected: int) -> dict[str, int]:
+        """Wait until so many recipients are in each of these states."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                recipients: dict[str, int] = (await self.json("queue", "stats"))["recipients"]
+                if expected.items() <= recipients.items():
+                    return recipients
+                await asyncio.sleep(0.1)
+
+
+def make_relay(folder: Path, smarthost_port: int, *, keys: Sequence[str] = ("rsa",), **parts: str) -> Relay:
+    """A folder with keys, password and configuration."""
+    records, tables = {}, []
+    for i, kind in enumerate(keys):
+        selector = f"relay{i}"
+        pem = (
+            generate_key("ed25519") if kind == "ed25519" else generate_key("rsa", int(kind.removeprefix("rsa") or 2048))
+        )
+        (folder / f"{selector}.pem").write_bytes(pem)
+        key = load_key(pem, DOMAIN, selector)
+        records[key.record_name] = key.record
+        tables.append(f'[[domains.keys]]\nselector = "{selector}"\nfile = "{selector}.pem"')
+    (folder / "platform.password").write_text("platform-secret\n")
+    defaults = {"port": "0", "gateway": "", "upstream": "", "retry": "", "more": ""}
+    (folder / "config.toml").write_text(
+        CONFIG.format(
+            **{**defaults, **parts},
+            account=ACCOUNT,
+            password_hash=PASSWORD_HASH,
+            domain=DOMAIN,
+            smarthost=smarthost_port,
+            keys="\n".join(tables),
+        )
+    )
+    return Relay(folder, records)
+
+
+@asynccontextmanager
+async def running(
+    folder: Path, *rules: Rule, keys: Sequence[str] = ("rsa",), extensions: Sequence[str] = (), **parts: str
+) -> AsyncIterator[tuple[Relay, Smarthost]]:
+    """The daemon before a smarthost that keeps these rules."""
+    offered = ("PIPELINING", "SIZE 52428800", "8BITMIME", *extensions)
+    async with Smarthost(*rules, credentials=PLATFORM, extensions=offered) as smarthost:
+        relay = make_relay(folder, smarthost.port, keys=keys, **parts)
+        await relay.start()
+        try:
+            yield relay, smarthost
+        finally:
+            await relay.stop()

@@ -1,0 +1,72 @@
+"""Messages, results and files for the spool's tests."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from smtprelay.message import Envelope, Message, Origin, Recipient, new_id
+from smtprelay.spool import Lease, MessageRecord, Result, Spool, State
+
+NOW = 1_800_000_000_000
+HOUR = 3_600_000
+TTL = 60_000
+CREDENTIAL = "news"
+
+
+def message(*to: str, content: bytes = b"Subject: Hello\r\n\r\nHello\r\n", now: int = NOW, **fields: Any) -> Message:
+    """A message that is due at once."""
+    recipients = tuple(Recipient(address) for address in to or ("bob@example.net",))
+    values: dict[str, Any] = {
+        "id": new_id(now),
+        "envelope": Envelope("billing@example.com", recipients),
+        "origin": Origin("192.0.2.7", "printer", "ESMTP"),
+        "content": content,
+        "size": len(content),
+        "received_at": now,
+        "due_at": now,
+        "credential": CREDENTIAL,
+    }
+    return Message(**values | fields)
+
+
+def as_handed_out(original: Message) -> Message:
+    return replace(original, content=b"")
+
+
+async def lease_all(spool: Spool, now: int = NOW, *, limit: int = 100, credential: str = CREDENTIAL) -> list[Lease]:
+    return await spool.lease("test", now, TTL, limit, [credential], 100)
+
+
+async def lease_one(spool: Spool, now: int = NOW) -> Lease:
+    (lease,) = await lease_all(spool, now)
+    return lease
+
+
+def results(lease: Lease, state: State = State.DELIVERED, **fields: Any) -> list[Result]:
+    return [Result(recipient.id, state, **fields) for recipient in lease.recipients]
+
+
+async def states(spool: Spool, message_id: str) -> list[State]:
+    record = await shown(spool, message_id)
+    return [recipient.state for recipient in record.recipients]
+
+
+async def shown(spool: Spool, message_id: str) -> MessageRecord:
+    record = await spool.show(message_id)
+    assert record is not None
+    return record
+
+
+async def read_body(spool: Spool, message_id: str) -> bytes:
+    return b"".join([chunk async for chunk in spool.body(message_id)])
+
+
+def execute(path: Path, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+    """What a hand at the file would do, while the spool is closed or beside it."""
+    with closing(sqlite3.connect(path, timeout=5, isolation_level=None)) as connection:
+        return connection.execute(statement, values).fetchall()

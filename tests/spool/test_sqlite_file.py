@@ -1,0 +1,221 @@
+"""The spool's file: who may open it, how it is brought up to date, and what is said when it is damaged."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from pathlib import Path
+
+import pytest
+
+from smtprelay.spool import BodyCorrupt, Selector, SpoolError, State
+from smtprelay.spool.sqlite import SQLiteSpool, schema
+from tests.spool.support import NOW, TTL, execute, lease_all, message, read_body, shown, states
+
+MEBIBYTE = 1024 * 1024
+
+
+async def put_and_close(path: Path, count: int = 1) -> list[str]:
+    spool = await SQLiteSpool.open(path, now=NOW)
+    ids = await spool.put([message() for _ in range(count)])
+    await spool.close()
+    return ids
+
+
+def scribble(file: Path, at: int, garbage: bytes) -> None:
+    with file.open("r+b") as opened:
+        opened.seek(at)
+        opened.write(garbage)
+
+
+async def test_files_are_for_their_owner_only(sqlite_spool: SQLiteSpool, path: Path) -> None:
+    await sqlite_spool.put([message()])
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+    assert modes == dict.fromkeys(["spool.db", "spool.db-wal", "spool.db-shm", "spool.lock"], 0o600)
+
+
+async def test_a_second_process_is_locked_out(sqlite_spool: SQLiteSpool, path: Path) -> None:
+    with pytest.raises(SpoolError, match=rf"pid {os.getpid()}\)"):
+        await SQLiteSpool.open(path, now=NOW)
+
+
+async def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SpoolError, match="nowhere does not exist"):
+        await SQLiteSpool.open(tmp_path / "nowhere" / "spool.db", now=NOW)
+
+
+async def test_leases_of_the_last_process_run_out_at_open(path: Path) -> None:
+    await put_and_close(path)
+    spool = await SQLiteSpool.open(path, now=NOW)
+    await lease_all(spool)
+    await spool.close()
+    spool = await SQLiteSpool.open(path, now=NOW + 1)
+    assert len(await spool.reclaim(NOW + 1, TTL, 10)) == 1
+    await spool.close()
+
+
+async def test_a_newer_schema_is_refused(path: Path) -> None:
+    await put_and_close(path)
+    execute(path, "PRAGMA user_version = 99")
+    before = path.read_bytes()
+    for _ in range(2):  # the lock is not kept
+        with pytest.raises(SpoolError, match="schema 99"):
+            await SQLiteSpool.open(path, now=NOW)
+    assert path.read_bytes() == before
+
+
+async def test_the_database_of_another_program_is_refused(path: Path) -> None:
+    execute(path, "CREATE TABLE songs (title TEXT)")
+    before = path.read_bytes()
+    with pytest.raises(SpoolError, match="another program's"):
+        await SQLiteSpool.open(path, now=NOW)
+    assert path.read_bytes() == before
+
+
+async def test_a_migration_copies_first_and_is_completed_after_a_crash(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fault: it crashes after the copy, half way through the script; a copy is left half done by another crash."""
+    ids = await put_and_close(path)
+    add_column = "ALTER TABLE messages ADD COLUMN tag TEXT NOT NULL DEFAULT ''"
+    path.with_name("spool.db.before-2.partial").write_bytes(b"half a copy")
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, f"{add_column}; SELECT crash()"))
+    with pytest.raises(SpoolError, match="no such function: crash"):
+        await SQLiteSpool.open(path, now=NOW)
+    assert execute(path, "PRAGMA user_version") == [(1,)]
+
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS[:1], add_column))
+    spool = await SQLiteSpool.open(path, now=NOW)
+    assert (await lease_all(spool))[0].message.id == ids[0]
+    await spool.close()
+    assert execute(path, "SELECT tag FROM messages") == [("",)]
+    copy = path.with_name("spool.db.before-2")
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    assert execute(copy, "PRAGMA user_version") == [(1,)]
+    assert execute(copy, "SELECT id FROM messages") == [(ids[0],)]
+
+
+async def test_a_file_with_a_garbled_header_is_left_alone(path: Path) -> None:
+    await put_and_close(path)
+    scribble(path, 0, os.urandom(100))
+    before = path.read_bytes()
+    with pytest.raises(SpoolError, match=r"damaged .*not a database.* nothing was changed.*\.recover"):
+        await SQLiteSpool.open(path, now=NOW)
+    assert path.read_bytes() == before
+
+
+async def test_a_garbled_page_is_told_at_run_time(path: Path) -> None:
+    await put_and_close(path, 50)
+    ((root,),) = execute(path, "SELECT rootpage FROM sqlite_schema WHERE name = 'recipients'")
+    scribble(path, (root - 1) * 4096, b"\x13" * 4096)
+    before = path.read_bytes()
+    spool = await SQLiteSpool.open(path, now=NOW)
+    with pytest.raises(SpoolError, match="damaged"):
+        await lease_all(spool)
+    with pytest.raises(SpoolError, match="damaged"):
+        await spool.search(Selector(), 10)
+    await spool.close()
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "damage", ["repairs = '{'", "repairs = '7'", "subject = CAST(x'ff' AS TEXT)"], ids=["json", "type", "utf-8"]
+)
+async def test_a_message_that_cannot_be_read_is_set_aside(
+    path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken, whole = await put_and_close(path, 2)
+    execute(path, f"UPDATE messages SET {damage} WHERE id = ?", (broken,))
+    spool = await SQLiteSpool.open(path, now=NOW)
+    assert [lease.message.id for lease in await lease_all(spool)] == [whole]
+    assert f"message {broken} is damaged" in caplog.text
+    assert (await spool.stats()).held == {"corrupt": 1}
+    assert {record.message.id for record in await spool.search(Selector(), 10)} == {broken, whole}
+    assert (await shown(spool, broken)).message.subject.startswith("(damaged")
+    await spool.close()
+
+
+async def test_a_lease_that_cannot_be_read_any_more_is_set_aside(path: Path) -> None:
+    ids = await put_and_close(path, 2)
+    spool = await SQLiteSpool.open(path, now=NOW)
+    await lease_all(spool)
+    await spool.close()
+    execute(path, "UPDATE messages SET repairs = '{' WHERE id = ?", (ids[0],))
+    spool = await SQLiteSpool.open(path, now=NOW)
+    assert [lease.message.id for lease in await spool.reclaim(NOW, TTL, 10)] == [ids[1]]
+    assert await spool.reclaim(NOW, TTL, 10) == []
+    assert (await spool.stats()).recipients[State.SENDING] == 1
+    await spool.close()
+
+
+@pytest.mark.parametrize(
+    ("damage", "good"),
+    [
+        ("UPDATE chunks SET data = zeroblob(length(data)) WHERE n = 1", 1),
+        ("DELETE FROM chunks WHERE n = 2", 2),
+        ("DELETE FROM chunks", 0),
+        ("UPDATE messages SET size = size - 1", 2),
+        ("UPDATE messages SET size = size + 1", 2),
+    ],
+    ids=["garbled", "last missing", "all missing", "too long", "too short"],
+)
+async def test_a_body_that_is_not_what_was_written_is_told_before_its_bad_chunk(
+    path: Path, damage: str, good: int
+) -> None:
+    original = message(content=os.urandom(3 * 256 * 1024 - 5))
+    spool = await SQLiteSpool.open(path, now=NOW)
+    await spool.put([original])
+    await spool.close()
+    execute(path, damage)
+    spool = await SQLiteSpool.open(path, now=NOW)
+    read = []
+    with pytest.raises(BodyCorrupt):  # noqa: PT012
+        async for chunk in spool.body(original.id):
+            read.append(chunk)
+    assert len(read) == good
+    assert await states(spool, original.id) == [State.QUEUED]
+    await spool.close()
+
+
+async def test_a_body_on_a_broken_page_is_corrupt(path: Path) -> None:
+    """The fault: a page of the body no longer says where the next one is."""
+    broken, whole = message(content=b"broken.." * 5000), message()
+    spool = await SQLiteSpool.open(path, now=NOW)
+    await spool.put([broken, whole])
+    await spool.close()
+    page = path.read_bytes().index(b"broken.." * 500) // 4096
+    scribble(path, page * 4096, b"\xff" * 4)
+    spool = await SQLiteSpool.open(path, now=NOW)
+    with pytest.raises(BodyCorrupt):
+        await read_body(spool, broken.id)
+    assert await read_body(spool, whole.id) == whole.content
+    await spool.close()
+
+
+@pytest.mark.parametrize("fault", ["torn", "garbled"])
+async def test_a_torn_log_loses_only_what_was_not_committed(
+    sqlite_spool: SQLiteSpool, path: Path, tmp_path: Path, fault: str
+) -> None:
+    """The fault: power fails while a commit is written; its last pages are missing or are not what was written."""
+    log = path.with_name("spool.db-wal")
+    first, second, torn = (message(content=bytes([n]) * 20_000) for n in b"abc")
+    await sqlite_spool.put([first])
+    await sqlite_spool.put([second])
+    committed = log.stat().st_size
+    await sqlite_spool.put([torn])
+    crashed = tmp_path / "crashed"
+    crashed.mkdir()
+    for file in (path, log):
+        shutil.copy(file, crashed)
+    if fault == "torn":
+        os.truncate(crashed / log.name, log.stat().st_size - 5000)
+    else:
+        scribble(crashed / log.name, committed + 9000, b"\x00" * 4096)
+
+    recovered = await SQLiteSpool.open(crashed / path.name, now=NOW)
+    for original in (first, second):
+        assert await read_body(recovered, original.id) == original.content
+    assert await recovered.show(torn.id) is None
+    await recovered.put([torn])
+    await recovered.close()

@@ -1,0 +1,131 @@
+"""Who may import whom, kept true over the syntax trees."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+GROUND = {"message", "reply", "outcome", "config", "values"}
+
+# These parts of the package may import these others, and nothing else of it.
+ONLY = {
+    "message": set[str](),
+    "reply": set[str](),
+    "values": {"message"},
+    "outcome": {"message", "reply", "values"},
+    "config": {"message", "reply", "values"},
+    "bounce_text": set[str](),
+    "bounce": GROUND | {"bounce_text"},
+    "templating": GROUND,
+    "repair": GROUND,
+    "signing": GROUND,
+    "spool": GROUND,
+    "resolver": GROUND,
+    "upstream": GROUND,
+}
+# These may import anything but …
+NEVER = {
+    "gateway": {"spool", "scheduler", "delivery", "upstream"},
+    "delivery": {"gateway", "pipeline"},
+    "scheduler": {"gateway", "pipeline"},
+}
+# These libraries are imported here only; sandbox plays the other side and may import any of them.
+LIBRARIES = {
+    "aiosmtpd": {"gateway"},
+    "aiosmtplib": {"upstream", "client"},
+    "dns": {"resolver"},
+    "jinja2": {"templating", "web"},
+    "dkim": {"signing"},
+}
+# The ground, and what is pure beside it, neither waits, reads, writes nor looks at the clock.
+PURE = GROUND | {"bounce", "bounce_text"}
+IMPURE_MODULES = {"asyncio", "io", "logging", "os", "select", "shutil", "socket", "sqlite3", "ssl", "structlog"} | {
+    "subprocess",
+    "tempfile",
+    "threading",
+    "time",
+    "urllib",
+}
+IMPURE_NAMES = {"open", "input", "print"}
+IMPURE_METHODS = {"now", "today", "utcnow", "read_bytes", "read_text", "write_bytes", "write_text", "open", "exists"}
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    """Every module's dotted name within the package, and its tree."""
+    for path in sorted((ROOT / "smtprelay").rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        yield ".".join(parts), ast.parse(path.read_bytes(), str(path))
+
+
+MODULES = dict(modules())
+
+
+def imported(name: str, tree: ast.Module) -> Iterator[str]:
+    """Absolute dotted names of all that a module imports, at its head or within functions."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = name.split(".")[: -node.level] if node.level else []
+            module = ".".join([*base, *filter(None, [node.module])])
+            # `from smtprelay import bounce` imports a module, `from smtprelay.bounce import wants` a name.
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def part(name: str) -> str:
+    """``smtprelay.gateway.session`` → ``gateway``; ``""`` for the package itself and for other packages."""
+    package, _, rest = name.partition(".")
+    return rest.partition(".")[0] if package == "smtprelay" and _is_part(rest.partition(".")[0]) else ""
+
+
+def _is_part(name: str) -> bool:
+    return (ROOT / "smtprelay" / name).is_dir() or (ROOT / "smtprelay" / f"{name}.py").is_file()
+
+
+def parts_imported(name: str) -> set[str]:
+    """The other parts of the package that a module imports."""
+    return {part(target) for target in imported(name, MODULES[name])} - {"", part(name)}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_parts(name: str) -> None:
+    found = parts_imported(name)
+    assert found <= ONLY.get(part(name), found)
+    assert not found & NEVER.get(part(name), set())
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_libraries(name: str) -> None:
+    roots = {target.partition(".")[0] for target in imported(name, MODULES[name])}
+    misplaced = {root for root in roots & LIBRARIES.keys() if part(name) not in LIBRARIES[root] | {"sandbox"}}
+    assert not misplaced
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if part(name) in PURE])
+def test_ground_is_pure(name: str) -> None:
+    tree = MODULES[name]
+    assert not {target.partition(".")[0] for target in imported(name, tree)} & IMPURE_MODULES
+    calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    assert not {call.id for call in calls if isinstance(call, ast.Name)} & IMPURE_NAMES
+    assert not {call.attr for call in calls if isinstance(call, ast.Attribute)} & IMPURE_METHODS
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if part(name) not in ("daemon", "sandbox")])
+def test_daemon_alone_joins_the_two_halves(name: str) -> None:
+    found = parts_imported(name)
+    assert not (found & {"gateway", "pipeline"} and found & {"delivery", "scheduler"})
+
+
+def test_the_test_sees_imports() -> None:
+    tree = ast.parse("from . import limits\nfrom ..spool import Spool\ndef f():\n    import dns.resolver\n")
+    assert set(imported("smtprelay.gateway.session", tree)) == {
+        "smtprelay.gateway.limits",
+        "smtprelay.spool.Spool",
+        "dns.resolver",
+    }
+    assert part("smtprelay.spool.Spool") == "spool"
+    assert part("smtprelay.__version__") == part("dns.resolver") == ""

@@ -1,0 +1,153 @@
+"""Connections: kept, shared, replaced, let go."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from smtprelay.outcome import Phase
+from smtprelay.sandbox.smarthost import DROP, SILENCE, Fault, Rule, Smarthost
+from smtprelay.upstream import Progress
+from tests.upstream.support import (
+    ACCOUNT,
+    CONTENT,
+    TWO,
+    USER,
+    code,
+    message,
+    relay_to,
+    streamed,
+    verbs,
+)
+
+
+async def test_a_message_arrives_as_it_is() -> None:
+    async with Smarthost(credentials=ACCOUNT) as host, relay_to(host) as relay:
+        report = await relay.report(message(*TWO))
+        [received] = await host.wait_for(1)
+    assert [fact.phase for fact in report.facts] == [Phase.DOT, Phase.DOT]
+    assert [code(fact) for fact in report.facts] == [250, 250]
+    assert report.smarthost == f"127.0.0.1[127.0.0.1]:{host.port}"
+    assert received.content == CONTENT
+    assert (received.envelope_from, tuple(received.recipients)) == ("app@example.com", TWO)
+    assert received.username == USER
+    assert received.mail_params == {"SIZE": str(len(CONTENT))}
+
+
+async def test_connections_are_kept_between_messages() -> None:
+    async with Smarthost(credentials=ACCOUNT) as host, relay_to(host) as relay:
+        for _ in range(3):
+            assert code(await relay.send_one()) == 250
+        assert host.connections == 1
+        assert verbs(host) == ["EHLO", *["MAIL", "RCPT", "DATA"] * 3]
+    assert verbs(host)[-1] == "QUIT"
+
+
+async def test_a_connection_ends_after_its_share_of_messages() -> None:
+    async with Smarthost(credentials=ACCOUNT) as host, relay_to(host, messages_per_connection=2) as relay:
+        for _ in range(5):
+            await relay.send_one()
+        assert host.connections == 3
+        assert verbs(host).count("QUIT") == 2
+
+
+async def test_no_more_connections_than_configured_are_open() -> None:
+    credentials = [{"name": name, "senders": [f"{name}@example.com"]} for name in ("a", "b")]
+    open_at_once = []
+    async with Smarthost() as host, relay_to(host, connections=2, credentials=credentials) as relay:
+
+        async def send(credential: str) -> None:
+            mail = message()
+            await relay.upstream.send(credential, mail, mail.envelope.recipients, streamed(CONTENT))
+            open_at_once.append(len(host.sessions))
+
+        await asyncio.gather(*(send("a") for _ in range(6)))
+        await asyncio.gather(*(send("b") for _ in range(6)))
+        await asyncio.gather(send("a"), send("b"), send("a"), send("b"))
+    assert max(open_at_once) == 2
+    assert len(host.messages) == 16
+
+
+async def test_idle_connections_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("smtprelay.upstream.pool.IDLE", 0.01)
+    async with Smarthost() as host, relay_to(host, credentials=[{"name": USER}]) as relay:
+        await relay.send_one()
+        async with asyncio.timeout(5):
+            while host.sessions:
+                await asyncio.sleep(0.005)
+        assert verbs(host)[-1] == "QUIT"
+        assert code(await relay.send_one()) == 250
+
+
+async def test_the_null_reverse_path() -> None:
+    async with Smarthost(credentials=ACCOUNT) as host, relay_to(host) as relay:
+        await relay.report(message(reverse_path=""))
+        assert host.messages[0].envelope_from == ""
+        assert f"MAIL FROM:<> SIZE={len(CONTENT)}" in host.commands
+
+
+async def test_a_smarthost_that_knows_helo_only() -> None:
+    rule = Rule("EHLO", "502 5.5.1 what?")
+    async with Smarthost(rule) as host, relay_to(host, credentials=[{"name": USER}]) as relay:
+        assert code(await relay.send_one()) == 250
+        assert list(host.commands)[:3] == [
+            "EHLO relay.example.com",
+            "HELO relay.example.com",
+            "MAIL FROM:<app@example.com>",
+        ]
+
+
+async def test_a_connection_that_the_smarthost_closed_meanwhile() -> None:
+    async with Smarthost(credentials=ACCOUNT) as host, relay_to(host) as relay:
+        await relay.send_one()
+        host.drop_connections()
+        assert code(await relay.send_one()) == 250
+        assert host.connections == 2
+
+
+@pytest.mark.parametrize("answer", [DROP, "421 4.4.2 idle for too long"])
+@pytest.mark.parametrize("at", ["MAIL", "RSET"])
+async def test_a_connection_that_proves_closed_is_replaced_once(answer: str | Fault, at: str) -> None:
+    rules = [Rule("DOT", "451 later", times=1), Rule(at, answer, after=at == "MAIL", times=1)]
+    async with Smarthost(*rules, credentials=ACCOUNT) as host, relay_to(host) as relay:
+        assert code(await relay.send_one()) == 451
+        assert code(await relay.send_one()) == 250
+        assert host.connections == 2
+        host.rules = [Rule("MAIL", answer)]
+        fact = await relay.send_one()
+        assert fact.phase is Phase.MAIL
+        assert host.connections == 3
+
+
+@pytest.mark.parametrize("at", ["GREETING", "CREDENTIALS", "MAIL", "RCPT", "DATA", "DOT"])
+async def test_cancelling_closes_the_connection_and_tells_whether_the_dot_was_sent(at: str) -> None:
+    async with Smarthost(Rule(at, SILENCE, times=1), credentials=ACCOUNT) as host, relay_to(host) as relay:
+        progress = Progress()
+        phase = {"CREDENTIALS": "auth"}.get(at, at.lower())
+        sending = asyncio.create_task(relay.report(progress=progress))
+        async with asyncio.timeout(5):
+            while host.rules[0].times or progress.phase != phase:
+                await asyncio.sleep(0)
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        assert progress.dot_sent == (at == "DOT")
+        async with asyncio.timeout(5):
+            while host.sessions:
+                await asyncio.sleep(0)
+        assert code(await relay.send_one()) == 250
+        assert host.connections == 2
+
+
+async def test_cancelling_while_another_waits_for_the_only_connection() -> None:
+    async with (
+        Smarthost(Rule("MAIL", SILENCE, times=1), credentials=ACCOUNT) as host,
+        relay_to(host, connections=1) as relay,
+    ):
+        first, second = asyncio.create_task(relay.send_one()), asyncio.create_task(relay.send_one())
+        async with asyncio.timeout(5):
+            while host.rules[0].times:
+                await asyncio.sleep(0)
+        first.cancel()
+        assert code(await second) == 250
