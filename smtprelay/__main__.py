@@ -12,15 +12,12 @@ def main() -> None:
         from smtprelay.cli import sendmail
 
         sys.exit(sendmail.main(sys.argv[2:]))
-    from click.exceptions import UsageError
-
     from smtprelay.cli.app import app
 
     try:
-        sys.exit(app(standalone_mode=False))
-    except UsageError as error:
-        error.show()
-        sys.exit(os.EX_USAGE)  # click itself would say 2
+        app()
+    except SystemExit as end:
+        sys.exit(os.EX_USAGE if end.code == 2 else end.code)  # 2 is what typer says of bad arguments
 
 
 if __name__ == "__main__":

@@ -9,15 +9,17 @@ import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import structlog
 
 from smtprelay import __version__
+from smtprelay.clock import now_ms
 from smtprelay.config import Config, ConfigError, Credential
 from smtprelay.control import SUSPENDED, Control, Operator
 from smtprelay.delivery import Delivery
 from smtprelay.gateway.listeners import Listeners
-from smtprelay.pipeline import Pipeline, now_ms
+from smtprelay.pipeline import Pipeline
 from smtprelay.policy import DAY, Limits, Policy
 from smtprelay.scheduler import Credentials, Scheduler
 from smtprelay.signing import KeyProblem, Signer, SigningKey, load_key
@@ -77,6 +79,18 @@ def load_keys(config: Config) -> list[SigningKey]:
     if problems:
         raise ConfigError(problems)
     return keys
+
+
+def make_upstream(config: Config, passwords: Mapping[str, str], **memory: Any) -> Upstream:
+    """The way out.
+
+    :param memory: what was learnt of the smarthosts before, as `Upstream` takes it.
+    :raises ConfigError: the file of certificates cannot be used.
+    """
+    try:
+        return Upstream(config.upstream, hostname=config.gateway.hostname, passwords=passwords, **memory)
+    except OSError as error:  # ssl.SSLError is one too
+        raise ConfigError([f"upstream.tls_ca_file: {config.upstream.tls_ca_file} cannot be used: {error}"]) from error
 
 
 class Daemon:
@@ -174,10 +188,9 @@ class Daemon:
             remembering.add(task)
             task.add_done_callback(remembering.discard)
 
-        return Upstream(
-            self._config.upstream,
-            hostname=self._config.gateway.hostname,
-            passwords=self._passwords,
+        return make_upstream(
+            self._config,
+            self._passwords,
             tls_seen={key.removeprefix(TLS_SEEN) for key in facts if key.startswith(TLS_SEEN)},
             on_tls=remember,
         )

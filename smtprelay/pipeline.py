@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,6 +10,7 @@ from dataclasses import replace
 import structlog
 
 from smtprelay import bounce
+from smtprelay.clock import now_ms
 from smtprelay.config import Config
 from smtprelay.message import Envelope, Message, Origin, Recipient, domain_of, new_id
 from smtprelay.policy import Limits, Policy
@@ -20,11 +20,6 @@ from smtprelay.signing import Signer
 from smtprelay.spool import Spool, SpoolError, SpoolFull
 
 log = structlog.get_logger("pipeline")
-
-
-def now_ms() -> int:
-    """Unix time in milliseconds."""
-    return time.time_ns() // 1_000_000
 
 
 class Pipeline:

@@ -82,16 +82,18 @@ def _spool(config: Config) -> Finding:
 
 
 async def _log_ins(config: Config) -> list[Finding]:
-    from smtprelay.daemon import read_passwords
-    from smtprelay.upstream import Upstream
+    from smtprelay.daemon import make_upstream, read_passwords
 
-    upstream = Upstream(config.upstream, hostname=config.gateway.hostname, passwords=read_passwords(config))
+    try:
+        upstream = make_upstream(config, read_passwords(config))
+    except ConfigError as error:
+        return [Finding("TLS", "failed", str(error), os.EX_CONFIG)]
     findings = []
     try:
         for credential in config.upstream.credentials:
             fact = await upstream.probe(credential.key)
             accepted = fact.phase is Phase.AUTH and fact.reply is not None and fact.reply.code // 100 == 2
-            detail = f"{credential.key} at {credential.host or config.upstream.host}: {fact}"
+            detail = f"{credential.key} at {', '.join(credential.host or config.upstream.host)}: {fact}"
             code = os.EX_OK if accepted else os.EX_UNAVAILABLE
             findings.append(Finding("log-in", "ok" if accepted else "failed", detail, code))
     finally:

@@ -21,7 +21,7 @@ from smtprelay.cli.common import octets
 
 DOMAIN = "example.com"
 SENDER = f"billing@{DOMAIN}"
-PASSWORD = "sandbox-password"  # noqa: S105
+PASSWORD = "sandbox-password"
 PATIENCE = 30.0  # seconds for the daemon to start, and for all mail to arrive
 
 _CONFIG = """\

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Annotated, Any
 
@@ -11,6 +12,8 @@ from smtprelay.cli.common import ConfigOption, JsonOption, interval, load_config
 from smtprelay.cli.remote import connect
 from smtprelay.cli.why import explain
 from smtprelay.spool import Selector, State
+
+PIPED_WIDTH = 2000  # columns
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -45,9 +48,19 @@ def list_(
         print_json(messages)
         return
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("id", "accepted", "from", "recipient", "state", "next or last", "reply", box=None, pad_edge=False)
+    table = Table(
+        Column("id", no_wrap=True),
+        "accepted",
+        "from",
+        "recipient",
+        "state",
+        "next or last",
+        "reply",
+        box=None,
+        pad_edge=False,
+    )
     for message in messages:
         for i, r in enumerate(message["recipients"]):
             first = (message["id"], local_time(message["received_at"])[:19], message["reverse_path"] or "<>")
@@ -57,7 +70,8 @@ def list_(
             table.add_row(
                 *(first if i == 0 else ("", "", "")), r["recipient"], state_words, local_time(at)[:19], r["reply"]
             )
-    Console(soft_wrap=True).print(table)
+    # What is piped into grep or awk is a line a recipient, however long.
+    Console(width=None if sys.stdout.isatty() else PIPED_WIDTH).print(table)
     if len(messages) == limit:
         typer.echo(f"Older ones: --before {messages[-1]['id']}")
 

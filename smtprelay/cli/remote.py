@@ -15,9 +15,9 @@ from typing import Any, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
 from smtprelay.cli.common import fail
+from smtprelay.clock import now_ms
 from smtprelay.config import Config
 from smtprelay.control import SUSPENDED, BadRequest, Operator
-from smtprelay.pipeline import now_ms
 from smtprelay.policy import Limits
 from smtprelay.scheduler import Credentials
 from smtprelay.spool import Selector, SpoolError

@@ -54,11 +54,6 @@ class AddressList:
     mailboxes: tuple[Mailbox, ...]
     faults: tuple[str, ...]
 
-    @property
-    def needs_smtputf8(self) -> bool:
-        """RFC 6531 §3.1: domains travel as A-labels, so only a local part can need it."""
-        return any(not mailbox.address.isascii() for mailbox in self.mailboxes)
-
 
 def read_addresses(text: str, *, join_names: bool = False, downgrade: bool = False) -> AddressList:
     """The addresses of a field's value.
@@ -92,20 +87,17 @@ class _Reader:
         tokens = list(_lex(text, self._faults))
         last_semicolon = max((i for i, mark in enumerate(tokens) if mark == ";"), default=-1)
         for i, mark in enumerate(tokens):
-            unnamed = self._blank or self._addressed
-            if mark == ":" and i < last_semicolon and not unnamed and self._group is None:
-                self._open_group()
+            if mark == ":" and i < last_semicolon and self._group is None and (name := self._name()):
+                self._open_group(name)
             elif mark == ";":
                 self._end_part()
                 self._semicolon()
-            elif mark == "," and (unnamed or not self._join_names):
+            elif mark == "," and (self._blank or self._addressed or not self._join_names):
                 self._end_part()
                 self._may_end = False
             else:
                 self._add(mark)
         self._end_part()
-        if self._group:
-            self._close_group(self._group)
         return AddressList(", ".join(self._written), tuple(self._mailboxes), tuple(self._faults))
 
     def _add(self, token: str) -> None:
@@ -114,38 +106,39 @@ class _Reader:
         self._addressed = self._addressed or token[0] == "<" or (token[0] not in '"(' and "@" in token)
 
     def _end_part(self) -> None:
-        if not self._blank:
-            mailbox = _mailbox(self._part, self._downgrade)
+        written = "".join(self._part).strip()
+        mailbox = _mailbox(self._part, self._downgrade) if written else None
+        if mailbox and mailbox.text:
             self._mailboxes.append(mailbox)
             text = mailbox.text
-            if text != "".join(self._part).strip():
+            if text != written:
                 self._faults[FORM] = None
                 if not mailbox.address and self._group is None:
                     text += ":;"  # words alone are no address; an empty group may be any (as in RFC 6857 §3.1)
             (self._written if self._group is None else self._group[1]).append(text)
-        elif not self._may_end:
+        elif mailbox or not self._may_end:
             self._faults[_EMPTY] = None
         self._begin_part()
 
-    def _open_group(self) -> None:
-        phrase = _phrase(self._part)
-        if phrase != "".join(self._part).strip():
+    def _name(self) -> str:
+        """What was read of a name, before any address."""
+        return "" if self._blank or self._addressed else _phrase(self._part)
+
+    def _open_group(self, name: str) -> None:
+        if name != "".join(self._part).strip():
             self._faults[FORM] = None
-        self._group = phrase, []
+        self._group = name, []
         self._may_end = True
         self._begin_part()
 
     def _semicolon(self) -> None:
-        if self._group:
-            self._close_group(self._group)
-        else:
+        if self._group is None:
             self._faults[_SEMICOLON] = None
+        else:
+            name, members = self._group
+            self._written.append(f"{name}:{' ' if members else ''}{', '.join(members)};")
+            self._group = None
         self._may_end = True
-
-    def _close_group(self, group: tuple[str, list[str]]) -> None:
-        name, members = group
-        self._written.append(f"{name}:{' ' if members else ''}{', '.join(members)};")
-        self._group = None
 
 
 def _lex(text: str, faults: dict[str, None]) -> Iterator[str]:
@@ -182,13 +175,22 @@ def _mailbox(tokens: list[str], downgrade: bool) -> Mailbox:
     spelled = _bare_text(tokens) if at < 0 else tokens[at].strip("<> \t")
     address = _normal_form(spelled)
     if not address or (downgrade and not address.isascii()):
-        return Mailbox(written if written.isascii() else encode_words(_text(tokens)), _phrase(tokens), "")
+        return Mailbox(_words_alone(tokens, written), _phrase(tokens), "")
     phrase = "" if at < 0 else _phrase(tokens[:at] + tokens[at + 1 :], address)
     if spelled.lower() == address.lower() and written.isascii() and (at < 0 or _in_form(tokens, at, spelled)):
         return Mailbox(written, phrase, address)
-    shown = spelled if spelled.isascii() else address
+    shown = spelled if spelled.lower() == address.lower() else address
     comments = [_comment(token) for token in tokens if token[0] == "("]
-    return Mailbox(" ".join(filter(None, [phrase, f"<{shown}>", *comments])), phrase, address)
+    return Mailbox(" ".join(filter(None, [phrase, shown if at < 0 else f"<{shown}>", *comments])), phrase, address)
+
+
+def _words_alone(tokens: list[str], written: str) -> str:
+    """What stands where an address should, as it leaves."""
+    if not written.isascii():
+        return encode_words(_text(tokens))
+    if ":" in tokens:  # it would begin a group that somebody else ends
+        return _phrase([token for token in tokens if token != ":"])
+    return written
 
 
 def _normal_form(text: str) -> str:

@@ -104,7 +104,7 @@ class BodyWriter:
         """
         if place.depth > MAX_DEPTH:
             # Not a leaf either: it would have to be encoded, and RFC 2045 §6.4 forbids that for a multipart.
-            raise Reject(554, "5.6.0", f"MIME parts are nested more than {MAX_DEPTH} deep; send the message flatter")
+            raise Reject(554, "6.0", f"MIME parts are nested more than {MAX_DEPTH} deep; send the message flatter")
         value = header.value("content-type")
         kind = media_type(value) if value else place.default
         if is_clean(self._content, start, end):
@@ -145,7 +145,7 @@ class BodyWriter:
             if match[1]:
                 break
             if self._parts + len(delimiters) > MAX_PARTS:
-                raise Reject(554, "5.6.0", f"the message has more than {MAX_PARTS} MIME parts; send fewer attachments")
+                raise Reject(554, "6.0", f"the message has more than {MAX_PARTS} MIME parts; send fewer attachments")
         return delimiters
 
     def _multipart(

@@ -17,9 +17,9 @@ _MAX_NAME = 256  # a name that filled the line could not be folded
 
 _NAME = rb"([!-9;-~]{1,%d})([ \t]*):" % _MAX_NAME  # RFC 5322 §2.2, and §4.5's white space before the colon
 _FIELD_NAME = re.compile(_NAME)
-_FIELD = re.compile(_NAME + rb"[^\n]*\n(?:[ \t][^\n]*\n)*")
-_ABOVE = re.compile(rb"(?:\xef\xbb\xbf|>?From [^\n]*\n|[ \t][^\n]*\n)+")
-_BLANK_FOLD = re.compile(rb"\r\n[ \t]+(?=\r\n)")
+_FIELD = re.compile(_NAME + rb"[^\n]*\n(?:[ \t][^\n]*\n)*+")
+_ABOVE = re.compile(rb"\xef\xbb\xbf|>?From (?![ \t]*:)[^\n]*\n|[ \t][^\n]*\n")
+_BLANK_LINE = re.compile(rb"\n[ \t]+\r")
 _FORBIDDEN = re.compile(rb"[\x00-\x08\x0b\x0c\x10-\x1a\x1c-\x1f\x7f]")  # all but those of ISO 2022
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]+")
 _WORD = re.compile(rb"[ \t]*[^ \t]+")
@@ -90,6 +90,10 @@ class Header:
             self.fields = [field for field in self.fields if not unwanted(field)]
         return removed
 
+    def keep_only(self, kept: Field) -> None:
+        """Takes out the other fields of the same name."""
+        self.remove(lambda field: field.name == kept.name and field is not kept)
+
     def append(self, name: str, value: str) -> None:
         self.fields.append(Field.compose(name, value))
 
@@ -100,7 +104,7 @@ class Header:
             self.append(name, value)
         else:
             first.rewrite(value)
-            self.remove(lambda field: field.name == first.name and field is not first)
+            self.keep_only(first)
 
     def write(self, out: BytesIO) -> None:
         """Writes the fields and the blank line after them."""
@@ -123,9 +127,11 @@ def parse_header(content: bytes, start: int, end: int, where: str, repairs: list
     """
     block = _header_block(content, start, end)
     position = 0
-    above = _ABOVE.match(block)
-    if above and _FIELD_NAME.match(block, above.end()):
+    while above := _ABOVE.match(block, position):
         position = above.end()
+    if not _FIELD_NAME.match(block, position):
+        position = 0  # then it is text without a header
+    elif position:
         repairs.append(f"{where}what stood above the header removed (mbox line, folded line or byte order mark)")
     fields: list[Field] = []
     while match := _FIELD.match(block, position):
@@ -133,7 +139,7 @@ def parse_header(content: bytes, start: int, end: int, where: str, repairs: list
         position = match.end()
         if len(fields) > MAX_FIELDS:
             raise _too_large(where)
-    if len(block) > MAX_HEADER and _FIELD_NAME.match(block, position):
+    if len(block) > MAX_HEADER and b"\n" not in block[position:] and (fields or _FIELD_NAME.match(block)):
         raise _too_large(where)
     if content.startswith(b"\r\n", start + position, end):
         return Header(fields), start + position + 2
@@ -154,7 +160,7 @@ def _header_block(content: bytes, start: int, end: int) -> bytes:
 def _too_large(where: str) -> Reject:
     return Reject(
         552,
-        "5.3.4",
+        "3.4",
         f"{where}the header is too large: send at most {MAX_HEADER} octets in at most {MAX_FIELDS} fields, "
         "and put a blank line after it",
     )
@@ -169,8 +175,8 @@ def _form(match: re.Match[bytes], where: str, repairs: list[str]) -> Field:
     if match[2]:  # many readers take such a line for the end of the header
         raw = match[1] + raw[len(match[1] + match[2]) :]
         repairs.append(f"{where}{name}: white space before the colon removed")
-    if _BLANK_FOLD.search(raw):
-        raw = _BLANK_FOLD.sub(b"", raw)
+    if _BLANK_LINE.search(raw):
+        raw = b"".join([line for line in raw.splitlines(keepends=True) if not line.isspace()])
         repairs.append(f"{where}{name}: blank line within the field removed")
     return Field(name.lower(), raw)
 

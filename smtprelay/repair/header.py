@@ -92,7 +92,7 @@ def _refuse_loop(header: Header) -> None:
     if len(header.all("received")) >= MAX_RECEIVED:
         raise Reject(
             554,
-            "5.4.6",
+            "4.6",
             f"mail loop: the message has passed {MAX_RECEIVED} servers, see its Received: fields; "
             "look for a forwarding rule that sends mail back to this relay",
         )
@@ -112,17 +112,20 @@ def _keep_one_each(header: Header, repairs: list[str]) -> None:
         fields = header.all(name)
         if len(fields) < 2:
             continue
-        different = {b" ".join(field.value.split()): field for field in reversed(fields) if field.value}
-        kept = list(reversed(different.values())) or fields[:1]
-        if name == "from" and len(kept) > 1:
-            raise Reject(550, "5.6.0", "the message has different From: fields; send exactly one")
-        if name in _MERGED and len(kept) > 1:
-            values = b",\r\n ".join(field.value for field in kept)
-            kept[0].raw = kept[0].written_name.encode("ascii") + b": " + values + b"\r\n"
-            repairs.append(f"{kept[0].written_name}: {len(fields)} fields merged into one")
+        by_value: dict[bytes, Field] = {}
+        for field in fields:
+            by_value.setdefault(b" ".join(field.value.split()), field)
+        different = [field for value, field in by_value.items() if value] or fields[:1]
+        first = different[0]
+        header.keep_only(first)
+        if len(different) > 1 and name == "from":
+            raise Reject(550, "6.0", "the message has different From: fields; send exactly one")
+        if len(different) > 1 and name in _MERGED:
+            values = b",\r\n ".join(field.value for field in different)
+            first.raw = first.written_name.encode("ascii") + b": " + values + b"\r\n"
+            repairs.append(f"{first.written_name}: {len(fields)} fields merged into one")
         else:
-            repairs.append(f"{kept[0].written_name}: first of {len(fields)} fields kept")
-        header.remove(lambda field, name=name, kept=kept: field.name == name and field is not kept[0])  # type: ignore[misc]
+            repairs.append(f"{first.written_name}: first of {len(fields)} fields kept")
 
 
 def _repair_from(header: Header, charsets: Sequence[str], known: Circumstances, repairs: list[str]) -> str:
@@ -158,7 +161,7 @@ def _substitute_author(known: Circumstances) -> str:
     if not author:
         raise Reject(
             550,
-            "5.6.0",
+            "6.0",
             "the message names no author and its reverse-path is null; send a From: field with an address",
         )
     return author
@@ -168,7 +171,7 @@ def _username(known: Circumstances) -> str:
     try:
         return parse_address(known.username)
     except AddressError as error:
-        raise Reject(554, "5.3.5", f"rewrite_sender needs a username that is an address: {error}") from error
+        raise Reject(554, "3.5", f"rewrite_sender needs a username that is an address: {error}") from error
 
 
 def _rewrite_from(

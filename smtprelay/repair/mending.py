@@ -31,6 +31,7 @@ _MACHINES = _names(
     "list-unsubscribe-post auto-submitted precedence"
 )
 _STRUCTURED = _PARAMETERS | _IDS | _WHOLE | _URLS | _MACHINES
+_DROPPABLE = _IDS | _WHOLE
 _HIGH = re.compile(rb"[\x80-\xff]")
 _LONG_WORD = re.compile(rf"[^ \t]{{{MAX_LINE}}}")
 _MAX_FIRST_LINE = 76  # RFC 2047 §2
@@ -53,7 +54,7 @@ def mend_header(header: Header, charsets: Sequence[str], where: str, repairs: li
 
 
 def mend_field(field: Field, charsets: Sequence[str], where: str, repairs: list[str]) -> None:
-    """Makes a field 7-bit and its lines short; not one with addresses. What has no sense left is emptied: its
+    """Makes a field 7-bit and its lines short; not one with addresses. One of which nothing is left is emptied: its
     octets are ``b""`` then.
     """
     if field.is_clean or field.name in ADDRESSES:
@@ -63,7 +64,7 @@ def mend_field(field: Field, charsets: Sequence[str], where: str, repairs: list[
         value, what = _short_lines(field)
     else:
         value, what = _seven_bit(field, charsets)
-    if value:
+    if value or field.name not in _DROPPABLE:
         field.rewrite(value)
     else:
         field.raw = b""

@@ -12,7 +12,7 @@ _TYPE = re.compile(rb"([\w!#$&^.+-]+)/([\w!#$&^.+-]+)", re.ASCII)
 _PARAMETER = re.compile(rb';[ \t]*([^\s;="]+)[ \t]*=[ \t]*("(?:[^"\\]|\\.?)*+"?|[^;]*)', re.DOTALL)
 _ESCAPE = re.compile(rb'\\(["\\])')
 _HIGH = re.compile(rb"[\x80-\xff]")
-_SEGMENT = 60  # characters of a value's segment, so that a line holds one
+_SEGMENT = 54  # characters of a segment: a line holds one, with its name
 
 
 def media_type(value: bytes) -> str:
@@ -38,7 +38,8 @@ def with_charset(value: bytes, charset: str) -> bytes:
     match = _find(value, b"charset")
     if match:
         return value[: match.start(2)] + charset.encode("ascii") + value[match.end(2) :]
-    return value.rstrip(b"; \t") + b"; charset=" + charset.encode("ascii")
+    _, semicolon, parameters = value.rstrip(b"; \t").partition(b";")
+    return f"{media_type(value)}; charset={charset}".encode("ascii") + semicolon + parameters
 
 
 def encode_parameters(value: bytes, charsets: Sequence[str]) -> bytes:

@@ -13,7 +13,7 @@ _MAX_WORD = 75  # RFC 2047 §2
 _FRAME = len("=?utf-8?q??=")
 _WORD = r"=\?([^?\s*]{1,40})(?:\*[^?\s]{0,40})?\?([bBqQ])\?([^?\s]*)\?="  # with RFC 2231 §5's language
 _ENCODED = re.compile(_WORD)
-_RUN = re.compile(rf"{_WORD}(?:\s++{_WORD})*")
+_RUN = re.compile(rf"{_WORD}(?:\s++{_WORD})*+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 # RFC 2047 §5 (3): what may stand for itself where an encoded word is part of a display name; good everywhere else.
@@ -26,20 +26,24 @@ def decode_words(text: str) -> str:
 
 
 def _decode_run(run: re.Match[str]) -> str:
-    words = _ENCODED.finditer(run[0])
     # White space between encoded words is not shown (RFC 2047 §6.2). Old apps cut within a character: so the octets
     # of neighbours in the same charset are put together before they are read.
-    return "".join(_decode_neighbours(codec, list(same)) for codec, same in groupby(words, lambda w: codec_of(w[1])))
+    words = map(_read_word, _ENCODED.finditer(run[0]))
+    return "".join(
+        b"".join(octets for _, octets in same).decode(codec, "replace")
+        if codec
+        else " ".join(octets.decode() for _, octets in same)
+        for codec, same in groupby(words, lambda word: word[0])
+    )
 
 
-def _decode_neighbours(codec: str, words: list[re.Match[str]]) -> str:
+def _read_word(word: re.Match[str]) -> tuple[str, bytes]:
+    """The codec and the octets of an encoded word; no codec, and the word itself, where it cannot be read."""
+    codec = codec_of(word[1])
     try:
-        octets = b"".join(_octets(word[2], word[3]) for word in words)
+        return (codec, _octets(word[2], word[3])) if codec else ("", word[0].encode())
     except ValueError:
-        codec = ""
-    if not codec:
-        return " ".join(word[0] for word in words)
-    return octets.decode(codec, "replace")
+        return "", word[0].encode()
 
 
 def _octets(encoding: str, payload: str) -> bytes:

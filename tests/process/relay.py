@@ -21,6 +21,7 @@ from tests.gateway.wire import PASSWORD, PASSWORD_HASH
 DOMAIN = "example.com"
 ACCOUNT = f"app@{DOMAIN}"
 PLATFORM = {"news@example.com": "platform-secret"}
+END_OF_OUTPUT = {"event": "end of output"}
 PATIENCE = 30.0  # seconds
 
 CONFIG = """\
@@ -110,7 +111,7 @@ class Relay:
             except ValueError:
                 self.log.append({"event": "output", "text": line.decode("utf-8", "replace")})
             self._logged.set()
-        self.log.append({"event": "end of output"})
+        self.log.append(END_OF_OUTPUT)
         self._logged.set()
 
     async def logged(self, event: str, *, start: int = 0, count: int = 1, **words: Any) -> dict[str, Any]:
@@ -121,8 +122,7 @@ class Relay:
                 found = [e for e in self.log[start:] if e["event"] == event and words.items() <= e.items()]
                 if len(found) >= count:
                     return found[count - 1]
-                ended = [e for e in self.log[start:] if e["event"] == "end of output"]
-                assert not ended, f"the daemon ended: {self.log[start:]}"
+                assert self.log[start:][-1:] != [END_OF_OUTPUT], f"the daemon ended: {self.log[start:]}"
                 await self._logged.wait()
 
     async def stop(self, number: int = signal.SIGTERM) -> int:

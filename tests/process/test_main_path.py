@@ -40,7 +40,7 @@ async def test_the_php_sample(tmp_path: Path, behind: bool) -> None:
     message = parsed(received)
     assert message["Subject"] == SUBJECT
     assert message["From"] == ACCOUNT
-    assert message.get_content().splitlines() == BODY.splitlines() + [""]
+    assert message.get_content().splitlines() == [*BODY.splitlines(), ""]
     assert dkimpy_verify(received.content, relay.records) == [True]
 
 

@@ -9,6 +9,7 @@ import smtplib
 from collections.abc import Sequence
 from email.message import EmailMessage
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -64,7 +65,7 @@ async def test_5xx_for_one_of_three_bounces_that_one(tmp_path: Path) -> None:
     assert dsn["From"].addresses[0].addr_spec == "postmaster@example.com"
     assert dsn.get_content_type() == "multipart/report"
     _, status, original = dsn.iter_parts()
-    per_message, per_recipient = status.get_payload()
+    per_message, per_recipient = cast("list[EmailMessage]", status.get_payload())
     assert per_message["Reporting-MTA"] == "dns; relay.example.com"
     assert per_recipient["Final-Recipient"] == "rfc822;nobody@example.org"
     assert per_recipient["Action"] == "failed"

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from smtprelay.spool import Spool
 from smtprelay.spool.sqlite import SQLiteSpool
-from tests.spool.support import NOW
-
-Reopen = Callable[[], Awaitable[Spool]]
+from tests.spool.support import opened
 
 
 @pytest.fixture
@@ -21,9 +19,8 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def sqlite_spool(path: Path) -> AsyncIterator[SQLiteSpool]:
-    spool = await SQLiteSpool.open(path, now=NOW)
-    yield spool
-    await spool.close()
+    async with opened(path) as spool:
+        yield spool
 
 
 @pytest.fixture(params=["sqlite_spool"])

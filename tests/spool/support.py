@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from smtprelay.message import Envelope, Message, Origin, Recipient, new_id
 from smtprelay.spool import Lease, MessageRecord, Result, Spool, State
+from smtprelay.spool.sqlite import SQLiteSpool
 
 NOW = 1_800_000_000_000
 HOUR = 3_600_000
@@ -64,6 +65,15 @@ async def shown(spool: Spool, message_id: str) -> MessageRecord:
 
 async def read_body(spool: Spool, message_id: str) -> bytes:
     return b"".join([chunk async for chunk in spool.body(message_id)])
+
+
+@asynccontextmanager
+async def opened(path: Path, now: int = NOW) -> AsyncIterator[SQLiteSpool]:
+    spool = await SQLiteSpool.open(path, now=now)
+    try:
+        yield spool
+    finally:
+        await spool.close()
 
 
 def execute(path: Path, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:

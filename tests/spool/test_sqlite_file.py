@@ -11,16 +11,14 @@ import pytest
 
 from smtprelay.spool import BodyCorrupt, Selector, SpoolError, State
 from smtprelay.spool.sqlite import SQLiteSpool, schema
-from tests.spool.support import NOW, TTL, execute, lease_all, message, read_body, shown, states
+from tests.spool.support import NOW, TTL, execute, lease_all, message, opened, read_body, shown, states
 
 MEBIBYTE = 1024 * 1024
 
 
 async def put_and_close(path: Path, count: int = 1) -> list[str]:
-    spool = await SQLiteSpool.open(path, now=NOW)
-    ids = await spool.put([message() for _ in range(count)])
-    await spool.close()
-    return ids
+    async with opened(path) as spool:
+        return await spool.put([message() for _ in range(count)])
 
 
 def scribble(file: Path, at: int, garbage: bytes) -> None:
@@ -47,12 +45,10 @@ async def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 
 async def test_leases_of_the_last_process_run_out_at_open(path: Path) -> None:
     await put_and_close(path)
-    spool = await SQLiteSpool.open(path, now=NOW)
-    await lease_all(spool)
-    await spool.close()
-    spool = await SQLiteSpool.open(path, now=NOW + 1)
-    assert len(await spool.reclaim(NOW + 1, TTL, 10)) == 1
-    await spool.close()
+    async with opened(path) as spool:
+        await lease_all(spool)
+    async with opened(path, NOW + 1) as spool:
+        assert len(await spool.reclaim(NOW + 1, TTL, 10)) == 1
 
 
 async def test_a_newer_schema_is_refused(path: Path) -> None:
@@ -86,9 +82,8 @@ async def test_a_migration_copies_first_and_is_completed_after_a_crash(
     assert execute(path, "PRAGMA user_version") == [(1,)]
 
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS[:1], add_column))
-    spool = await SQLiteSpool.open(path, now=NOW)
-    assert (await lease_all(spool))[0].message.id == ids[0]
-    await spool.close()
+    async with opened(path) as spool:
+        assert (await lease_all(spool))[0].message.id == ids[0]
     assert execute(path, "SELECT tag FROM messages") == [("",)]
     copy = path.with_name("spool.db.before-2")
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
@@ -110,12 +105,11 @@ async def test_a_garbled_page_is_told_at_run_time(path: Path) -> None:
     ((root,),) = execute(path, "SELECT rootpage FROM sqlite_schema WHERE name = 'recipients'")
     scribble(path, (root - 1) * 4096, b"\x13" * 4096)
     before = path.read_bytes()
-    spool = await SQLiteSpool.open(path, now=NOW)
-    with pytest.raises(SpoolError, match="damaged"):
-        await lease_all(spool)
-    with pytest.raises(SpoolError, match="damaged"):
-        await spool.search(Selector(), 10)
-    await spool.close()
+    async with opened(path) as spool:
+        with pytest.raises(SpoolError, match="damaged"):
+            await lease_all(spool)
+        with pytest.raises(SpoolError, match="damaged"):
+            await spool.search(Selector(), 10)
     assert path.read_bytes() == before
 
 
@@ -127,26 +121,23 @@ async def test_a_message_that_cannot_be_read_is_set_aside(
 ) -> None:
     broken, whole = await put_and_close(path, 2)
     execute(path, f"UPDATE messages SET {damage} WHERE id = ?", (broken,))
-    spool = await SQLiteSpool.open(path, now=NOW)
-    assert [lease.message.id for lease in await lease_all(spool)] == [whole]
-    assert f"message {broken} is damaged" in caplog.text
-    assert (await spool.stats()).held == {"corrupt": 1}
-    assert {record.message.id for record in await spool.search(Selector(), 10)} == {broken, whole}
-    assert (await shown(spool, broken)).message.subject.startswith("(damaged")
-    await spool.close()
+    async with opened(path) as spool:
+        assert [lease.message.id for lease in await lease_all(spool)] == [whole]
+        assert f"message {broken} is damaged" in caplog.text
+        assert (await spool.stats()).held == {"corrupt": 1}
+        assert {record.message.id for record in await spool.search(Selector(), 10)} == {broken, whole}
+        assert (await shown(spool, broken)).message.subject.startswith("(damaged")
 
 
 async def test_a_lease_that_cannot_be_read_any_more_is_set_aside(path: Path) -> None:
     ids = await put_and_close(path, 2)
-    spool = await SQLiteSpool.open(path, now=NOW)
-    await lease_all(spool)
-    await spool.close()
+    async with opened(path) as spool:
+        await lease_all(spool)
     execute(path, "UPDATE messages SET repairs = '{' WHERE id = ?", (ids[0],))
-    spool = await SQLiteSpool.open(path, now=NOW)
-    assert [lease.message.id for lease in await spool.reclaim(NOW, TTL, 10)] == [ids[1]]
-    assert await spool.reclaim(NOW, TTL, 10) == []
-    assert (await spool.stats()).recipients[State.SENDING] == 1
-    await spool.close()
+    async with opened(path) as spool:
+        assert [lease.message.id for lease in await spool.reclaim(NOW, TTL, 10)] == [ids[1]]
+        assert await spool.reclaim(NOW, TTL, 10) == []
+        assert (await spool.stats()).recipients[State.SENDING] == 1
 
 
 @pytest.mark.parametrize(
@@ -164,33 +155,29 @@ async def test_a_body_that_is_not_what_was_written_is_told_before_its_bad_chunk(
     path: Path, damage: str, good: int
 ) -> None:
     original = message(content=os.urandom(3 * 256 * 1024 - 5))
-    spool = await SQLiteSpool.open(path, now=NOW)
-    await spool.put([original])
-    await spool.close()
+    async with opened(path) as spool:
+        await spool.put([original])
     execute(path, damage)
-    spool = await SQLiteSpool.open(path, now=NOW)
-    read = []
-    with pytest.raises(BodyCorrupt):  # noqa: PT012
-        async for chunk in spool.body(original.id):
-            read.append(chunk)
-    assert len(read) == good
-    assert await states(spool, original.id) == [State.QUEUED]
-    await spool.close()
+    async with opened(path) as spool:
+        read = []
+        with pytest.raises(BodyCorrupt):  # noqa: PT012
+            async for chunk in spool.body(original.id):
+                read.append(chunk)
+        assert len(read) == good
+        assert await states(spool, original.id) == [State.QUEUED]
 
 
 async def test_a_body_on_a_broken_page_is_corrupt(path: Path) -> None:
     """The fault: a page of the body no longer says where the next one is."""
     broken, whole = message(content=b"broken.." * 5000), message()
-    spool = await SQLiteSpool.open(path, now=NOW)
-    await spool.put([broken, whole])
-    await spool.close()
+    async with opened(path) as spool:
+        await spool.put([broken, whole])
     page = path.read_bytes().index(b"broken.." * 500) // 4096
     scribble(path, page * 4096, b"\xff" * 4)
-    spool = await SQLiteSpool.open(path, now=NOW)
-    with pytest.raises(BodyCorrupt):
-        await read_body(spool, broken.id)
-    assert await read_body(spool, whole.id) == whole.content
-    await spool.close()
+    async with opened(path) as spool:
+        with pytest.raises(BodyCorrupt):
+            await read_body(spool, broken.id)
+        assert await read_body(spool, whole.id) == whole.content
 
 
 @pytest.mark.parametrize("fault", ["torn", "garbled"])
@@ -213,9 +200,8 @@ async def test_a_torn_log_loses_only_what_was_not_committed(
     else:
         scribble(crashed / log.name, committed + 9000, b"\x00" * 4096)
 
-    recovered = await SQLiteSpool.open(crashed / path.name, now=NOW)
-    for original in (first, second):
-        assert await read_body(recovered, original.id) == original.content
-    assert await recovered.show(torn.id) is None
-    await recovered.put([torn])
-    await recovered.close()
+    async with opened(crashed / path.name) as recovered:
+        for original in (first, second):
+            assert await read_body(recovered, original.id) == original.content
+        assert await recovered.show(torn.id) is None
+        await recovered.put([torn])

@@ -13,8 +13,7 @@ import pytest
 
 from smtprelay.message import first_id
 from smtprelay.spool import State
-from smtprelay.spool.sqlite import SQLiteSpool
-from tests.spool.support import NOW, message, read_body
+from tests.spool.support import NOW, message, opened, read_body
 
 PUT_FOR_EVER = """
 import asyncio, os, sys
@@ -65,18 +64,16 @@ async def test_what_put_returned_is_there_after_kill_9(path: Path) -> None:
         promised = [process.stdout.readline().strip() for _ in range(500)]
         process.kill()
         promised += process.stdout.read().split()
-    spool = await SQLiteSpool.open(path, now=NOW)
-    for message_id in promised:
-        assert len(await read_body(spool, message_id)) == 5000
-    assert (await spool.stats()).recipients[State.QUEUED] >= len(promised) >= 500
-    await spool.close()
+    async with opened(path) as spool:
+        for message_id in promised:
+            assert len(await read_body(spool, message_id)) == 5000
+        assert (await spool.stats()).recipients[State.QUEUED] >= len(promised) >= 500
 
 
 @pytest.mark.slow
 async def test_a_million_waiting_recipients_cost_no_start_up_time_and_no_memory(path: Path) -> None:
-    spool = await SQLiteSpool.open(path, now=NOW)
-    await spool.put([message()])
-    await spool.close()
+    async with opened(path) as spool:
+        await spool.put([message()])
     multiply(path, 1_000_000)
     run = subprocess.run([sys.executable, "-c", LEASE_ONE, str(path)], capture_output=True, text=True, check=True)
     figures = json.loads(run.stdout)

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Collection, Sequence
 
 from smtprelay.message import Message
-from smtprelay.spool.interface import ENDED, Lease, LeaseLost, Result, State
+from smtprelay.spool.interface import ENDED, Lease, LeaseLost, Result, SpoolError, State
 from smtprelay.spool.sqlite import rows, storing
 from smtprelay.spool.sqlite.errors import is_damage
 
@@ -87,6 +87,11 @@ def _take(
         """,
         (message_id, now, max_recipients),
     ).fetchall()
+    if not due:  # and it would be named first for ever
+        raise SpoolError(
+            f"The spool's index is damaged: it names {message_id}, which has nothing due. Stop the daemon, copy the"
+            " spool aside, then run: sqlite3 spool.db REINDEX"
+        )
     token = secrets.token_hex(8)
     taken = _lease_of(connection, token, message_id, due)
     connection.execute("INSERT INTO leases VALUES (?, ?, ?, ?)", (token, message_id, owner, until))
@@ -113,13 +118,23 @@ def _lease_of(
 def _set_aside(connection: sqlite3.Connection, message_id: str, token: str, now: int, error: Exception) -> None:
     """Hold a message that cannot be read: it stays for a person to look at, and lets the others pass."""
     _log.error("message %s is damaged in the spool and was set aside (held, reason: corrupt): %s", message_id, error)
+    values = {"now": now, "message": message_id, "token": token}
+    connection.execute(
+        """
+        UPDATE attempts SET ended_at = :now, outcome = 'held', phase = 'unknown', ambiguous = 1
+        WHERE message = :message AND outcome = 'open' AND n IN (
+            SELECT n FROM recipients WHERE message = :message AND state = 'sending' AND lease = :token
+        )
+        """,
+        values,
+    )
     connection.execute(
         """
         UPDATE recipients
         SET state = 'held', reason = 'corrupt', lease = '', wish = '', held_since = :now, updated_at = :now
         WHERE message = :message AND (state = 'queued' OR state = 'sending' AND lease = :token)
         """,
-        {"now": now, "message": message_id, "token": token},
+        values,
     )
 
 

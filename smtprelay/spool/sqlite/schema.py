@@ -81,13 +81,14 @@ CREATE TABLE leases (
     until   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- With rowids: WITHOUT ROWID, every comparison on the way to a chunk would read another chunk as a whole.
 CREATE TABLE chunks (
     message TEXT NOT NULL,
     n       INTEGER NOT NULL,
     crc     INTEGER NOT NULL,
     data    BLOB NOT NULL,
     PRIMARY KEY (message, n)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- Bodies that no message needs: still being written, left behind by a crash, or of a large message that ended.
 CREATE TABLE loose_bodies (

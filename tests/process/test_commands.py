@@ -1,0 +1,163 @@
+"""The commands, before a running daemon and without one."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from smtprelay.sandbox.smarthost import Rule
+from tests.process.relay import ACCOUNT, running
+from tests.process.test_outcomes import send
+
+pytestmark = pytest.mark.slow
+
+LATER = Rule("RCPT", "451 4.7.1 Later", match="later@")
+SLOW = 'schedule = "1h"'
+
+
+async def test_the_queue_is_seen_and_steered(tmp_path: Path) -> None:
+    async with running(tmp_path, LATER, retry=SLOW.replace("schedule", "give_up_after")) as (relay, smarthost):
+        done = await send(relay, "b@example.org")
+        waiting = await send(relay, "later@example.org")
+        await relay.logged("attempt", id=waiting, status="deferred")
+        await relay.logged("attempt", id=done, status="sent")
+
+        assert [m["id"] for m in await relay.json("queue", "list")] == [waiting, done]
+        assert [m["id"] for m in await relay.json("queue", "list", "--state", "delivered")] == [done]
+        assert [m["id"] for m in await relay.json("queue", "list", "--to", "*@example.org", "--limit", "1")] == [
+            waiting
+        ]
+        assert [m["id"] for m in await relay.json("queue", "list", "--before", waiting)] == [done]
+        table = await relay.run("queue", "list")
+        assert waiting in table
+        assert "451 4.7.1 Later" in table
+
+        shown = await relay.json("queue", "show", done)
+        assert shown["reverse_path"] == ACCOUNT
+        assert shown["recipients"][0]["state"] == "delivered"
+        assert any("Date" in repair for repair in shown["repairs"])
+        assert "added Date" in await relay.run("queue", "show", done)
+
+        assert await relay.run("queue", "hold", waiting, "--reason", "audit") == "1 recipient held\n"
+        assert "held for audit: 1" in await relay.run("queue", "stats")
+        smarthost.rules.clear()
+        assert await relay.json("queue", "release", "--reason", "audit") == {"recipients": 1}
+        await relay.settled(delivered=2)
+        assert (await relay.logged("operator", action="release"))["by"] == f"uid {os.getuid()}"
+
+        await relay.run("queue", "cancel", status=64)
+        await relay.run("queue", "show", "nonsense", status=64)
+        assert "no message" in await relay.run("queue", "why", "nonsense", status=64)
+
+
+async def test_retry_makes_due_now_and_cancel_ends(tmp_path: Path) -> None:
+    async with running(tmp_path, LATER) as (relay, smarthost):
+        relay_config = relay.folder / "config.toml"
+        relay_config.write_text(relay_config.read_text().replace('schedule = "1s"', SLOW))
+        await relay.stop()
+        await relay.start()
+        first = await send(relay, "later@example.org")
+        second = await send(relay, "later@example.org")
+        await relay.logged("attempt", id=second)
+        assert await relay.json("queue", "cancel", second) == {"recipients": 1}
+        smarthost.rules.clear()
+        assert await relay.json("queue", "retry", "--all") == {"recipients": 1}
+        await relay.settled(delivered=1, cancelled=1)
+        assert (await relay.json("queue", "show", first))["recipients"][0]["attempts"] == 2
+
+
+async def test_a_suspended_account_is_stopped_at_once_and_over_a_restart(tmp_path: Path) -> None:
+    async with running(tmp_path, LATER) as (relay, smarthost):
+        waiting = await send(relay, "later@example.org")
+        await relay.logged("attempt", id=waiting)
+        smarthost.rules.clear()
+        assert "1 waiting recipients are held" in await relay.run("account", "suspend", "127.0.0.1")
+        await send(relay, "b@example.org")
+        await relay.settled(held=2)
+        await relay.stop()
+        await relay.start()
+        await send(relay, "c@example.org")
+        await relay.settled(held=3)
+        assert "SUSPENDED account 127.0.0.1" in await relay.run("queue", "stats")
+        assert "3 recipients are still held" in await relay.run("account", "resume", "127.0.0.1")
+        assert not smarthost.messages
+        assert await relay.json("queue", "release", "--account", "127.0.0.1") == {"recipients": 3}
+        await smarthost.wait_for(3)
+
+
+async def test_over_the_rate_of_a_trusted_client_mail_is_held_and_an_alarm_raised(tmp_path: Path) -> None:
+    async with running(tmp_path, gateway='client_rate = "2/h"') as (relay, smarthost):
+        for _ in range(3):
+            await send(relay, "b@example.org")
+        await relay.settled(held=1, delivered=2)
+        assert (await relay.logged("held"))["reason"] == "rate"
+        assert len(smarthost.messages) == 2
+
+
+async def test_without_a_daemon_the_commands_work_on_the_spool(tmp_path: Path) -> None:
+    async with running(tmp_path, LATER) as (relay, _):
+        message_id = await send(relay, "later@example.org")
+        await relay.logged("attempt", id=message_id)
+        await relay.stop()
+        assert "451 4.7.1 Later" in await relay.run("queue", "why", message_id)
+        assert await relay.json("queue", "hold", "--all") == {"recipients": 1}
+        await relay.start()
+        await relay.settled(held=1)
+
+
+async def test_the_control_socket_is_for_owner_and_group(tmp_path: Path) -> None:
+    async with running(tmp_path) as (relay, _):
+        assert stat.S_IMODE((relay.folder / "control.sock").stat().st_mode) == 0o660
+    assert not (relay.folder / "control.sock").exists()
+
+
+async def test_check(tmp_path: Path) -> None:
+    async with running(tmp_path) as (relay, smarthost):
+        findings = {f["what"]: f for f in await relay.json("check")}
+        assert findings["log-in"]["result"] == "ok"
+        assert findings["key"]["result"] == "ok"
+        smarthost.rules.append(Rule("CREDENTIALS", "535 5.7.8 No"))
+        assert "535 5.7.8 No" in await relay.run("check", status=os.EX_UNAVAILABLE)
+        assert "log-in" not in await relay.run("check", "--offline")
+        (relay.folder / "platform.password").unlink()
+        assert "the password cannot be read" in await relay.run("check", status=os.EX_CONFIG)
+
+
+async def test_sendmail(tmp_path: Path) -> None:
+    """PHP's mail() calls `sendmail -t -i`; cron gives the recipient."""
+    message = b"To: b@example.org, c@example.org\nBcc: d@example.org\nFrom: cron@example.com\nSubject: hi\n\n.\nafter\n"
+    async with running(tmp_path) as (relay, smarthost):
+        gateway = f"127.0.0.1:{relay.port}"
+        await relay.run("sendmail", "-t", "-i", stdin=message, SMTPRELAY_GATEWAY=gateway)
+        await relay.run(
+            "sendmail",
+            "-fcron@example.com",
+            "-oi",
+            "e@example.org",
+            stdin=b"Subject: x\n\ny\n",
+            SMTPRELAY_GATEWAY=gateway,
+        )
+        await relay.run("sendmail", stdin=message, status=64, SMTPRELAY_GATEWAY=gateway)
+        stranger = b"From: a@nowhere.test\n\nx\n"
+        refused = await relay.run("sendmail", "b@example.org", stdin=stranger, status=65, SMTPRELAY_GATEWAY=gateway)
+        first, second = sorted(await smarthost.wait_for(2), key=lambda message: message.received_at)
+    assert set(first.recipients) == {"b@example.org", "c@example.org", "d@example.org"}
+    assert b"d@example.org" not in first.content
+    assert b"after" in first.content
+    assert set(second.recipients) == {"e@example.org"}
+    assert second.envelope_from == "cron@example.com"
+    assert "There is no DKIM key for nowhere.test" in refused
+    await relay.run("sendmail", "b@example.org", stdin=message, status=75, SMTPRELAY_GATEWAY=gateway)
+
+
+async def test_hash_password_and_keygen(tmp_path: Path) -> None:
+    async with running(tmp_path) as (relay, _):
+        assert (await relay.run("hash-password", stdin=b"secret\n")).startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+        made = json.loads(await relay.run("dkim", "keygen", "example.com", "--selector", "new", "--json"))
+        assert made["name"] == "new._domainkey.example.com"
+        assert stat.S_IMODE(Path(made["file"]).stat().st_mode) == 0o600
+        await relay.run("nonsense", status=64)

@@ -1,0 +1,148 @@
+"""Starting, failing to start, and stopping."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import smtplib
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from smtprelay.sandbox.smarthost import SILENCE, Rule, Smarthost
+from tests.debian import needs
+from tests.process.relay import ACCOUNT, PLATFORM, make_relay, running
+from tests.process.test_outcomes import send
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("[spool]", "[spoool]", "spoool: this key is not known"),
+        ('hostname = "relay.example.com"', 'trusted_networks = ["0.0.0.0/0"]', "open relay"),
+        ('file = "relay0.pem"', 'file = "missing.pem"', "missing.pem"),
+        ('password_file = "platform.password"', 'password_env = "NOT_SET"', "$NOT_SET is not set"),
+        ('listen = ["127.0.0.1:0"]', 'listen = ["fd:smtp"]', "passed no socket"),
+        ('hostname = "relay.example.com"', 'tls_certificate = "a.pem"\ntls_key = "b.pem"', "a.pem"),
+        ("[upstream]", '[upstream]\ntls = "implicit"\ntls_ca_file = "missing.pem"', "tls_ca_file"),
+    ],
+)
+async def test_a_configuration_that_cannot_work_ends_with_78_and_words(
+    tmp_path: Path, old: str, new: str, words: str
+) -> None:
+    relay = make_relay(tmp_path, 1)
+    config = tmp_path / "config.toml"
+    assert old in config.read_text()
+    config.write_text(config.read_text().replace(old, new, 1))
+    output = await relay.run("run", status=os.EX_CONFIG)
+    assert words in output
+    assert "Traceback" not in output
+
+
+async def test_an_address_that_is_taken_ends_with_78(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        relay = make_relay(tmp_path, 1, port=str(port))
+        assert f"cannot listen on 127.0.0.1:{port}" in await relay.run("run", status=os.EX_CONFIG)
+
+
+async def test_a_second_daemon_on_the_same_spool_is_refused(tmp_path: Path) -> None:
+    async with running(tmp_path) as (relay, _):
+        assert "is using the spool" in await relay.run("run", status=os.EX_TEMPFAIL)
+
+
+async def test_a_spool_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
+    relay = make_relay(tmp_path, 1)
+    (tmp_path / "spool.db").write_bytes(b"this is no database" * 1000)
+    output = await relay.run("run", status=os.EX_TEMPFAIL)
+    assert "spool.db" in output
+    assert "Traceback" not in output
+    assert (tmp_path / "spool.db").read_bytes() == b"this is no database" * 1000
+
+
+async def test_mail_that_waits_is_delivered_after_a_restart(tmp_path: Path) -> None:
+    async with running(tmp_path, Rule("RCPT", "451 4.7.1 Later", times=1), retry="") as (relay, smarthost):
+        await send(relay, "b@example.org")
+        await relay.logged("attempt", status="deferred")
+        assert await relay.stop() == 0
+        await relay.start()
+        await smarthost.wait_for(1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_it_politely(tmp_path: Path, number: int) -> None:
+    async with running(tmp_path) as (relay, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", relay.port)
+        await reader.readline()
+        assert await relay.stop(number) == 0
+        assert (await reader.read()).startswith(b"421 4.3.2")
+        writer.close()
+
+
+async def test_an_attempt_cut_by_a_kill_is_judged_at_the_next_start(tmp_path: Path) -> None:
+    """Nobody knows what came of it: it may have been delivered."""
+    async with running(tmp_path, Rule("DOT", SILENCE, times=1)) as (relay, smarthost):
+        message_id = await send(relay, "b@example.org")
+        async with asyncio.timeout(10):
+            while "DATA" not in smarthost.commands:
+                await asyncio.sleep(0.01)
+        await relay.stop(signal.SIGKILL)
+        await relay.start()
+        await smarthost.wait_for(1)
+        await relay.settled(delivered=1)
+        why = await relay.run("queue", "why", message_id)
+    assert "#1 deferred (AMBIGUOUS: it may have been delivered) at unknown" in why
+    assert "smtprelay stopped during this attempt" in why
+
+
+async def test_below_the_disk_floor_mail_is_452_and_nothing_else_breaks(tmp_path: Path) -> None:
+    async with Smarthost(credentials=PLATFORM) as smarthost:
+        relay = make_relay(tmp_path, smarthost.port)
+        config = tmp_path / "config.toml"
+        config.write_text(config.read_text().replace('min_free = "1MiB"', 'min_free = "900000GiB"'))
+        await relay.start()
+        try:
+            with smtplib.SMTP("127.0.0.1", relay.port) as smtp:
+                smtp.ehlo()
+                code, reply = smtp.mail(ACCOUNT)
+            assert (code, reply[:5]) == (452, b"4.3.1")
+        finally:
+            await relay.stop()
+
+
+async def test_the_service_manager_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        async with running(tmp_path) as (relay, _):
+            assert manager.recv(1000).startswith(b"READY=1\nSTATUS=")
+            await relay.stop()
+        assert manager.recv(1000) == b"STOPPING=1"
+
+
+@needs("systemd-analyze")
+def test_the_unit_is_accepted(tmp_path: Path) -> None:
+    unit = (ROOT / "systemd/smtprelay.service").read_text().replace("/usr/bin/smtprelay", sys.executable)
+    (tmp_path / "smtprelay.service").write_text(unit)
+    run = subprocess.run(
+        ["systemd-analyze", "verify", str(tmp_path / "smtprelay.service")], capture_output=True, text=True, check=False
+    )
+    assert (run.returncode, run.stdout + run.stderr) == (0, "")
+
+
+def test_the_demo_ends_with_0_in_under_15_seconds() -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "smtprelay", "demo"], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert run.stdout.count("DKIM: verified, verified") == 5
+    assert "451 4.3.0 Mailbox busy, try again" in run.stdout
+    assert "SIGTERM: the daemon ended with 0" in run.stdout
