@@ -1,0 +1,235 @@
+"""submit(): the steps in their order, without sockets or disk."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from smtprelay.bounce import Status
+from smtprelay.config import parse_config
+from smtprelay.message import Envelope, Message, Origin, Recipient
+from smtprelay.pipeline import Pipeline
+from smtprelay.policy import Limits, Policy
+from smtprelay.reply import Defer, Reject
+from smtprelay.signing import Signer, generate_key, load_key
+from smtprelay.spool import SpoolError, SpoolFull
+from tests.gateway.wire import PASSWORD_HASH
+from tests.verifiers import dkimpy_verify
+
+KEY = load_key(generate_key("rsa"), "example.com", "relay1")
+RECORDS = {KEY.record_name: KEY.record}
+CONFIG = f"""
+[gateway]
+hostname = "relay.example.com"
+[[gateway.accounts]]
+username = "app"
+password_hash = "{PASSWORD_HASH}"
+senders = ["*@example.com"]
+[[upstream.credentials]]
+name = "rewritten"
+senders = ["rewrite@example.com"]
+username = "mailbox@example.com"
+password_env = "X"
+rewrite_sender = "from"
+[[upstream.credentials]]
+name = "news"
+senders = ["*@example.com", "*@sub.example.com", "*@example.net"]
+username = "news@example.com"
+password_env = "X"
+[[domains]]
+name = "example.com"
+[[domains.keys]]
+selector = "relay1"
+file = "k.pem"
+"""
+APP = Origin("10.0.0.1", "app", "ESMTPA", "app")
+TRUSTED = Origin("127.0.0.1", "cron", "SMTP")
+NOW = 1_790_000_000_000
+
+
+@dataclass
+class MemorySpool:
+    """Keeps messages in a list, or fails."""
+
+    kept: list[Message] = field(default_factory=list)
+    error: Exception | None = None
+    room: int = 10**12
+
+    async def put(self, messages: Sequence[Message]) -> list[str]:
+        if self.error:
+            raise self.error
+        self.kept += messages
+        return [message.id for message in messages]
+
+    def free(self) -> int:
+        return self.room
+
+
+@dataclass
+class Parts:
+    pipeline: Pipeline
+    spool: MemorySpool
+    woken: list[None]
+
+
+def parts(more: str = "", *, smtputf8: bool | None = None) -> Parts:
+    config = parse_config((CONFIG + more).encode(), Path("/nowhere"))
+    spool, woken = MemorySpool(), list[None]()
+    pipeline = Pipeline(
+        config,
+        Policy(config),
+        Limits(config.gateway, {}, {"suspended"}, NOW),
+        Signer([KEY]),
+        spool,  # type: ignore[arg-type]
+        accepted=lambda: woken.append(None),
+        smtputf8=lambda _: smtputf8,
+        clock=lambda: NOW,
+    )
+    return Parts(pipeline, spool, woken)
+
+
+def envelope(sender: str, *recipients: str) -> Envelope:
+    return Envelope(sender, tuple(map(Recipient, recipients or ("b@example.org",))))
+
+
+async def submitted(of: Parts, origin: Origin, sender: str, content: str) -> Message:
+    message_id = await of.pipeline.submit(origin, envelope(sender), content.encode())
+    [message] = of.spool.kept
+    assert message.id == message_id
+    assert of.woken
+    return message
+
+
+async def test_what_is_repaired_is_what_is_signed_is_what_is_kept() -> None:
+    message = await submitted(parts(), APP, "a@example.com", "From: a@example.com\nSubject: 测试\n\n内容\n")
+    assert dkimpy_verify(message.content, RECORDS) == [True]
+    assert message.content.isascii()
+    parsed = email.message_from_bytes(message.content, policy=email.policy.default)
+    assert parsed["Subject"] == message.subject == "测试"
+    assert (message.domain, message.credential, message.size) == ("example.com", "news", len(message.content))
+    assert message.repairs
+
+
+async def test_an_account_may_not_write_another_author() -> None:
+    """The reverse-path is what MAIL checked; From: is what people read."""
+    of = parts()
+    with pytest.raises(Reject, match=r"550 5\.7\.1 Account app may not send as boss@example\.net"):
+        await submitted(of, APP, "a@example.com", "From: boss@example.net\n\nx\n")
+    assert not of.spool.kept
+
+
+async def test_mail_from_the_null_reverse_path_is_judged_by_its_author() -> None:
+    message = await submitted(parts(), TRUSTED, "", "From: a@example.com\n\nx\n")
+    assert message.credential == "news"
+    with pytest.raises(Reject, match="No log-in at the smarthost"):
+        await submitted(parts(), TRUSTED, "", "From: a@example.org\n\nx\n")
+
+
+async def test_a_parent_domain_signs() -> None:
+    message = await submitted(parts(), TRUSTED, "a@sub.example.com", "From: a@sub.example.com\n\nx\n")
+    assert message.domain == "example.com"
+    assert dkimpy_verify(message.content, RECORDS) == [True]
+
+
+async def test_without_a_key_mail_is_refused_or_leaves_unsigned() -> None:
+    content = "From: a@example.net\n\nx\n"
+    with pytest.raises(Reject, match=r"550 5\.7\.1 There is no DKIM key for example\.net: run 'smtprelay dkim keygen"):
+        await submitted(parts(), TRUSTED, "a@example.net", content)
+    unsigned = parts('[signing]\non_missing_key = "send-unsigned"')
+    message = await submitted(unsigned, TRUSTED, "a@example.net", content)
+    assert message.domain == ""
+    assert b"DKIM-Signature" not in message.content
+
+
+async def test_a_credential_that_rewrites_signs_what_it_made() -> None:
+    message = await submitted(parts(), APP, "rewrite@example.com", "From: A <rewrite@example.com>\n\nx\n")
+    parsed = email.message_from_bytes(message.content, policy=email.policy.default)
+    assert parsed["From"] == "A <mailbox@example.com>"
+    assert "rewrite@example.com" in parsed["Reply-To"]
+    assert dkimpy_verify(message.content, RECORDS) == [True]
+    assert message.envelope.reverse_path == "rewrite@example.com", "rewritten when it is sent; a DSN goes to the app"
+
+
+@pytest.mark.parametrize(("error", "code"), [(SpoolFull("full"), 452), (SpoolError("broken"), 451)])
+async def test_what_cannot_be_stored_is_not_taken(error: Exception, code: int) -> None:
+    of = parts()
+    of.spool.error = error
+    with pytest.raises(Defer) as refusal:
+        await submitted(of, APP, "a@example.com", "From: a@example.com\n\nx\n")
+    assert refusal.value.reply.code == code
+    assert not of.woken
+
+
+def test_the_disk_floor_counts_the_declared_size() -> None:
+    of = parts()
+    of.spool.room = 2**30 + 1000
+    of.pipeline.check_sender(APP, "a@example.com", 1000)
+    with pytest.raises(Defer, match=r"452 4\.3\.1"):
+        of.pipeline.check_sender(APP, "a@example.com", 1001)
+
+
+@pytest.mark.parametrize("offered", [True, None])
+def test_a_non_ascii_local_part_is_taken_where_the_smarthost_may_take_it(offered: bool | None) -> None:
+    parts(smtputf8=offered).pipeline.check_recipient("a@example.com", Recipient("用户@example.org"))
+
+
+def test_a_non_ascii_local_part_is_refused_where_the_smarthost_cannot_take_it() -> None:
+    with pytest.raises(Reject, match=r"553 5\.6\.7"):
+        parts(smtputf8=False).pipeline.check_recipient("a@example.com", Recipient("用户@example.org"))
+
+
+async def test_smtputf8_is_asked_for_only_where_it_is_needed() -> None:
+    content = "From: a@example.com\nSubject: 测试\n\nx\n".encode()
+    of = parts()
+    declared = Envelope("a@example.com", (Recipient("b@example.org"),), smtputf8=True)
+    await of.pipeline.submit(APP, declared, content)
+    needed = Envelope("a@example.com", (Recipient("用户@example.org"),), smtputf8=True)
+    await of.pipeline.submit(APP, needed, content)
+    assert [message.envelope.smtputf8 for message in of.spool.kept] == [False, True]
+
+
+async def test_over_a_limit_it_is_taken_and_held() -> None:
+    message = await submitted(parts(), Origin("suspended"), "a@example.com", "From: a@example.com\n\nx\n")
+    assert message.hold == "suspended"
+
+
+# Notifications
+
+STATUS = Status(Recipient("b@example.org"), "failed", "5.1.1", "550 5.1.1 No such user")
+
+
+async def notification(of: Parts, sender: str = "a@example.com") -> Message | str:
+    message = await submitted(of, TRUSTED, sender, "From: a@example.com\n\nx\n")
+    return await of.pipeline.notification(message, [STATUS], b"From: a@example.com\r\n", None)
+
+
+async def test_a_notification_inherits_credential_and_domain_and_is_signed() -> None:
+    made = await notification(parts())
+    assert isinstance(made, Message)
+    assert (made.credential, made.domain) == ("news", "example.com")
+    assert made.envelope == Envelope("", (Recipient("a@example.com", "NEVER"),))
+    assert dkimpy_verify(made.content, RECORDS) == [True]
+    assert email.message_from_bytes(made.content)["From"].endswith("<postmaster@example.com>")
+
+
+@pytest.mark.parametrize(
+    ("more", "sender", "reason"),
+    [
+        ("", "", "none: the reverse-path is null"),
+        ('[bounces]\nsend_to = "none"', "a@example.com", "none: [bounces] send_to is none"),
+    ],
+)
+async def test_where_there_is_no_notification_the_books_say_why(more: str, sender: str, reason: str) -> None:
+    assert await notification(parts(more), sender) == reason
+
+
+async def test_a_notification_can_go_to_a_person_from_the_credential() -> None:
+    made = await notification(parts('[bounces]\nsend_to = "ops@example.net"\nenvelope = "credential"'), "")
+    assert isinstance(made, Message)
+    assert made.envelope.reverse_path == "news@example.com"
+    assert made.envelope.recipients[0].address == "ops@example.net"
