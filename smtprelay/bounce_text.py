@@ -64,8 +64,8 @@ ENGLISH = Words(
         "3.4": "Make the message smaller: send a link in place of large attachments.",
         "4": "Check the part of the address after the @. If it is right, send again later; the mail system of the "
         "recipient could not be reached.",
-        "4.7": "Check the part of the address after the @. If it is right, send again later; if that fails too, tell "
-        "your mail administrator.",
+        "4.7": "It was tried again and again until its time ran out. Please send again later; if that fails too, "
+        "tell your mail administrator.",
         "6": "The mail system of the recipient cannot handle the format of the message. Send it as plain text.",
         "6.7": "Ask the recipient for an address in plain Latin letters: a mail system on the way cannot handle "
         "this one.",
@@ -103,7 +103,7 @@ CHINESE = Words(
         "2.3": "邮件过大：请用链接代替大附件。",
         "3.4": "邮件过大：请用链接代替大附件。",
         "4": "请检查地址中 @ 之后的部分。若无误，请稍后重新发送：目前无法连接收件人的邮件系统。",
-        "4.7": "请检查地址中 @ 之后的部分。若无误，请稍后重新发送；若仍然失败，请告知邮件管理员。",
+        "4.7": "系统在规定期限内多次尝试均未成功。请稍后重新发送；若仍然失败，请告知邮件管理员。",
         "6": "收件人的邮件系统无法处理该邮件的格式，请以纯文本重新发送。",
         "6.7": "请向收件人索取只含拉丁字母的邮箱地址：途中有邮件系统无法处理当前地址。",
         "7": "邮件因对方的规则被拒收，通常是被判为垃圾邮件。请勿原样重发，请将本通知交给邮件管理员。",
