@@ -127,8 +127,12 @@ class Pipeline:
             rewrite=credential.rewrite_sender if credential else "never",
             username=credential.username if credential else "",
         )
-        self._policy.check_sender(origin, repaired.author)
-        credential = credential or self._policy.credential_for(repaired.author)
+        credential = credential or self._policy.credential_for(repaired.authors[0])
+        # Where the credential makes its username the author of everything, nobody needs leave to be it.
+        anyones = credential.username if credential.rewrite_sender == "from" else None
+        for author in repaired.authors:
+            if author != anyones:
+                self._policy.check_sender(origin, author)
         domain = self._signing_domain(repaired.from_domain)
         signature = self._signer.sign(repaired.content, domain, now) if domain else b""
         needs_utf8 = repaired.needs_smtputf8 or not all(

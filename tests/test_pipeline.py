@@ -30,6 +30,10 @@ hostname = "relay.example.com"
 username = "app"
 password_hash = "{PASSWORD_HASH}"
 senders = ["*@example.com"]
+[[gateway.accounts]]
+username = "narrow"
+password_hash = "{PASSWORD_HASH}"
+senders = ["a@example.com", "rewrite@example.com"]
 [[upstream.credentials]]
 name = "rewritten"
 senders = ["rewrite@example.com"]
@@ -121,6 +125,21 @@ async def test_an_account_may_not_write_another_author() -> None:
     with pytest.raises(Reject, match=r"550 5\.7\.1 Account app may not send as boss@example\.net"):
         await submitted(of, APP, "a@example.com", "From: boss@example.net\n\nx\n")
     assert not of.spool.kept
+
+
+async def test_an_account_may_not_hide_another_author_behind_its_own() -> None:
+    """RFC 5322 §3.6.2 allows several; a reader may see any of them, and we would sign for all."""
+    with pytest.raises(Reject, match=r"may not send as ceo@example\.net"):
+        await submitted(parts(), APP, "a@example.com", "From: a@example.com, ceo@example.net\n\nx\n")
+
+
+async def test_the_username_of_a_credential_is_no_free_author() -> None:
+    """It is in nobody's senders here, and only a credential that rewrites makes it everybody's."""
+    origin = Origin("10.0.0.1", "app", "ESMTPA", "narrow")
+    with pytest.raises(Reject, match="may not send as news@example"):
+        await submitted(parts(), origin, "a@example.com", "From: news@example.com\n\nx\n")
+    message = await submitted(parts(), origin, "rewrite@example.com", "To: b@example.org\n\nx\n")
+    assert b"From: mailbox@example.com" in message.content
 
 
 async def test_mail_from_the_null_reverse_path_is_judged_by_its_author() -> None:

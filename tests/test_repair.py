@@ -30,7 +30,7 @@ def test_whole_message_only_gets_received() -> None:
     repaired = mend(content)
     assert without_received(repaired.content) == content
     assert repaired.repairs == ()
-    assert repaired.author == "app@example.com"
+    assert repaired.authors[0] == "app@example.com"
     assert repaired.from_domain == "example.com"
     assert repaired.message_id == "<1@example.com>"
     assert not repaired.needs_smtputf8
@@ -102,7 +102,7 @@ def test_missing_fields() -> None:
 def test_no_header_at_all(content: bytes) -> None:
     repaired = mend(content)
     message = read(repaired.content)
-    assert message["from"] == repaired.author == "app@example.com"
+    assert message["from"] == repaired.authors[0] == "app@example.com"
     assert message["subject"] is None
     assert repaired.content.partition(b"\r\n\r\n")[2].strip() == content.strip()
 
@@ -133,7 +133,7 @@ def test_missing_from_and_null_reverse_path() -> None:
 def test_from_without_an_address(came: bytes, leaves: bytes) -> None:
     repaired = mend(b"From: " + came + b"\r\n\r\n")
     assert field(repaired.content, b"from") == leaves
-    assert repaired.author == "app@example.com"
+    assert repaired.authors[0] == "app@example.com"
 
 
 def test_message_id_without_angle_brackets() -> None:
@@ -164,7 +164,7 @@ def test_loop() -> None:
 def test_different_from_fields() -> None:
     with pytest.raises(Reject, match=r"550 5\.6\.0 .*different From"):
         mend(b"From: a@b.example\r\nFrom: c@d.example\r\n\r\n")
-    assert mend(b"From: a  <a@b.example>\r\nFrom: a\r\n <a@b.example>\r\n\r\n").author == "a@b.example"
+    assert mend(b"From: a  <a@b.example>\r\nFrom: a\r\n <a@b.example>\r\n\r\n").authors[0] == "a@b.example"
 
 
 def test_doubled_to_is_merged_and_doubled_subject_is_not() -> None:
@@ -235,7 +235,7 @@ def test_too_large_header() -> None:
         mend(b"X-A: " + b"1" * 2**20 + b"\r\n\r\n")
     with pytest.raises(Reject, match=r"552 5\.3\.4"):
         mend(b"X-A:\r\n" + b" 1\r\n" * 2**18)
-    assert mend(b"1" * 2**21).author == "app@example.com"
+    assert mend(b"1" * 2**21).authors[0] == "app@example.com"
 
 
 # Raw 8-bit text
@@ -384,7 +384,7 @@ def test_rewrite_from() -> None:
     repaired = mend_whole(b"\r\n", rewrite="from", username="news@platform.example")
     assert field(repaired.content, b"from") == b"App <news@platform.example>"
     assert field(repaired.content, b"reply-to") == b"App <app@example.com>"
-    assert repaired.author == "app@example.com"
+    assert repaired.authors[0] == "app@example.com"
     assert repaired.from_domain == "platform.example"
 
 
@@ -400,7 +400,7 @@ def test_rewrite_from_of_the_same_address() -> None:
 def test_rewrite_missing_from() -> None:
     repaired = mend(b"\r\n", rewrite="from", username="news@platform.example", envelope=Envelope("", ()))
     assert field(repaired.content, b"from") == b"news@platform.example"
-    assert repaired.author == "news@platform.example"
+    assert repaired.authors[0] == "news@platform.example"
     assert not has_field(repaired.content, b"reply-to")
 
 

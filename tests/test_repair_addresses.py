@@ -116,7 +116,7 @@ def test_words_without_an_address_and_a_colon() -> None:
 def test_comma_in_the_name_of_the_author() -> None:
     repaired = mend(b"From: Foo, Inc. <a@b.example>\r\n\r\n")
     assert field(repaired.content, b"from") == b'"Foo, Inc." <a@b.example>'
-    assert repaired.author == "a@b.example"
+    assert repaired.authors[0] == "a@b.example"
 
 
 def test_comma_in_an_encoded_word() -> None:
@@ -130,7 +130,7 @@ def test_several_authors() -> None:
     repaired = mend(b"From: a@b.example, C <c@d.example>\r\nSender: s@b.example\r\n\r\n")
     assert field(repaired.content, b"from") == b"a@b.example, C <c@d.example>"
     assert field(repaired.content, b"sender") == b"s@b.example"
-    assert repaired.author == "a@b.example"
+    assert repaired.authors[0] == "a@b.example"
     without_sender = mend(b"From: a@b.example, C <c@d.example>\r\n\r\n")
     assert field(without_sender.content, b"sender") == b"a@b.example"
 
@@ -138,7 +138,7 @@ def test_several_authors() -> None:
 def test_author_beside_what_is_no_address() -> None:
     repaired = mend(b"From: <a@b.example>, <nobody>\r\n\r\n")
     assert field(repaired.content, b"from") == b"<a@b.example>"
-    assert repaired.author == "a@b.example"
+    assert repaired.authors[0] == "a@b.example"
 
 
 def test_author_in_a_long_list_without_white_space() -> None:
@@ -150,7 +150,7 @@ def test_author_in_a_long_list_without_white_space() -> None:
 
 def test_author_with_an_international_domain() -> None:
     repaired = mend("From: 张三 <a@例子.example>\r\n\r\n".encode())
-    assert repaired.author == "a@xn--fsqu00a.example"
+    assert repaired.authors[0] == "a@xn--fsqu00a.example"
     assert repaired.from_domain == "xn--fsqu00a.example"
 
 

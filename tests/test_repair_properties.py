@@ -65,7 +65,7 @@ def test_anything_becomes_a_message_of_short_seven_bit_lines(content: bytes) -> 
     assert not any(b"\r" in line or b"\n" in line or b"\0" in line for line in lines)
     assert max(map(len, lines)) <= 998
     assert repaired.content.isascii() or repaired.needs_smtputf8
-    assert repaired.author
+    assert repaired.authors[0]
     assert repaired.message_id.startswith("<")
     assert "\n" not in repaired.subject
 

@@ -50,7 +50,7 @@ class Circumstances:
 class Identity:
     """What a repaired header says; `Repaired` says what each is."""
 
-    author: str
+    authors: tuple[str, ...]
     from_domain: str
     subject: str
     message_id: str
@@ -68,18 +68,18 @@ def repair_header(header: Header, known: Circumstances, repairs: list[str]) -> I
     charsets = charsets_of(header, known.charsets)
     if known.envelope.smtputf8:
         charsets = ("utf-8", *charsets)  # RFC 6532 §3.2: the client says that it is so
-    author = _repair_from(header, charsets, known, repairs)
+    authors = _repair_from(header, charsets, known, repairs)
     for field in header.fields:
         if field.name in ADDRESSES and field.name != "from":
             _repair_addresses(field, charsets, repairs)
         else:
             mend_field(field, charsets, "", repairs)
     header.remove(lambda field: not field.raw)
-    from_domain = domain_of(_username(known) if known.rewrite == "from" else author)
+    from_domain = domain_of(_username(known) if known.rewrite == "from" else authors[0])
     message_id = _add_missing(header, known, from_domain, repairs)
     header.fields.insert(0, _received(known))
     return Identity(
-        author=author,
+        authors=authors,
         from_domain=from_domain,
         subject=decode_words(header.value("subject").decode("ascii")).strip(),
         message_id=message_id,
@@ -128,8 +128,8 @@ def _keep_one_each(header: Header, repairs: list[str]) -> None:
             repairs.append(f"{first.written_name}: first of {len(fields)} fields kept")
 
 
-def _repair_from(header: Header, charsets: Sequence[str], known: Circumstances, repairs: list[str]) -> str:
-    """Makes ``From:`` say who wrote it, rewrites it where the smarthost insists, and returns the author's address.
+def _repair_from(header: Header, charsets: Sequence[str], known: Circumstances, repairs: list[str]) -> tuple[str, ...]:
+    """Makes ``From:`` say who wrote it, rewrites it where the smarthost insists, and returns the authors' addresses.
 
     :raises Reject: where nobody can tell who wrote it.
     """
@@ -137,14 +137,14 @@ def _repair_from(header: Header, charsets: Sequence[str], known: Circumstances, 
     if field is None:
         header.append("From", _substitute_author(known))
         repairs.append("added From")
-        return _substitute_author(known)
+        return (_substitute_author(known),)
     mailboxes = mend_addresses(field, charsets, "", repairs, join_names=True).mailboxes
     authors = [mailbox for mailbox in mailboxes if mailbox.address]
     if not authors:
         author = _substitute_author(known)
         field.rewrite(_name_addr(mailboxes[0].phrase if mailboxes else "", author))
         repairs.append(f"From: held no address, {author} put in")
-        return author
+        return (author,)
     if len(authors) < len(mailboxes):
         field.rewrite(", ".join(mailbox.text for mailbox in authors))
         repairs.append("From: what is no address removed")
@@ -153,7 +153,7 @@ def _repair_from(header: Header, charsets: Sequence[str], known: Circumstances, 
     elif len(authors) > 1 and not header.value("sender"):  # RFC 5322 §3.6.2
         header.set("Sender", authors[0].address)
         repairs.append("added Sender")
-    return authors[0].address
+    return tuple(mailbox.address for mailbox in authors)
 
 
 def _substitute_author(known: Circumstances) -> str:

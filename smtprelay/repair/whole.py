@@ -23,7 +23,7 @@ class Repaired:
     :param content: every line ended by <CRLF> and of at most 998 octets; 7-bit, but for multipart/signed and for
         local parts of addresses in the header where `needs_smtputf8`.
     :param repairs: what was changed, in words for an operator, in order.
-    :param author: the address in ``From:`` before any rewriting, in normal form.
+    :param authors: the addresses in ``From:`` before any rewriting, in normal form; one or more.
     :param from_domain: the domain of the ``From:`` that leaves.
     :param subject: decoded, for people.
     :param message_id: with its angle brackets.
@@ -32,7 +32,7 @@ class Repaired:
 
     content: bytes
     repairs: tuple[str, ...]
-    author: str
+    authors: tuple[str, ...]
     from_domain: str
     subject: str
     message_id: str
@@ -80,7 +80,7 @@ def repair(
     return Repaired(
         content=out.getvalue(),
         repairs=tuple(repairs),
-        author=identity.author,
+        authors=identity.authors,
         from_domain=identity.from_domain,
         subject=identity.subject,
         message_id=identity.message_id,
