@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 
 import pytest
+import uvloop
+
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -15,3 +19,11 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.skipped and os.environ.get("SMTPRELAY_NO_SKIP"):
         report.outcome = "failed"
     return report
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, LoopFactory]:
+    """The gateway is tested on both loops: the daemon runs on uvloop, which differs in its transports and TLS."""
+    factories: dict[str, LoopFactory] = {"asyncio": asyncio.new_event_loop}
+    if "gateway" in item.path.parts:
+        factories["uvloop"] = uvloop.new_event_loop
+    return factories

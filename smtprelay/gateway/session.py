@@ -34,6 +34,7 @@ MAX_COMMAND = 2048  # RFC 5321 §4.5.3.1.4 asks for 512, extensions add to it
 MAX_AUTH_LINE = 12288  # RFC 4954 §4
 IDLE = 300.0  # seconds (RFC 5321 §4.5.3.2.7)
 MAX_SESSION = 3600.0  # seconds after which a session that is between two messages ends
+MAX_TRANSFER = 3600.0  # seconds for one message: silence alone does not catch a client that drips octets
 MAX_UNKNOWN = 10  # commands that are none
 MAX_IDLE_COMMANDS = 100  # commands since the last message that bring none
 MAX_LOGIN_FAILURES = 3
@@ -438,8 +439,13 @@ class Session(SMTP):
         async with self._services.memory.reserve() as room:
             await self.push(b"354 End data with <CR><LF>.<CR><LF>\r\n")
             decoder = DataDecoder(self._services.config.max_message_size)
-            while not decoder.feed(await self._next_chunk()):
-                await room.cover(0 if decoder.too_big else decoder.size)
+            try:
+                async with asyncio.timeout(MAX_TRANSFER):
+                    while not decoder.feed(await self._next_chunk()):
+                        await room.cover(0 if decoder.too_big else decoder.size)
+            except TimeoutError:
+                await self._end(Reply(421, "4.2", f"The message took longer than {MAX_TRANSFER:.0f} seconds"))
+                return
             self._ahead[:] = decoder.rest
             mail, recipients = self._mail, tuple(self._recipients)
             self._set_rset_state()

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -302,8 +303,26 @@ async def test_a_slow_upload_is_not_silence(monkeypatch: pytest.MonkeyPatch) -> 
         await client.ask(".", "250")
 
 
+async def test_a_client_that_drips_octets_does_not_keep_its_place_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each octet is a sign of life, so that silence is never noticed."""
+    monkeypatch.setattr(session, "MAX_TRANSFER", 0.2)
+    async with serving() as server, server.client("") as client:
+        await converse(client, [*LOGGED_IN, *SENT[:3]])
+        dripping = asyncio.create_task(drip(client))
+        await client.hear(r"421 4\.4\.2 The message took longer")
+        dripping.cancel()
+        assert not server.pipeline.taken
+
+
+async def drip(client: Client) -> None:
+    with suppress(ConnectionError):
+        while True:
+            await client.say(b"x", end=b"")
+            await asyncio.sleep(0.02)
+
+
 async def test_an_old_session_ends_between_two_messages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "MAX_SESSION", 0.0)
+    monkeypatch.setattr(session, "MAX_SESSION", -1.0)
     async with serving() as server, server.client("") as client:
         await client.hear(r"220|421 4\.4\.2")
         await client.hear(r"421 4\.4\.2")
