@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from smtprelay.bounce import Status
 from smtprelay.config import parse_config
@@ -215,6 +217,27 @@ async def test_smtputf8_is_asked_for_only_where_it_is_needed() -> None:
 async def test_over_a_limit_it_is_taken_and_held() -> None:
     message = await submitted(parts(), Origin("suspended"), "a@example.com", "From: a@example.com\n\nx\n")
     assert message.hold == "suspended"
+
+
+MISTAKES = (
+    *(b"From: a@example.com", b"From: =?utf-8?q?=E6?= <a@example.com>", b"Subject: \xb2\xe2\xca\xd4", b"To: b;c@d.e;"),
+    *(b"", b" folded", b"no field", b":", b"X-A:\x00\x0b", b"text \xe6\xb5\x8b", b"y" * 1200, b"  \t "),
+    *(b"Content-Type: multipart/mixed; boundary=x", b"--x", b"--x--", b"Content-Transfer-Encoding: base64"),
+    b"DKIM-Signature: v=1",
+)
+LINES = st.lists(st.sampled_from(MISTAKES) | st.binary(max_size=60), max_size=20)
+ENDS = st.sampled_from([b"\r\n", b"\n", b"\r"])
+
+
+@settings(deadline=None)
+@given(LINES, ENDS)
+def test_any_octets_are_refused_or_leave_with_a_signature_that_holds(lines: list[bytes], end: bytes) -> None:
+    content = end.join(lines)
+    try:
+        message = parts().pipeline._prepare(TRUSTED, envelope("a@example.com"), content, NOW, (), False)
+    except Reject:
+        return
+    assert dkimpy_verify(message.content, RECORDS)[0]
 
 
 # Notifications
