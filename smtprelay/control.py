@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,17 +21,20 @@ import structlog
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from smtprelay.policy import Limits
 from smtprelay.scheduler import Credentials
-from smtprelay.spool import MessageRecord, Selector, Spool, State
+from smtprelay.spool import MessageRecord, Selector, Spool, SpoolError, State
 
 log = structlog.get_logger("control")
 
 MODE = 0o660
+MAX_LISTED = 10_000  # messages of one answer
+PAGE = 500  # messages that one read looks up, so that readers stay short
+LAST_ANSWERS = 5  # seconds that answers under way get at shut-down
 SUSPENDED = "suspended/"  # prefix of the facts in the spool that name suspended accounts
 
 
@@ -102,7 +106,18 @@ class Operator:
 
     async def list(self, selector: Selector, limit: int, before: str) -> list[dict[str, Any]]:
         """Messages, newest first."""
-        return [describe(record) for record in await self._spool.search(selector, limit, before)]
+        return [message async for message in self.messages(selector, limit, before)]
+
+    async def messages(self, selector: Selector, limit: int, before: str = "") -> AsyncIterator[dict[str, Any]]:
+        """Messages, newest first, one by one: a long list as a whole would stall the loop."""
+        while limit > 0:
+            page = await self._spool.search(selector, min(limit, PAGE), before)
+            for record in page:
+                yield describe(record)
+                await asyncio.sleep(0)
+            if len(page) < PAGE:
+                return
+            limit, before = limit - len(page), page[-1].message.id
 
     async def show(self, message_id: str) -> dict[str, Any]:
         """One message with all its attempts, and whether its credential is paused."""
@@ -154,25 +169,44 @@ class Operator:
         """
         await self._spool.remember(SUSPENDED + account, None)
         self._limits.suspended.discard(account)
-        held = await self._spool.search(Selector(account=account, state=State.HELD, reason="suspended"), 100_000)
-        return sum(len(record.recipients) for record in held)
+        held = self.messages(Selector(account=account, state=State.HELD, reason="suspended"), 100_000)
+        return sum([len(message["recipients"]) async for message in held])
 
     def _paused(self) -> dict[str, dict[str, Any]]:
         return {name: asdict(pause) for name, pause in self._credentials.pauses.items()}
 
 
-def _selector(words: dict[str, Any]) -> Selector:
+def _selector(words: Mapping[str, Any]) -> Selector:
+    """What is meant. A word that is not understood is refused: without it, the rest would mean more than was meant."""
+    texts = {key: words.get(key) or "" for key in ("account", "to", "state", "reason")}
+    ids = words.get("ids") or ()
+    if unknown := words.keys() - {"ids", *texts}:
+        raise BadRequest(f"{', '.join(sorted(unknown))}: there are ids, {', '.join(texts)}")
+    if not all(isinstance(text, str) for text in texts.values()):
+        raise BadRequest(f"{', '.join(texts)} are texts")
+    if isinstance(ids, str) or not isinstance(ids, Sequence) or not all(isinstance(id_, str) for id_ in ids):
+        raise BadRequest("ids is a list of texts")
     try:
-        state = State(words["state"]) if words.get("state") else None
+        state = State(texts["state"]) if texts["state"] else None
     except ValueError:
-        raise BadRequest(f"{words['state']} is no state; there are {', '.join(State)}") from None
-    return Selector(
-        tuple(words.get("ids") or ()),
-        words.get("account") or "",
-        words.get("to") or "",
-        state,
-        words.get("reason") or "",
-    )
+        raise BadRequest(f"{texts['state']} is no state; there are {', '.join(State)}") from None
+    return Selector(tuple(ids), texts["account"], texts["to"], state, texts["reason"])
+
+
+def _limit(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 5 and 1 <= int(text) <= MAX_LISTED):
+        raise BadRequest(f"limit is a number from 1 to {MAX_LISTED}")
+    return int(text)
+
+
+async def _words(request: Request) -> dict[str, Any]:
+    try:
+        words = await request.json()
+    except ValueError as error:
+        raise BadRequest(f"the body is no JSON: {error}") from error
+    if not isinstance(words, dict):
+        raise BadRequest("the body is no JSON object")
+    return words
 
 
 class Control:
@@ -191,7 +225,13 @@ class Control:
         """Open it. :raises ControlError: it cannot be opened."""
         sock = _unix_socket(self._path)
         config = uvicorn.Config(
-            self._app(), http=_PeerProtocol, log_config=None, access_log=False, lifespan="off", ws="none"
+            self._app(),
+            http=_PeerProtocol,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            timeout_graceful_shutdown=LAST_ANSWERS,  # somebody may ask and never read
         )
         self._server = _Server(config)
         self._task = asyncio.create_task(self._server.serve(sockets=[sock]))
@@ -206,7 +246,10 @@ class Control:
     def _app(self) -> Starlette:
         async def queue(request: Request) -> Any:
             words = dict(request.query_params)
-            return await self._operator.list(_selector(words), int(words.get("limit", 50)), words.get("before", ""))
+            limit, before = _limit(words.pop("limit", "50")), words.pop("before", "")
+            listed = self._operator.messages(_selector(words), limit, before)
+            first = await anext(listed, None)  # what fails, fails before the answer begins
+            return StreamingResponse(_array(first, listed), media_type="application/json")
 
         async def show(request: Request) -> Any:
             return await self._operator.show(request.path_params["id"])
@@ -215,10 +258,10 @@ class Control:
             return await self._operator.stats()
 
         async def act(request: Request) -> Any:
-            words = await request.json()
-            action = request.path_params["action"]
-            count = await self._operator.act(action, _selector(words), words.get("as", ""))
-            _log_action(request, action, words, count)
+            words = await _words(request)
+            action, reason = request.path_params["action"], str(words.pop("as", None) or "")
+            count = await self._operator.act(action, _selector(words), reason)
+            _log_action(request, action, {**words, "as": reason}, count)
             return {"recipients": count}
 
         async def account(request: Request) -> Any:
@@ -240,14 +283,26 @@ class Control:
         )
 
 
-def _json(handler: Callable[[Request], Awaitable[Any]]) -> Callable[[Request], Awaitable[JSONResponse]]:
-    async def answer(request: Request) -> JSONResponse:
+def _json(handler: Callable[[Request], Awaitable[Any]]) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
         try:
-            return JSONResponse(await handler(request))
-        except (BadRequest, ValueError) as error:
+            value = await handler(request)
+            return value if isinstance(value, Response) else JSONResponse(value)
+        except BadRequest as error:
             return JSONResponse({"error": str(error)}, status_code=400)
+        except SpoolError as error:
+            return JSONResponse({"error": str(error)}, status_code=503)
 
     return answer
+
+
+async def _array(first: dict[str, Any] | None, others: AsyncIterator[dict[str, Any]]) -> AsyncIterator[str]:
+    yield "["
+    if first is not None:
+        yield json.dumps(first)
+    async for other in others:
+        yield ", " + json.dumps(other)
+    yield "]"
 
 
 def _log_action(request: Request, action: str, words: dict[str, Any], count: int) -> None:

@@ -23,8 +23,9 @@ from smtprelay.pipeline import Pipeline
 from smtprelay.policy import DAY, Limits, Policy
 from smtprelay.scheduler import Credentials, Scheduler
 from smtprelay.signing import KeyProblem, Signer, SigningKey, load_key
+from smtprelay.spool import SpoolError
 from smtprelay.spool.sqlite import SQLiteSpool
-from smtprelay.upstream import Upstream
+from smtprelay.upstream import Rates, Upstream
 
 log = structlog.get_logger("daemon")
 
@@ -151,6 +152,7 @@ class Daemon:
             spool,
             delivery,
             credentials,
+            Rates(self._config.upstream),
             probe=upstream.probe,
             parallel=self._config.upstream.connections,
             max_recipients=self._config.upstream.recipients_per_transaction,
@@ -213,8 +215,11 @@ class Daemon:
 
     async def _prune(self, spool: SQLiteSpool) -> None:
         while True:
-            while await spool.prune(now_ms() - self._config.spool.history):
-                await asyncio.sleep(0.1)
+            try:
+                while await spool.prune(now_ms() - self._config.spool.history):
+                    await asyncio.sleep(0.1)
+            except SpoolError as error:  # a full disk, say: it passes, and mail must not stand still with it
+                log.error("the history could not be pruned", reason=str(error))
             await asyncio.sleep(PRUNE_EVERY)
 
 

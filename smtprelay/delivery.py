@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 
 import structlog
@@ -62,16 +62,26 @@ class Delivery:
         message = self._as_sent(lease.message)
         recipients = [leased.recipient for leased in lease.recipients]
         progress = Progress()
+        body = _Body(self._spool, message.id)
         try:
-            report = await self._upstream.send(
-                message.credential, message, recipients, lambda: self._spool.body(message.id), progress
-            )
+            report = await self._upstream.send(message.credential, message, recipients, body.chunks, progress)
         except asyncio.CancelledError:
             fact = Fact(Phase.DOT if progress.dot_sent else Phase.CONNECT, error="cut by a shutdown")
             fact = replace(fact, ambiguous=progress.dot_sent)
             await self._record(lease, Report((fact,) * len(recipients)), stopped=not progress.dot_sent)
             raise
-        await self._record(lease, report)
+        except Exception as error:  # a fault of ours must not keep the message out of the queue
+            log.exception("the attempt failed within smtprelay", id=message.id)
+            fact = Fact(progress.phase, error=f"smtprelay failed: {error!r}", ambiguous=progress.dot_sent)
+            report = Report((fact,) * len(recipients), progress.smarthost)
+        if body.unreadable:  # for now; the message itself may be sound
+            report = replace(report, facts=tuple(replace(fact, corrupt=False) for fact in report.facts))
+        recording = asyncio.create_task(self._record(lease, report))
+        try:
+            await asyncio.shield(recording)
+        except asyncio.CancelledError:
+            await recording  # what is known must not become doubt; cancelled once more, it ends
+            raise
 
     async def judge_abandoned(self, lease: Lease) -> None:
         """End a lease that the last process left open: nobody knows what came of its attempt."""
@@ -161,8 +171,8 @@ class Delivery:
                 statuses.setdefault(action, {})[i] = self._status(leased, fact, verdict, report, lease.message, now)
         notifications = []
         for action, about in statuses.items():
-            header, body = await self._original(lease.message)
             try:
+                header, body = await self._original(lease.message)
                 made = await self._notify(lease.message, list(about.values()), header, body)
             except Exception:
                 log.exception("no notification could be made", id=lease.message.id)
@@ -218,10 +228,32 @@ class Delivery:
                 octets += chunk
                 if not whole and b"\r\n\r\n" in octets:
                     break
-        except BodyCorrupt:
+        except SpoolError:  # corrupt, or not to be read now: the bounce cannot wait for it
             whole = False
         header, _, body = octets.partition(b"\r\n\r\n")
         return header + b"\r\n", body if whole else None
+
+
+class _Body:
+    """The content of a message, read once.
+
+    :ivar unreadable: it could not be read, though it is not known to be corrupt.
+    """
+
+    def __init__(self, spool: Spool, message_id: str) -> None:
+        self.unreadable = False
+        self._spool = spool
+        self._message_id = message_id
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._spool.body(self._message_id):
+                yield chunk
+        except BodyCorrupt:
+            raise
+        except SpoolError:
+            self.unreadable = True
+            raise
 
 
 _STATUS_WORDS = {

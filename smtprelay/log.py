@@ -6,6 +6,7 @@ The keys are Postfix's where it has them: id, reverse_path, recipient, smarthost
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import MutableMapping
 from typing import Any
@@ -14,7 +15,8 @@ import structlog
 
 from smtprelay.config import Log
 
-_ADDRESS_KEYS = ("reverse_path", "recipient", "author", "to")
+_ADDRESS = re.compile(r"(?P<first>[^\s<>@,;:=\"'()\[\]])[^\s<>@,;:=\"'()\[\]]*@")
+_NO_ADDRESSES = frozenset({"message_id"})  # it only looks like one, and tells messages apart
 
 
 def configure(settings: Log) -> None:
@@ -24,12 +26,19 @@ def configure(settings: Log) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=False),
     ]
+    # structlog's own choices for tracebacks show local variables: passwords and bodies.
+    if console:
+        processors.append(structlog.processors.format_exc_info)
+    else:
+        without_locals = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        processors.append(structlog.processors.ExceptionRenderer(without_locals))
     if settings.addresses == "masked":
         processors.append(_mask)
     if console:
-        processors.append(structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty()))
+        plain = structlog.dev.plain_traceback
+        processors.append(structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=plain))
     else:
-        processors += [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(ensure_ascii=False)]
+        processors.append(structlog.processors.JSONRenderer(ensure_ascii=False))
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(settings.level),
@@ -41,9 +50,18 @@ def configure(settings: Log) -> None:
 
 
 def _mask(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    for key in _ADDRESS_KEYS:
-        address = event.get(key)
-        if address:
-            local, at, domain = address.rpartition("@")
-            event[key] = f"{local[:1]}***{at}{domain}"
+    for key, value in event.items():
+        if key not in _NO_ADDRESSES:
+            event[key] = _masked(value)
     return event
+
+
+def _masked(value: Any) -> Any:
+    """Addresses stand in replies, account names and tracebacks too, so every text is looked through."""
+    if isinstance(value, str):
+        return _ADDRESS.sub(r"\g<first>***@", value)
+    if isinstance(value, dict):
+        return {key: _masked(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_masked(inner) for inner in value]
+    return value

@@ -149,6 +149,12 @@ def refuses_credential(fact: Fact) -> bool:
     return (fact.phase is Phase.AUTH and reply.permanent) or reply.code in (530, 535)
 
 
+def accepts_credential(fact: Fact) -> bool:
+    """Whether a log-in came through: 235 to AUTH (RFC 4954 §6), or, where there is none, 250 to EHLO."""
+    reply = fact.reply
+    return reply is not None and (fact.phase, reply.code) in ((Phase.AUTH, 235), (Phase.EHLO, 250))
+
+
 def about_account(reply: Reply) -> bool:
     """Whether a 5yz is about our account (quota, rate, suspension), so that it passes.
 
@@ -186,7 +192,10 @@ def judge(fact: Fact, policy: RetryPolicy, *, now: int, attempts: int, age: int,
     if fact.corrupt:
         return Hold("corrupt")
     if refuses_credential(fact):
-        return RetryAt(now)  # the pause of the credential is what it waits for
+        if fact.phase is Phase.AUTH:
+            return RetryAt(now)  # the pause of the credential is what it waits for
+        # The log-in was accepted, so the pause soon ends; this message must not begin it again every time.
+        return RetryAt(now + policy.delay(attempts, chance))
     if fact.ambiguous:
         return Hold("ambiguous") if policy.ambiguous == "hold" else _later(fact, policy, now, attempts, age, chance)
     reply = fact.reply

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -12,8 +12,9 @@ import structlog
 
 from smtprelay.delivery import Delivery
 from smtprelay.message import new_id
-from smtprelay.outcome import Fact, Phase
-from smtprelay.spool import Lease, LeaseLost, Spool
+from smtprelay.outcome import Fact, accepts_credential
+from smtprelay.spool import Lease, LeaseLost, Spool, SpoolError
+from smtprelay.upstream import Rates
 
 log = structlog.get_logger("scheduler")
 
@@ -23,6 +24,8 @@ CLOCK_JUMP = 10_000  # milliseconds between wall clock and monotonic clock that 
 MINIMUM_WAIT = 10  # milliseconds between two looks at the spool where nothing happened
 FIRST_PROBE = 300_000  # milliseconds that a refused credential pauses …
 LAST_PROBE = 3_600_000  # … doubling up to this
+SPOOL_AGAIN = 5.0  # seconds until a spool that failed is tried again
+CUT_GRACE = 10.0  # seconds that the results of cut deliveries get on their way to the disk
 
 
 @dataclass(slots=True)
@@ -63,7 +66,7 @@ class Credentials:
     def probed(self, name: str, fact: Fact) -> None:
         """The result of a probe."""
         pause = self.pauses[name]
-        if fact.phase is Phase.AUTH and fact.reply and fact.reply.code // 100 == 2:
+        if accepts_credential(fact):
             del self.pauses[name]
             log.warning("credential accepted again; its mail goes on", credential=name)
             return
@@ -97,6 +100,7 @@ class Credentials:
 class Scheduler:
     """Leases what is due and has it delivered, as many at once as there are connections.
 
+    :param rates: how fast each credential may send.
     :param probe: one log-in with a credential.
     :param longest_delay: milliseconds: nothing waits longer than that for its next attempt.
     """
@@ -106,6 +110,7 @@ class Scheduler:
         spool: Spool,
         delivery: Delivery,
         credentials: Credentials,
+        rates: Rates,
         *,
         probe: Callable[[str], Awaitable[Fact]],
         parallel: int,
@@ -116,6 +121,7 @@ class Scheduler:
         self._spool = spool
         self._delivery = delivery
         self._credentials = credentials
+        self._rates = rates
         self._probe = probe
         self._parallel = parallel
         self._max_recipients = max_recipients
@@ -125,6 +131,7 @@ class Scheduler:
         self._wake = asyncio.Event()
         self._in_flight: dict[asyncio.Task[None], Lease] = {}
         self._probes: set[asyncio.Task[None]] = set()
+        self._leasing = asyncio.Lock()
         self._stopping = False
 
     def wake(self) -> None:
@@ -133,14 +140,19 @@ class Scheduler:
 
     async def recover(self) -> int:
         """Judge what the last process left open. :returns: how many leases."""
+        now = self._clock()
+        await self._spool.clamp(now + self._longest_delay)
+        count = await self._judge_abandoned(now)
+        if count:
+            log.warning("attempts of the last run have no known result", attempts=count)
+        return count
+
+    async def _judge_abandoned(self, now: int) -> int:
         count = 0
-        await self._spool.clamp(self._clock() + self._longest_delay)
-        while leases := await self._spool.reclaim(self._clock(), LEASE, self._parallel):
+        while leases := await self._spool.reclaim(now, LEASE, self._parallel):
             for lease in leases:
                 await self._delivery.judge_abandoned(lease)
             count += len(leases)
-        if count:
-            log.warning("attempts of the last run have no known result", attempts=count)
         return count
 
     async def run(self) -> None:
@@ -149,13 +161,14 @@ class Scheduler:
         try:
             while not self._stopping:
                 self._wake.clear()
-                while name := self._credentials.due_probe():
-                    probe = asyncio.create_task(self._try_credential(name))
-                    self._probes.add(probe)
-                    probe.add_done_callback(self._probes.discard)
-                started = await self._start_due()
-                if not started or len(self._in_flight) >= self._parallel:
-                    await self._pause()
+                self._start_probes()
+                try:
+                    started = await self._start_due()
+                    if not started or len(self._in_flight) >= self._parallel:
+                        await self._pause()
+                except SpoolError as error:  # a full disk, say: it passes, and accepting must not end with it
+                    log.critical("the spool cannot be read or written", reason=str(error))
+                    await asyncio.sleep(SPOOL_AGAIN)
         finally:
             for task in (heartbeat, *self._probes):
                 task.cancel()
@@ -167,30 +180,47 @@ class Scheduler:
         """
         self._stopping = True
         self.wake()
+        async with self._leasing:  # what is being leased must begin: found open at the next start, it were in doubt
+            pass
         if self._in_flight:
             await asyncio.wait(self._in_flight, timeout=grace)
-        for task in list(self._in_flight):
-            task.cancel()
-        if self._in_flight:
-            await asyncio.wait(self._in_flight)
+        for patience in (CUT_GRACE, None):
+            for task in list(self._in_flight):
+                task.cancel()
+            if self._in_flight:
+                await asyncio.wait(self._in_flight, timeout=patience)
+
+    def _start_probes(self) -> None:
+        while name := self._credentials.due_probe():
+            probe = asyncio.create_task(self._try_credential(name))
+            self._probes.add(probe)
+            probe.add_done_callback(self._probes.discard)
 
     async def _start_due(self) -> int:
-        free = self._parallel - len(self._in_flight)
-        names = self._credentials.available()
-        if not free or not names:
-            return 0
-        leases = await self._spool.lease(self._owner, self._clock(), LEASE, free, names, self._max_recipients)
-        for lease in leases:
-            task = asyncio.create_task(self._deliver(lease))
-            self._in_flight[task] = lease
-            task.add_done_callback(self._ended)
-        return len(leases)
+        async with self._leasing:
+            free = self._parallel - len(self._in_flight)
+            names = self._ready()
+            if not free or not names or self._stopping:
+                return 0
+            if any(map(self._rates.limited, names)):
+                free = 1  # one after the other, so that no more is leased than the rate lets through
+            leases = await self._spool.lease(self._owner, self._clock(), LEASE, free, names, self._max_recipients)
+            for lease in leases:
+                self._rates.take(lease.message.credential, len(lease.recipients))
+                task = asyncio.create_task(self._deliver(lease))
+                self._in_flight[task] = lease
+                task.add_done_callback(self._ended)
+            return len(leases)
+
+    def _ready(self) -> Collection[str]:
+        """The credentials that may send, and are not over their rate."""
+        return tuple(name for name in self._credentials.available() if not self._rates.wait(name))
 
     async def _deliver(self, lease: Lease) -> None:
         try:
             await self._delivery.deliver(lease)
         except Exception:
-            # Its attempt stays open, and is judged at the next start.
+            # Its attempt stays open until its lease has run out, and is judged then.
             log.exception("delivery failed", id=lease.message.id)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -201,14 +231,26 @@ class Scheduler:
         """Sleep until something ends, arrives or becomes due."""
         due = self._credentials.next_probe()
         if len(self._in_flight) < self._parallel:
-            next_due = await self._spool.next_due(self._credentials.available())
-            due = min((at for at in (due, next_due) if at is not None), default=None)
+            dues = [due, await self._spool.next_due(self._ready()), *await self._dues_by_rate()]
+            due = min((at for at in dues if at is not None), default=None)
         timeout = None if due is None else max(due - self._clock(), MINIMUM_WAIT) / 1000
         with suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), timeout)
 
+    async def _dues_by_rate(self) -> list[int]:
+        """When the credentials that are over their rate may send what waits for them."""
+        dues = []
+        for name in self._credentials.available():
+            wait = self._rates.wait(name)
+            if wait and (due := await self._spool.next_due([name])) is not None:
+                dues.append(max(due, self._clock() + round(wait * 1000)))
+        return dues
+
     async def _try_credential(self, name: str) -> None:
-        self._credentials.probed(name, await self._probe(name))
+        try:
+            self._credentials.probed(name, await self._probe(name))
+        except Exception:
+            log.exception("probe failed", credential=name)  # `due_probe` names it again in an hour
         self.wake()
 
     async def _beat(self) -> None:
@@ -217,12 +259,17 @@ class Scheduler:
         while True:
             await asyncio.sleep(HEARTBEAT)
             now = self._clock()
-            for lease in list(self._in_flight.values()):
-                with suppress(LeaseLost):
-                    await self._spool.extend(lease, now + LEASE)
-            drift = now - time.monotonic() * 1000 - offset
-            if abs(drift) > CLOCK_JUMP:
-                offset += drift
-                clamped = await self._spool.clamp(now + self._longest_delay)
-                log.warning("the clock was set", by_ms=round(drift), recipients_rescheduled=clamped)
-                self.wake()
+            try:
+                for lease in list(self._in_flight.values()):
+                    with suppress(LeaseLost):
+                        await self._spool.extend(lease, now + LEASE)
+                drift = now - time.monotonic() * 1000 - offset
+                if abs(drift) > CLOCK_JUMP:
+                    clamped = await self._spool.clamp(now + self._longest_delay)
+                    offset += drift
+                    log.warning("the clock was set", by_ms=round(drift), recipients_rescheduled=clamped)
+                # After the extensions: what runs out all the same is a delivery that failed.
+                if await self._judge_abandoned(now):
+                    self.wake()
+            except Exception:
+                log.exception("leases could not be kept")

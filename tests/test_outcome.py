@@ -19,6 +19,7 @@ from smtprelay.outcome import (
     RetryAt,
     RetryPolicy,
     about_account,
+    accepts_credential,
     judge,
     refuses_credential,
 )
@@ -88,8 +89,28 @@ def test_temporary_failure_of_auth_is_retried() -> None:
 )
 def test_refused_credential_makes_its_mail_wait(fact: Fact) -> None:
     assert refuses_credential(fact)
-    assert verdict(fact) == AT_ONCE
-    assert verdict(fact, age=9 * DAY) == AT_ONCE  # a wrong password of ours is no reason to bounce
+    # Where AUTH was accepted, the pause ends with the first probe: the message itself must come back ever more rarely.
+    at = AT_ONCE if fact.phase is Phase.AUTH else LATER
+    assert verdict(fact) == at
+    assert verdict(fact, age=9 * DAY) == at  # a wrong password of ours is no reason to bounce
+
+
+@pytest.mark.parametrize("fact", [said(Phase.AUTH, 235, "2.7.0 Yes"), said(Phase.EHLO, 250, "without a log-in")])
+def test_a_log_in_that_came_through(fact: Fact) -> None:
+    assert accepts_credential(fact)
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        said(Phase.AUTH, 535, "no"),
+        said(Phase.AUTH, 250, "odd"),
+        said(Phase.GREETING, 250, "odd"),
+        Fact(Phase.EHLO, error="timed out"),
+    ],
+)
+def test_a_log_in_that_did_not(fact: Fact) -> None:
+    assert not accepts_credential(fact)
 
 
 @pytest.mark.parametrize(

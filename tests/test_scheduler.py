@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from smtprelay import scheduler
+from smtprelay.config import Upstream
 from smtprelay.message import Envelope, Message, Origin
 from smtprelay.outcome import Fact, Phase
 from smtprelay.reply import Reply
 from smtprelay.scheduler import FIRST_PROBE, LAST_PROBE, LEASE, Credentials, Scheduler
 from smtprelay.spool import Lease
+from smtprelay.upstream import Rates
 
 REFUSED = Fact(Phase.AUTH, Reply(535, "7.8", "no"))
 ACCEPTED = Fact(Phase.AUTH, Reply(235, "7.0", "yes"))
@@ -137,7 +139,7 @@ class Parts:
     probes: list[str]
 
 
-def parts(probe: Fact = ACCEPTED, **spool: Any) -> Parts:
+def parts(probe: Fact = ACCEPTED, rates: Rates | None = None, **spool: Any) -> Parts:
     clock, delivery, fake = Clock(1000), FakeDelivery(), FakeSpool(**spool)
     credentials = Credentials(["news"], clock)
     probes: list[str] = []
@@ -150,6 +152,7 @@ def parts(probe: Fact = ACCEPTED, **spool: Any) -> Parts:
         fake,  # type: ignore[arg-type]
         delivery,  # type: ignore[arg-type]
         credentials,
+        rates or Rates(Upstream.model_validate({"credentials": [{"name": "news"}, {"name": "rest"}]})),
         probe=log_in,
         parallel=3,
         max_recipients=100,

@@ -14,7 +14,7 @@ import typer
 from smtprelay.advice import insecurities
 from smtprelay.cli.common import ConfigOption, JsonOption, config_path, load_config, octets, print_json
 from smtprelay.config import Config, ConfigError
-from smtprelay.outcome import Phase
+from smtprelay.outcome import accepts_credential
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ async def _log_ins(config: Config) -> list[Finding]:
     try:
         for credential in config.upstream.credentials:
             fact = await upstream.probe(credential.key)
-            accepted = fact.phase is Phase.AUTH and fact.reply is not None and fact.reply.code // 100 == 2
+            accepted = accepts_credential(fact)
             detail = f"{credential.key} at {', '.join(credential.host or config.upstream.host)}: {fact}"
             code = os.EX_OK if accepted else os.EX_UNAVAILABLE
             findings.append(Finding("log-in", "ok" if accepted else "failed", detail, code))

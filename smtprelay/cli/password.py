@@ -11,7 +11,7 @@ from smtprelay.cli.common import JsonOption, fail, print_json
 
 
 def hash_password(as_json: JsonOption = False) -> None:
-    """Make the argon2 hash of a password for an account of the gateway. It is asked for, or read from standard input."""
+    """Make the argon2 hash of an account's password, which is asked for, or read from standard input."""
     from smtprelay.gateway.auth import hash_password as make_hash
 
     if sys.stdin.isatty():

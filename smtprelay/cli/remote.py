@@ -80,6 +80,8 @@ class _Running:
             fail(os.EX_TEMPFAIL, f"The daemon behind {self._path} does not answer: {error}.")
         finally:
             connection.close()
+        if response.status == 503:
+            fail(os.EX_TEMPFAIL, str(answer["error"]))
         if response.status != 200:
             fail(os.EX_USAGE, str(answer.get("error", f"The daemon answers {response.status}.")))
         return answer

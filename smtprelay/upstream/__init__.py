@@ -2,5 +2,6 @@
 
 from smtprelay.upstream.connection import Progress
 from smtprelay.upstream.pool import Report, Upstream
+from smtprelay.upstream.rate import Rates
 
-__all__ = ["Progress", "Report", "Upstream"]
+__all__ = ["Progress", "Rates", "Report", "Upstream"]

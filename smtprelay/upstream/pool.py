@@ -16,7 +16,6 @@ from smtprelay.message import Message, Recipient
 from smtprelay.outcome import Fact, Phase
 from smtprelay.upstream.connection import Connection, Failure, Progress
 from smtprelay.upstream.handshake import Target, establish, login
-from smtprelay.upstream.rate import Bucket
 from smtprelay.upstream.transaction import Stale, transact
 
 IDLE = 60.0  # seconds that a connection waits for another message; the platform's places are few
@@ -38,7 +37,7 @@ class Report:
 
 @dataclass(slots=True, eq=False)
 class _Lane:
-    """What a credential comes to: where to connect, how to log in, how fast to send.
+    """What a credential comes to: where to connect, how to log in.
 
     :param smtputf8: whether it was offered at the last EHLO; None: not known yet.
     """
@@ -49,7 +48,6 @@ class _Lane:
     context: ssl.SSLContext | None
     username: str
     password: str = field(repr=False)
-    bucket: Bucket
     smtputf8: bool | None = None
 
 
@@ -106,7 +104,6 @@ class Upstream:
         """
         lane = self._lanes[credential]
         progress = progress or Progress()
-        await lane.bucket.take(len(recipients))
 
         async def use(connection: Connection) -> Report:
             connection.attach(progress)
@@ -244,7 +241,6 @@ def _summary(failures: Sequence[tuple[str, Fact]]) -> Fact:
 
 
 def _lanes(settings: config.Upstream, passwords: Mapping[str, str]) -> dict[str, _Lane]:
-    shared = Bucket(settings.rate)
     context = cache(partial(_tls_context, settings.tls_ca_file))
     lanes = {}
     for credential in settings.credentials:
@@ -256,7 +252,6 @@ def _lanes(settings: config.Upstream, passwords: Mapping[str, str]) -> dict[str,
             context=None if tls == "none" else context(verified=tls != "opportunistic"),
             username=credential.username,
             password=passwords[credential.key] if credential.username else "",
-            bucket=Bucket(credential.rate) if credential.rate else shared,
         )
     return lanes
 

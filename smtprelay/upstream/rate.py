@@ -1,47 +1,74 @@
-"""A token bucket."""
+"""How fast credentials may send: a token bucket each, or a shared one."""
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
+from smtprelay import config
 from smtprelay.values import Rate
 
 
 class Bucket:
     """A rate: so many tokens in a period, all of which may be taken at once.
 
-    What is taken beyond them is owed, and whoever owes waits: who comes first goes first, and a take larger than
-    the bucket is possible.
+    What is taken beyond them is owed: a take larger than the bucket is possible, and is waited for afterwards.
 
     :param rate: None is no limit.
     :param clock: seconds, monotonic.
     """
 
-    def __init__(
-        self,
-        rate: Rate | None,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> None:
+    def __init__(self, rate: Rate | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate = rate
         self._clock = clock
-        self._sleep = sleep
         self._tokens = float(rate.count) if rate else 0.0
         self._filled_at = clock()
 
-    async def take(self, count: int) -> None:
-        """Take tokens, and wait until they are there."""
+    @property
+    def limited(self) -> bool:
+        return self._rate is not None
+
+    def take(self, count: int) -> None:
+        """Take tokens, whether they are there or not."""
+        if self._rate:
+            self._fill(self._rate)
+            self._tokens -= count
+
+    def wait(self) -> float:
+        """Seconds until there is a token."""
         if not self._rate:
-            return
-        per_second = self._rate.count * 1000 / self._rate.period
+            return 0.0
+        self._fill(self._rate)
+        return max(0.0, (1 - self._tokens) / _per_second(self._rate))
+
+    def _fill(self, rate: Rate) -> None:
         now = self._clock()
-        self._tokens = min(self._rate.count, self._tokens + (now - self._filled_at) * per_second) - count
+        self._tokens = min(rate.count, self._tokens + (now - self._filled_at) * _per_second(rate))
         self._filled_at = now
-        if self._tokens < 0:
-            try:
-                await self._sleep(-self._tokens / per_second)
-            except asyncio.CancelledError:
-                self._tokens += count
-                raise
+
+
+def _per_second(rate: Rate) -> float:
+    return rate.count * 1000 / rate.period
+
+
+class Rates:
+    """The `rate` of each credential, in recipients; those without one of their own share that of `[upstream]`.
+
+    The scheduler asks before it leases: nobody waits with a lease, or a connection, in his hands.
+    """
+
+    def __init__(self, settings: config.Upstream, clock: Callable[[], float] = time.monotonic) -> None:
+        shared = Bucket(settings.rate, clock)
+        self._buckets = {c.key: Bucket(c.rate, clock) if c.rate else shared for c in settings.credentials}
+
+    def limited(self, credential: str) -> bool:
+        """Whether it has a rate at all."""
+        return self._buckets[credential].limited
+
+    def wait(self, credential: str) -> float:
+        """Seconds until it may send again."""
+        return self._buckets[credential].wait()
+
+    def take(self, credential: str, recipients: int) -> None:
+        """Something is sent with it."""
+        self._buckets[credential].take(recipients)

@@ -1,76 +1,50 @@
-"""The token bucket."""
+"""The token buckets."""
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
-from smtprelay.sandbox.smarthost import Smarthost
+from smtprelay.config import Upstream
+from smtprelay.upstream import Rates
 from smtprelay.upstream.rate import Bucket
 from smtprelay.values import Rate
-from tests.upstream.support import (
-    CONTENT,
-    message,
-    relay_to,
-    streamed,
-)
 
 
 class Clock:
-    """A clock that goes on only where somebody sleeps."""
-
     def __init__(self) -> None:
         self.now = 1000.0
-        self.slept: list[float] = []
 
     def __call__(self) -> float:
         return self.now
 
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
 
-
-async def test_a_bucket_is_emptied_at_once_and_filled_over_its_period() -> None:
+def test_a_bucket_is_emptied_at_once_and_filled_over_its_period() -> None:
     clock = Clock()
-    bucket = Bucket(Rate(60, 60_000), clock, clock.sleep)
-    await bucket.take(60)
-    assert clock.slept == []
-    await bucket.take(1)
-    await bucket.take(100)  # more than it holds
-    assert clock.slept == pytest.approx([1, 100])
-    clock.now += 3600
-    await bucket.take(60)
-    assert len(clock.slept) == 2
-
-
-async def test_what_was_waited_for_in_vain_is_given_back() -> None:
-    clock = Clock()
-
-    async def cancelled(seconds: float) -> None:
-        raise asyncio.CancelledError
-
-    bucket = Bucket(Rate(1, 1_000), clock, cancelled)
-    await bucket.take(1)
-    with pytest.raises(asyncio.CancelledError):
-        await bucket.take(1000)
+    bucket = Bucket(Rate(60, 60_000), clock)
+    assert bucket.wait() == 0
+    bucket.take(60)
+    assert bucket.wait() == pytest.approx(1)
     clock.now += 1
-    await bucket.take(1)
+    assert bucket.wait() == pytest.approx(0)
+    bucket.take(101)  # more than it holds
+    assert bucket.wait() == pytest.approx(101)
+    clock.now += 3600
+    bucket.take(60)
+    assert bucket.wait() == pytest.approx(1), "it never holds more than its rate"
 
 
-async def test_no_rate_no_wait() -> None:
-    clock = Clock()
-    await Bucket(None, clock, clock.sleep).take(10**9)
-    assert clock.slept == []
+def test_no_rate_no_wait() -> None:
+    bucket = Bucket(None, Clock())
+    bucket.take(10**9)
+    assert bucket.wait() == 0
+    assert not bucket.limited
 
 
-async def test_a_credential_has_its_own_rate_or_shares_the_upstreams(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock()
-    monkeypatch.setattr("smtprelay.upstream.pool.Bucket", lambda rate: Bucket(rate, clock, clock.sleep))
+def test_a_credential_has_its_own_rate_or_shares_the_upstreams() -> None:
     credentials = [{"name": "a"}, {"name": "b"}, {"name": "own", "rate": "1/s"}]
-    async with Smarthost() as host, relay_to(host, rate="2/s", credentials=credentials) as relay:
-        for credential in ("a", "b", "own", "a", "own"):
-            mail = message()
-            await relay.upstream.send(credential, mail, mail.envelope.recipients, streamed(CONTENT))
-    assert clock.slept == pytest.approx([0.5, 0.5])
+    rates = Rates(Upstream.model_validate({"rate": "2/s", "credentials": credentials}), Clock())
+    assert all(map(rates.limited, ("a", "b", "own")))
+    rates.take("a", 2)
+    assert [rates.wait(name) for name in ("a", "b", "own")] == pytest.approx([0.5, 0.5, 0])
+    rates.take("own", 1)
+    assert rates.wait("own") == pytest.approx(1)
