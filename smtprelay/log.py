@@ -9,6 +9,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -24,7 +25,7 @@ def configure(settings: Log) -> None:
     console = settings.format == "console" or (settings.format == "auto" and sys.stdout.isatty())
     processors: list[structlog.types.Processor] = [
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=False),
+        _stamp,
     ]
     # structlog's own choices for tracebacks show local variables: passwords and bodies.
     if console:
@@ -47,6 +48,12 @@ def configure(settings: Log) -> None:
     )
     # aiosmtpd logs whole AUTH exchanges, base64 passwords included.
     logging.getLogger("mail.log").setLevel(logging.CRITICAL + 1)
+
+
+def _stamp(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Local time with its offset: structlog's own stamp leaves the offset out."""
+    event["timestamp"] = datetime.now().astimezone().isoformat(timespec="milliseconds")
+    return event
 
 
 def _mask(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -1,0 +1,268 @@
+"""One attempt, from the facts to the books; without sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smtprelay import delivery
+from smtprelay.bounce import Status
+from smtprelay.config import parse_config
+from smtprelay.delivery import Delivery
+from smtprelay.message import Envelope, Message, Origin, Recipient
+from smtprelay.outcome import Fact, Phase
+from smtprelay.reply import Reply
+from smtprelay.spool import BodyCorrupt, Lease, LeasedRecipient, LeaseLost, Result, SpoolError, State
+from smtprelay.upstream import Progress, Report
+
+NOW = 10_000_000
+CONFIG = """
+[[upstream.credentials]]
+name = "plain"
+username = "plain@example.com"
+password_env = "X"
+[[upstream.credentials]]
+name = "rewriting"
+username = "mailbox@example.com"
+password_env = "X"
+rewrite_sender = "envelope"
+[retry]
+schedule = "1m"
+[bounces]
+delay_warning = "4h"
+[[domains]]
+name = "example.com"
+keys = [{ selector = "s", file = "f" }]
+"""
+TAKEN = Fact(Phase.DOT, Reply(250, "0.0", "Ok"))
+REFUSED = Fact(Phase.RCPT, Reply(550, "1.1", "No such user"), others_accepted=True)
+LATER = Fact(Phase.RCPT, Reply(451, "7.1", "Later"))
+
+
+def lease(count: int = 1, *, age: int = 0, notify: str = "", warned: bool = False, **words: Any) -> Lease:
+    recipients = tuple(Recipient(f"r{i}@example.org", notify) for i in range(count))
+    settings = {"credential": "plain", "ret": "", "dsn_for": "", **words}
+    message = Message(
+        "id1",
+        Envelope("a@example.com", recipients, settings["ret"]),
+        Origin("127.0.0.1"),
+        b"",
+        100,
+        NOW - age,
+        NOW - age,
+        settings["credential"],
+        dsn_for=settings["dsn_for"],
+    )
+    return Lease("t", message, tuple(LeasedRecipient(i, r, 1, warned=warned) for i, r in enumerate(recipients)))
+
+
+@dataclass
+class FakeSpool:
+    """Keeps results; fails as told."""
+
+    errors: list[Exception] = field(default_factory=list)
+    body_error: Exception | None = None
+    results: list[Result] = field(default_factory=list)
+    new: list[Message] = field(default_factory=list)
+
+    async def finish(self, lease: Lease, now: int, results: Sequence[Result], new: Sequence[Message] = ()) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+        self.results += results
+        self.new += new
+
+    async def body(self, message_id: str) -> AsyncIterator[bytes]:
+        if self.body_error:
+            raise self.body_error
+        yield b"From: a@example.com\r\n\r\nwhole body\r\n"
+
+
+@dataclass
+class FakeUpstream:
+    """Reports these facts."""
+
+    facts: Sequence[Fact] = (TAKEN,)
+    dsn: bool = False
+    phase: Phase | None = None  # waits there, to be cancelled
+    error: Exception | None = None
+    sent: list[Message] = field(default_factory=list)
+
+    async def send(
+        self,
+        credential: str,
+        message: Message,
+        recipients: Sequence[Recipient],
+        body: Callable[[], AsyncIterator[bytes]],
+        progress: Progress,
+    ) -> Report:
+        self.sent.append(message)
+        if self.error:
+            raise self.error
+        if self.phase:
+            progress.phase = self.phase
+            await asyncio.Event().wait()
+        try:
+            async for _ in body():
+                pass
+        except SpoolError as error:
+            return Report((Fact(Phase.DATA, error=str(error), corrupt=True),) * len(recipients))
+        return Report(tuple(self.facts), "smtp.example[1.2.3.4]:25", self.dsn)
+
+
+@dataclass
+class Parts:
+    delivery: Delivery
+    spool: FakeSpool
+    upstream: FakeUpstream
+    notified: list[tuple[list[Status], bytes, bytes | None]]
+
+
+def parts(upstream: FakeUpstream, *, notify_error: Exception | None = None, **spool: Any) -> Parts:
+    fake, notified = FakeSpool(**spool), list[tuple[list[Status], bytes, bytes | None]]()
+
+    async def notify(message: Message, statuses: Sequence[Status], header: bytes, body: bytes | None) -> Message | str:
+        if notify_error:
+            raise notify_error
+        notified.append((list(statuses), header, body))
+        return Message(f"dsn{len(notified)}", Envelope("", ()), Origin("local"), b"x", 1, NOW, NOW, message.credential)
+
+    of = Delivery(
+        parse_config(CONFIG.encode(), Path("/nowhere")),
+        fake,  # type: ignore[arg-type]
+        upstream,  # type: ignore[arg-type]
+        notify=notify,
+        refused=lambda name, reply: None,
+        clock=lambda: NOW,
+        chance=lambda: 0.5,
+    )
+    return Parts(of, fake, upstream, notified)
+
+
+async def test_three_fates_in_one_attempt_and_one_notification() -> None:
+    of = parts(FakeUpstream([TAKEN, REFUSED, LATER, REFUSED]))
+    await of.delivery.deliver(lease(4))
+    assert [result.state for result in of.spool.results] == [
+        State.DELIVERED,
+        State.BOUNCED,
+        State.QUEUED,
+        State.BOUNCED,
+    ]
+    assert of.spool.results[2].next_at == NOW + 60_000
+    assert [result.dsn for result in of.spool.results] == ["", "dsn1", "", "dsn1"]
+    [(statuses, _, body)] = of.notified
+    assert [(status.recipient.address, status.status) for status in statuses] == [
+        ("r1@example.org", "5.1.1"),
+        ("r3@example.org", "5.1.1"),
+    ]
+    assert body is None, "the header alone, unless RET=FULL asks for more"
+    assert [message.id for message in of.spool.new] == ["dsn1"], "in the transaction that ends what it is about"
+
+
+async def test_ret_full_returns_the_whole() -> None:
+    of = parts(FakeUpstream([REFUSED]))
+    await of.delivery.deliver(lease(ret="FULL"))
+    assert of.notified[0][1:] == (b"From: a@example.com\r\n", b"whole body\r\n")
+
+
+@pytest.mark.parametrize(
+    ("phase", "state", "ambiguous"), [(Phase.DATA, State.QUEUED, False), (Phase.DOT, State.QUEUED, True)]
+)
+async def test_a_shutdown_is_ambiguous_only_after_the_dot(phase: Phase, state: State, ambiguous: bool) -> None:
+    of = parts(FakeUpstream(phase=phase))
+    task = asyncio.create_task(of.delivery.deliver(lease()))
+    while not of.upstream.sent:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    [result] = of.spool.results
+    assert (result.state, result.ambiguous) == (state, ambiguous)
+    assert result.next_at == (NOW + 60_000 if ambiguous else NOW)
+
+
+async def test_a_result_is_written_again_until_the_disk_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was delivered and not recorded would be delivered twice."""
+    monkeypatch.setattr(delivery, "FINISH_AGAIN", 0.0)
+    of = parts(FakeUpstream(), errors=[SpoolError("disk full"), SpoolError("disk full")])
+    await of.delivery.deliver(lease())
+    assert [result.state for result in of.spool.results] == [State.DELIVERED]
+
+
+async def test_a_lost_lease_is_somebody_elses() -> None:
+    of = parts(FakeUpstream(), errors=[LeaseLost("stale")])
+    await of.delivery.deliver(lease())
+    assert not of.spool.results
+
+
+async def test_a_corrupt_body_is_held() -> None:
+    of = parts(FakeUpstream(), body_error=BodyCorrupt("chunk 0"))
+    await of.delivery.deliver(lease())
+    assert [(result.state, result.reason) for result in of.spool.results] == [(State.HELD, "corrupt")]
+
+
+async def test_a_body_that_cannot_be_read_now_is_tried_again() -> None:
+    of = parts(FakeUpstream(), body_error=SpoolError("input/output error"))
+    await of.delivery.deliver(lease())
+    assert [result.state for result in of.spool.results] == [State.QUEUED]
+
+
+async def test_a_fault_of_ours_is_a_retry_and_no_end() -> None:
+    of = parts(FakeUpstream(error=KeyError("bug")))
+    await of.delivery.deliver(lease())
+    [result] = of.spool.results
+    assert result.state is State.QUEUED
+    assert "smtprelay failed" in result.reply
+
+
+async def test_a_notification_that_cannot_be_made_does_not_keep_the_end_from_the_books() -> None:
+    of = parts(FakeUpstream([REFUSED]), notify_error=RuntimeError("bug"))
+    await of.delivery.deliver(lease())
+    [result] = of.spool.results
+    assert (result.state, result.dsn) == (State.BOUNCED, "none: it could not be made; the log says why")
+
+
+async def test_a_bounce_of_what_cannot_be_read_is_reported_all_the_same() -> None:
+    of = parts(FakeUpstream(), body_error=BodyCorrupt("chunk 0"))
+    await of.delivery.judge_abandoned(lease(age=6 * 86_400_000))
+    assert of.spool.results[0].state is State.BOUNCED
+    assert of.notified[0][1] == b"\r\n"
+
+
+async def test_a_credential_that_rewrites_sends_under_its_own_name() -> None:
+    of = parts(FakeUpstream())
+    await of.delivery.deliver(lease(credential="rewriting"))
+    assert of.upstream.sent[0].envelope.reverse_path == "mailbox@example.com"
+    await of.delivery.deliver(lease(credential="plain"))
+    assert of.upstream.sent[1].envelope.reverse_path == "a@example.com"
+
+
+async def test_a_delay_is_reported_once() -> None:
+    of = parts(FakeUpstream([LATER]))
+    await of.delivery.deliver(lease(age=3_600_000))
+    await of.delivery.deliver(lease(age=5 * 3_600_000))
+    await of.delivery.deliver(lease(age=6 * 3_600_000, warned=True))
+    assert [result.warned for result in of.spool.results] == [False, True, True]
+    [(statuses, _, _)] = of.notified
+    assert statuses[0].action == "delayed"
+    assert statuses[0].will_retry_until == NOW - 5 * 3_600_000 + 5 * 86_400_000
+
+
+@pytest.mark.parametrize(("dsn", "reports"), [(False, 1), (True, 0)])
+async def test_success_is_reported_by_whoever_is_the_last_to_know(dsn: bool, reports: int) -> None:
+    """RFC 3461 §5.2.2: a next hop that offers DSN reports itself."""
+    of = parts(FakeUpstream(dsn=dsn))
+    await of.delivery.deliver(lease(notify="SUCCESS"))
+    assert len(of.notified) == reports
+
+
+async def test_a_notification_never_has_one_itself() -> None:
+    of = parts(FakeUpstream([REFUSED]))
+    await of.delivery.deliver(lease(dsn_for="id0"))
+    assert of.spool.results[0].dsn == "none: this was a notification itself"
+    assert not of.notified

@@ -1,0 +1,60 @@
+"""What stands in the log, and what must not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+
+import pytest
+import structlog
+
+from smtprelay import log
+from smtprelay.config import Log
+
+
+@pytest.fixture(autouse=True)
+def afterwards_as_before() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
+
+
+def logged(capsys: pytest.CaptureFixture[str], settings: Log, **words: object) -> dict[str, object]:
+    log.configure(settings)
+    structlog.get_logger().info("event", **words)
+    entry: dict[str, object] = json.loads(capsys.readouterr().out)
+    return entry
+
+
+def test_times_have_their_offset(capsys: pytest.CaptureFixture[str]) -> None:
+    stamp = datetime.fromisoformat(str(logged(capsys, Log(format="json"))["timestamp"]))
+    assert stamp.utcoffset() is not None
+
+
+def test_addresses_can_be_masked_wherever_they_stand(capsys: pytest.CaptureFixture[str]) -> None:
+    words = {
+        "recipient": "bob@example.org",
+        "reply": "550 5.1.1 <bob@example.org>: no such user",
+        "ids": ["carol@example.org"],
+        "message_id": "<id@example.org>",
+    }
+    entry = logged(capsys, Log(format="json", addresses="masked"), **words)
+    assert entry["recipient"] == "b***@example.org"
+    assert entry["reply"] == "550 5.1.1 <b***@example.org>: no such user"
+    assert entry["ids"] == ["c***@example.org"]
+    assert entry["message_id"] == "<id@example.org>"
+    assert logged(capsys, Log(format="json"), **words)["recipient"] == "bob@example.org"
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_traceback_shows_no_local_variables(capsys: pytest.CaptureFixture[str], form: str) -> None:
+    """They hold passwords and bodies."""
+    log.configure(Log.model_validate({"format": form}))
+    password = "hunter" + "2"
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        structlog.get_logger().exception("failed")
+    printed = capsys.readouterr().out
+    assert "broken" in printed
+    assert password not in printed
