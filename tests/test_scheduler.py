@@ -16,7 +16,7 @@ from smtprelay.message import Envelope, Message, Origin
 from smtprelay.outcome import Fact, Phase
 from smtprelay.reply import Reply
 from smtprelay.scheduler import FIRST_PROBE, LAST_PROBE, LEASE, Credentials, Scheduler
-from smtprelay.spool import Lease
+from smtprelay.spool import Lease, SpoolError
 from smtprelay.upstream import Rates
 
 REFUSED = Fact(Phase.AUTH, Reply(535, "7.8", "no"))
@@ -238,3 +238,42 @@ async def test_the_heartbeat_keeps_leases_and_notices_a_clock_that_was_set(monke
         of.clock.now -= 3_600_000
         await until(lambda: bool(of.spool.clamped))
         assert of.spool.clamped == [of.clock.now + 5000]
+
+
+async def test_a_credential_over_its_rate_does_not_hold_up_the_others() -> None:
+    """Its mail is not leased: nobody waits for the rate with a connection in his hands."""
+    rates = Rates(Upstream.model_validate({"credentials": [{"name": "news", "rate": "1/h"}, {"name": "rest"}]}))
+    of = parts(rates=rates, due=[lease(1)])
+    of.delivery.gate.set()
+    of.scheduler._credentials = Credentials(["news", "rest"], of.clock)
+    rates.take("news", 1)
+    async with running(of):
+        await until(lambda: bool(of.spool.credentials))
+        assert set(map(tuple, of.spool.credentials)) == {("rest",)}
+
+
+async def test_a_spool_that_fails_for_a_while_does_not_end_the_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduler, "SPOOL_AGAIN", 0.0)
+    of = parts(due=[lease(1)])
+    of.delivery.gate.set()
+    working, failures = of.spool.lease, 3
+
+    async def failing(*arguments: Any) -> list[Lease]:
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise SpoolError("disk full")
+        return await working(*arguments)
+
+    monkeypatch.setattr(of.spool, "lease", failing)
+    async with running(of):
+        await until(lambda: of.delivery.ended == ["t1"])
+
+
+async def test_a_delivery_that_failed_is_judged_when_its_lease_has_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only at the next start: until then it would be neither waiting nor ended."""
+    monkeypatch.setattr(scheduler, "HEARTBEAT", 0.01)
+    of = parts()
+    async with running(of):
+        of.spool.abandoned.append(lease(9))
+        await until(lambda: of.delivery.judged == ["t9"])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import http.client
 import json
 import os
+import socket
 import stat
 from pathlib import Path
 
@@ -113,6 +116,45 @@ async def test_the_control_socket_is_for_owner_and_group(tmp_path: Path) -> None
     async with running(tmp_path) as (relay, _):
         assert stat.S_IMODE((relay.folder / "control.sock").stat().st_mode) == 0o660
     assert not (relay.folder / "control.sock").exists()
+
+
+def ask(path: Path, method: str, target: str, body: bytes | None = None) -> tuple[int, str]:
+    """What the control socket answers to anybody who reaches it."""
+    connection = http.client.HTTPConnection("localhost")
+    connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.sock.connect(str(path))
+    connection.request(method, target, body)
+    response = connection.getresponse()
+    answer = response.read().decode()
+    connection.close()
+    return response.status, answer
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "body"),
+    [
+        ("GET", "/v1/queue?limit=abc", None),
+        ("GET", "/v1/queue?limit=99999999", None),
+        ("GET", "/v1/queue?state=lost", None),
+        ("GET", "/v1/queue?acount=app", None),
+        ("POST", "/v1/queue/cancel", b"{not json"),
+        ("POST", "/v1/queue/cancel", b"[]"),
+        ("POST", "/v1/queue/cancel", b'{"acount": "app"}'),
+        ("POST", "/v1/queue/cancel", b'{"ids": "all"}'),
+        ("POST", "/v1/queue/explode", b"{}"),
+        ("POST", "/v1/accounts/app/explode", None),
+    ],
+)
+async def test_the_control_socket_refuses_what_it_does_not_understand(
+    tmp_path: Path, method: str, target: str, body: bytes | None
+) -> None:
+    """A misspelt word that was passed over would have everything cancelled, not some of it."""
+    async with running(tmp_path, LATER) as (relay, _):
+        message_id = await send(relay, "later@example.org")
+        status, answer = await asyncio.to_thread(ask, relay.folder / "control.sock", method, target, body)
+        assert status == 400
+        assert json.loads(answer)["error"]
+        assert (await relay.json("queue", "show", message_id))["recipients"][0]["state"] != "cancelled"
 
 
 async def test_check(tmp_path: Path) -> None:
