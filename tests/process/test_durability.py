@@ -15,7 +15,7 @@ import pytest
 
 from smtprelay.sandbox.smarthost import Received, Rule, Smarthost
 from tests.debian import needs
-from tests.process.relay import ACCOUNT, PLATFORM, Relay, make_relay
+from tests.process.relay import ACCOUNT, PATIENCE, PLATFORM, Relay, make_relay
 
 pytestmark = pytest.mark.slow
 
@@ -117,6 +117,15 @@ main()
 """
 
 
+async def _traced(trace: Path, relay: Relay) -> list[str]:
+    """The whole trace: its writer ends a little after the daemon."""
+    assert relay.process
+    async with asyncio.timeout(PATIENCE):
+        while f"{relay.process.pid} +++ exited" not in " ".join(trace.read_text(errors="replace").split()):
+            await asyncio.sleep(0.1)
+    return trace.read_text(errors="replace").splitlines()
+
+
 @needs("strace")
 @pytest.mark.parametrize("weakened", [False, True], ids=["as it is", "with synchronous=NORMAL"])
 async def test_the_wal_is_synced_between_the_last_byte_and_the_250(tmp_path: Path, weakened: bool) -> None:
@@ -137,7 +146,7 @@ async def test_the_wal_is_synced_between_the_last_byte_and_the_250(tmp_path: Pat
         await asyncio.to_thread(send)
         await smarthost.wait_for(1)
         await relay.stop()
-    lines = trace.read_text(errors="replace").splitlines()
+        lines = await _traced(trace, relay)
     read = next(i for i, line in enumerate(lines) if END_READ.match(line))
     replied = next(i for i, line in enumerate(lines) if i > read and REPLY.match(line))
     synced = [line for line in lines[read:replied] if SYNC.match(line)]
