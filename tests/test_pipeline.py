@@ -222,6 +222,7 @@ async def test_over_a_limit_it_is_taken_and_held() -> None:
 MISTAKES = (
     *(b"From: a@example.com", b"From: =?utf-8?q?=E6?= <a@example.com>", b"Subject: \xb2\xe2\xca\xd4", b"To: b;c@d.e;"),
     *(b"", b" folded", b"no field", b":", b"X-A:\x00\x0b", b"text \xe6\xb5\x8b", b"y" * 1200, b"  \t "),
+    *(b"Subject: =?utf-16-le?b?ANg=?= =?utf-8?q?=ED=A0=80?= =?utf-7?q?+2AA-?=", b"Message-ID: <\xff@\xed\xa0\x80>"),
     *(b"Content-Type: multipart/mixed; boundary=x", b"--x", b"--x--", b"Content-Transfer-Encoding: base64"),
     b"DKIM-Signature: v=1",
 )
@@ -238,6 +239,8 @@ def test_any_octets_are_refused_or_leave_with_a_signature_that_holds(lines: list
     except Reject:
         return
     assert dkimpy_verify(message.content, RECORDS)[0]
+    for text in (message.subject, message.message_id, *message.repairs):
+        text.encode()  # what is no UTF-8 could not be stored
 
 
 # Notifications

@@ -116,3 +116,19 @@ async def test_dsn_parameters_are_passed_on_where_the_smarthost_offers_dsn(tmp_p
     assert received.mail_params["RET"] == "HDRS"
     assert received.mail_params["ENVID"] == "Ab+2Bc"
     assert received.recipients["b@example.org"] == {"NOTIFY": "SUCCESS,FAILURE", "ORCPT": "rfc822;Bob@Example.org"}
+
+
+async def test_a_client_whose_name_is_in_gbk(tmp_path: Path) -> None:
+    """Windows machines with Chinese names say so in HELO; what is no UTF-8 cannot be stored as it came."""
+    lines = [b"HELO \xb5\xe7\xc4\xd4", b"MAIL FROM:<app@example.com>", b"RCPT TO:<b@example.org>", b"DATA"]
+    lines += [b"From: app@example.com", b"", b"x", b".", b"QUIT", b""]
+    async with running(tmp_path) as (relay, smarthost):
+        reader, writer = await asyncio.open_connection("127.0.0.1", relay.port)
+        writer.write(b"\r\n".join(lines))
+        replies = (await reader.read()).decode()
+        writer.close()
+        assert "250 2.0.0 Ok: queued as" in replies, replies
+        [received] = await smarthost.wait_for(1)
+        [listed] = await relay.json("queue", "list")
+        assert listed["helo"]
+    assert b"from [127.0.0.1]" in received.content or b"([127.0.0.1])" in received.content
