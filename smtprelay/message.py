@@ -153,6 +153,7 @@ class Message:
     :param message_id: the ``Message-ID`` field's value.
     :param repairs: what was changed, in words, in order.
     :param hold: a reason to hold it from the start, or ``""``.
+    :param idempotency_key: the sender's own name for it, or ``""``: the spool keeps one message of a name and sender.
     :param dsn_for: the id of the message that this one is a delivery status notification about, or ``""``.
     """
 
@@ -170,3 +171,4 @@ class Message:
     repairs: tuple[str, ...] = ()
     hold: str = ""
     dsn_for: str = ""
+    idempotency_key: str = ""

@@ -191,7 +191,8 @@ class Spool(Protocol):
     """The durable queue."""
 
     async def put(self, messages: Sequence[Message]) -> list[str]:
-        """Keep messages; durable on return.
+        """Keep messages; durable on return. One whose idempotency key its sender (`Origin.key`) has used within the
+        history is not stored again: the id of the first stands in its place.
 
         :raises SpoolFull: nothing was stored.
         :returns: their ids, in order.

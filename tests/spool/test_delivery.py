@@ -247,3 +247,18 @@ async def test_due_times_are_clamped_but_for_what_was_asked_for_later(spool: Spo
     assert await spool.clamp(NOW + HOUR) == 1
     assert [lease.message.id for lease in await lease_all(spool, NOW + HOUR)] == [tried.id]
     assert await spool.next_due([CREDENTIAL]) == NOW + 9 * HOUR
+
+
+@pytest.mark.parametrize("size", [10, 300_000])
+async def test_the_same_key_of_the_same_sender_is_stored_once(spool: Spool, size: int) -> None:
+    """An app that did not hear our 250 sends again; with a key, it is told the first one's id."""
+    first = message(idempotency_key="order 17", content=b"x" * size)
+    again = message(idempotency_key="order 17", content=b"y" * size)
+    other_sender = message(idempotency_key="order 17", origin=Origin("192.0.2.8"))
+    keyless = message()
+    assert await spool.put([first]) == [first.id]
+    stored = await spool.put([again, other_sender, keyless])
+    assert stored == [first.id, other_sender.id, keyless.id]
+    assert await spool.show(again.id) is None
+    assert b"".join([chunk async for chunk in spool.body(first.id)]) == first.content
+    assert len(await lease_all(spool)) == 3

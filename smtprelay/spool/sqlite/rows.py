@@ -12,8 +12,9 @@ from smtprelay.spool.interface import Attempt, LeasedRecipient, RecipientRecord,
 INSERT_MESSAGE = """
     INSERT INTO messages (
         id, reverse_path, ret, envid, smtputf8, client, helo, protocol, account, size, received_at, due_at,
-        credential, domain, subject, message_id, repairs, hold, dsn_for, recipients, chunks
-    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        credential, domain, subject, message_id, repairs, hold, dsn_for, sender, idempotency_key, recipients,
+        chunks
+    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 INSERT_RECIPIENT = """
     INSERT INTO recipients (
@@ -44,6 +45,8 @@ def message_row(message: Message, chunks: int) -> tuple[str | int, ...]:
         json.dumps(message.repairs),
         for_people(message.hold),
         message.dsn_for,
+        origin.key,
+        message.idempotency_key,
         len(envelope.recipients),
         chunks,
     )
@@ -94,6 +97,7 @@ def message_of(row: sqlite3.Row, recipients: Sequence[Recipient]) -> Message:
         repairs=tuple(repairs),
         hold=row["hold"],
         dsn_for=row["dsn_for"],
+        idempotency_key=row["idempotency_key"],
     )
 
 

@@ -27,10 +27,13 @@ CREATE TABLE messages (
     repairs      TEXT NOT NULL,      -- a JSON array
     hold         TEXT NOT NULL,
     dsn_for      TEXT NOT NULL,
+    sender       TEXT NOT NULL,      -- the account, or else the client: whose key the next is
+    idempotency_key TEXT NOT NULL,
     recipients   INTEGER NOT NULL,   -- how many rows in `recipients`
     chunks       INTEGER NOT NULL,   -- how many rows in `chunks`, until it ended
     ended_at     INTEGER NOT NULL DEFAULT 0  -- when the last recipient ended; 0 before
 ) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX messages_by_key ON messages (sender, idempotency_key) WHERE idempotency_key <> '';
 CREATE INDEX messages_by_end ON messages (ended_at);  -- 0: what waits, in the order of time
 
 CREATE TABLE recipients (

@@ -32,14 +32,30 @@ def is_large(message: Message) -> bool:
 
 def insert(connection: sqlite3.Connection, messages: Sequence[Message]) -> list[str]:
     """Messages with their recipients and their bodies, but for large bodies: `insert_chunk_ahead` wrote those."""
+    ids = []
     for message in messages:
+        if first := _first_of_its_key(connection, message):
+            ids.append(first)  # a large body written ahead stays loose, and is swept
+            continue
+        ids.append(message.id)
         connection.execute(rows.INSERT_MESSAGE, rows.message_row(message, chunk_count(message)))
         connection.executemany(rows.INSERT_RECIPIENT, rows.recipient_rows(message))
         if is_large(message):
             _adopt_body(connection, message)
         else:
             _insert_chunk(connection, message, 0)
-    return [message.id for message in messages]
+    return ids
+
+
+def _first_of_its_key(connection: sqlite3.Connection, message: Message) -> str:
+    """The id of the message that its sender has given the same idempotency key, or ``""``."""
+    if not message.idempotency_key:
+        return ""
+    row = connection.execute(
+        "SELECT id FROM messages WHERE sender = ? AND idempotency_key = ?",
+        (message.origin.key, message.idempotency_key),
+    ).fetchone()
+    return row["id"] if row else ""
 
 
 def insert_chunk_ahead(connection: sqlite3.Connection, message: Message, n: int) -> None:
