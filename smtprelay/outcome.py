@@ -191,11 +191,8 @@ def judge(fact: Fact, policy: RetryPolicy, *, now: int, attempts: int, age: int,
     """
     if fact.corrupt:
         return Hold("corrupt")
-    if refuses_credential(fact):
-        if fact.phase is Phase.AUTH:
-            return RetryAt(now)  # the pause of the credential is what it waits for
-        # The log-in was accepted, so the pause soon ends; this message must not begin it again every time.
-        return RetryAt(now + policy.delay(attempts, chance))
+    if refuses_credential(fact) and fact.phase is Phase.AUTH:
+        return RetryAt(now)  # the pause of the credential is what it waits for
     if fact.ambiguous:
         return Hold("ambiguous") if policy.ambiguous == "hold" else _later(fact, policy, now, attempts, age, chance)
     reply = fact.reply
@@ -205,6 +202,9 @@ def judge(fact: Fact, policy: RetryPolicy, *, now: int, attempts: int, age: int,
         return Delivered()
     if fits_next_transaction(fact):
         return RetryAt(now)
+    if refuses_credential(fact):
+        # The log-in was accepted, so the pause soon ends; this message must not begin it again for ever.
+        return _later(fact, policy, now, attempts, age, chance)
     if reply.permanent and (fact.local or not about_account(reply)):
         return Bounce("refused", reply.status)
     return _later(fact, policy, now, attempts, age, chance)

@@ -95,7 +95,8 @@ class Writer:
                 self.commits += 1
         except Exception as error:
             if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+                with suppress(sqlite3.Error):  # a damaged file may refuse that too, and this thread must go on
+                    self._connection.execute("ROLLBACK")
             if is_full(error) and len(group) > 1:
                 for job in group:  # what does not fit must not take along what does
                     self._commit([job])
