@@ -130,14 +130,20 @@ def _qualified(address: str) -> str:
 
 
 def _send(host: str, port: int, sender: str, recipients: Sequence[str], message: bytes) -> int:
+    # smtplib doubles a dot behind any line feed, and the gateway takes it back behind <CRLF> only.
+    message = message.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    extensions = [] if all(address.isascii() for address in (sender, *recipients)) else ["SMTPUTF8"]
     try:
         with smtplib.SMTP(host, port, socket.gethostname(), TIMEOUT) as smtp:
-            refused = smtp.sendmail(sender, list(recipients), message)
+            refused = smtp.sendmail(sender, list(recipients), message, extensions)
     except smtplib.SMTPRecipientsRefused as error:
         return _report(error.recipients)
     except smtplib.SMTPResponseException as error:
         print(f"sendmail: {error.smtp_code} {_text(error.smtp_error)}", file=sys.stderr)
         return os.EX_TEMPFAIL if error.smtp_code < 500 else os.EX_DATAERR
+    except UnicodeEncodeError:
+        print("sendmail: an address is not UTF-8", file=sys.stderr)
+        return os.EX_DATAERR
     except (OSError, smtplib.SMTPException) as error:
         print(f"sendmail: the relay at {host}:{port} cannot be reached: {error}", file=sys.stderr)
         return os.EX_TEMPFAIL

@@ -90,6 +90,8 @@ class MemoryBudget:
                 self._first_blocks -= FIRST_BLOCK
         finally:
             self._growing -= 1
+        async with self._changed:
+            self._changed.notify_all()  # first blocks waited for this
 
     def _first_fits(self) -> bool:
         return (

@@ -11,6 +11,7 @@ import asyncio
 import base64
 import ssl
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -21,7 +22,7 @@ from smtprelay.config import Account, Gateway
 from smtprelay.gateway.auth import Accounts
 from smtprelay.gateway.commands import MailCommand, parse_mail, parse_rcpt
 from smtprelay.gateway.data import DataDecoder
-from smtprelay.gateway.limits import ConnectionLimit, MemoryBudget
+from smtprelay.gateway.limits import ConnectionLimit, MemoryBudget, Reservation
 from smtprelay.message import Envelope, Origin, Recipient
 from smtprelay.pipeline import Pipeline
 from smtprelay.reply import Defer, Reject, Reply, SMTPReplyError
@@ -33,6 +34,7 @@ CHUNK = 2**16
 MAX_COMMAND = 2048  # RFC 5321 §4.5.3.1.4 asks for 512, extensions add to it
 MAX_AUTH_LINE = 12288  # RFC 4954 §4
 IDLE = 300.0  # seconds (RFC 5321 §4.5.3.2.7)
+LINGER = 10.0  # seconds that a client has to take the last replies
 MAX_SESSION = 3600.0  # seconds after which a session that is between two messages ends
 MAX_TRANSFER = 3600.0  # seconds for one message: silence alone does not catch a client that drips octets
 MAX_UNKNOWN = 10  # commands that are none
@@ -132,14 +134,25 @@ class Session(SMTP):
     def _timeout_cb(self) -> None:
         if self.transport is not None:
             self._write(Reply(421, "4.2", f"{self.hostname} closing: nothing heard for {IDLE:.0f} seconds"))
-            self.transport.close()
+            self._close()
 
     def stop(self) -> None:
         """End politely: at once between two messages, otherwise after the one under way."""
         self._stopping = True
         if self._waiting and self.transport is not None:
             self._write(self._goodbye())
+            self._close()
+
+    def _close(self) -> None:
+        """End once the client has taken the last replies; close() alone would wait for that for ever."""
+        if self.transport is not None:
             self.transport.close()
+            self._silence_timer()
+            self._timeout_handle = self.loop.call_later(LINGER, self.abort)
+
+    def _silence_timer(self) -> None:
+        if self._timeout_handle is not None:
+            self._timeout_handle.cancel()
 
     def abort(self) -> None:
         """End now."""
@@ -214,7 +227,7 @@ class Session(SMTP):
         except (_Closed, ConnectionError):
             pass
         finally:
-            self._writer.close()
+            self._close()
 
     async def _answer(self) -> None:
         """Read one command and answer it."""
@@ -239,7 +252,8 @@ class Session(SMTP):
         try:
             await self._perform(verb, argument.strip())
         except SMTPReplyError as error:
-            await self._refuse(error, verb)
+            # What is no command may be a password in base64, of a client that did not see its AUTH refused.
+            await self._refuse(error, verb if verb in self._smtp_methods else "unknown")
         except (_Closed, ConnectionError, TLSSetupException):
             raise _Closed from None
         except Exception:
@@ -265,8 +279,7 @@ class Session(SMTP):
 
     async def _end(self, reply: Reply) -> None:
         await self.push(reply)
-        if self.transport is not None:
-            self.transport.close()
+        self._close()
 
     def _set_rset_state(self) -> None:
         super()._set_rset_state()  # type: ignore[no-untyped-call]
@@ -339,7 +352,11 @@ class Session(SMTP):
             raise Reject(503, "5.1", "TLS is active already")
         self._ahead.clear()
         self._helo, self._extended, self._account = "", False, None
-        await super().smtp_STARTTLS(None)
+        try:
+            await super().smtp_STARTTLS(None)
+        except TLSSetupException:
+            self.connection_lost(None)  # asyncio does not tell of the end where TLS never began
+            raise
 
     # AUTH
 
@@ -430,34 +447,43 @@ class Session(SMTP):
             raise Defer(452, "5.3", f"More than {limit} recipients: send the rest in another message")
         recipient = parse_rcpt(argument)
         self._services.pipeline.check_recipient(self._mail.reverse_path, recipient)
-        self._recipients.append(recipient)
+        if recipient.address not in (known.address for known in self._recipients):  # or it would get two copies
+            self._recipients.append(recipient)
         await self.push(Reply(250, "1.5", "Ok"))
 
     async def smtp_DATA(self, argument: str) -> None:
         """RFC 5321 §4.1.1.4. Never refused here: some clients send the message without waiting for 354, and a
         refusal would have its lines read as commands. The verdict comes after the dot."""
-        async with self._services.memory.reserve() as room:
-            await self.push(b"354 End data with <CR><LF>.<CR><LF>\r\n")
+        if not self._mail or not self._recipients:
+            await self._receive(DataDecoder(0))  # nothing of it is kept: a stranger may have sent it
+            self._set_rset_state()
+            raise Reject(554, "5.1", "No valid recipients")
+        async with AsyncExitStack() as stack:
+            room = await stack.enter_async_context(self._services.memory.reserve())
             decoder = DataDecoder(self._services.config.max_message_size)
-            try:
-                async with asyncio.timeout(MAX_TRANSFER):
-                    while not decoder.feed(await self._next_chunk()):
-                        await room.cover(0 if decoder.too_big else decoder.size)
-            except TimeoutError:
-                await self._end(Reply(421, "4.2", f"The message took longer than {MAX_TRANSFER:.0f} seconds"))
-                return
-            self._ahead[:] = decoder.rest
+            await self._receive(decoder, room)
             mail, recipients = self._mail, tuple(self._recipients)
             self._set_rset_state()
             self._since_message = 0
-            if mail is None or not recipients:
-                raise Reject(554, "5.1", "No valid recipients")
             if decoder.too_big:
                 limit = self._services.config.max_message_size
                 raise Reject(552, "3.4", f"The message is larger than this relay takes ({limit} octets)")
             envelope = Envelope(mail.reverse_path, recipients, mail.ret, mail.envid, mail.smtputf8)
-            message_id = await self._submit(envelope, decoder)
+            message_id = await self._submit(envelope, decoder, stack.pop_all())
         await self.push(Reply(250, "0.0", f"Ok: queued as {message_id}"))
+
+    async def _receive(self, decoder: DataDecoder, room: Reservation | None = None) -> None:
+        """The octets up to the last dot; what follows them stays for the next command."""
+        await self.push(b"354 End data with <CR><LF>.<CR><LF>\r\n")
+        try:
+            async with asyncio.timeout(MAX_TRANSFER):
+                while not decoder.feed(await self._next_chunk()):
+                    if room and not decoder.too_big:
+                        await room.cover(decoder.size)
+        except TimeoutError:
+            await self._end(Reply(421, "4.2", f"The message took longer than {MAX_TRANSFER:.0f} seconds"))
+            raise _Closed from None
+        self._ahead[:] = decoder.rest
 
     async def _next_chunk(self) -> bytes:
         if not self._ahead:
@@ -467,15 +493,25 @@ class Session(SMTP):
         self._ahead.clear()
         return chunk
 
-    async def _submit(self, envelope: Envelope, decoder: DataDecoder) -> str:
-        """The message's id, once it is on disk. A client that drops after the dot does not stop that."""
-        content = decoder.content() if decoder.size <= INLINE else await asyncio.to_thread(decoder.content)
-        charsets = self._account.charsets if self._account else ()
-        task = asyncio.create_task(
-            self._services.pipeline.submit(
-                self._origin, envelope, content, charsets=charsets, unstuffed=decoder.unstuffed
-            )
-        )
+    async def _submit(self, envelope: Envelope, decoder: DataDecoder, held: AsyncExitStack) -> str:
+        """The message's id, once it is on disk. A client that drops after the dot does not stop that.
+
+        :param held: the message's share of the memory, given back once it is stored.
+        """
+        task = asyncio.create_task(self._store(self._origin, envelope, decoder, held))
         self._services.submissions.add(task)
         task.add_done_callback(self._services.submissions.discard)
-        return await asyncio.shield(task)
+        self._silence_timer()  # it is our turn; to close now would have the client send again what is being stored
+        try:
+            return await asyncio.shield(task)
+        finally:
+            if self.transport is not None:
+                self._reset_timeout()
+
+    async def _store(self, origin: Origin, envelope: Envelope, decoder: DataDecoder, held: AsyncExitStack) -> str:
+        async with held:
+            content = decoder.content() if decoder.size <= INLINE else await asyncio.to_thread(decoder.content)
+            charsets = self._account.charsets if self._account else ()
+            return await self._services.pipeline.submit(
+                origin, envelope, content, charsets=charsets, unstuffed=decoder.unstuffed
+            )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -64,6 +65,20 @@ def test_smuggling_nothing_but_crlf_dot_crlf_ends_a_message(false_end: bytes) ->
     assert decoder.feed(b".\r\nQUIT\r\n")
     assert smuggled in decoder.content()
     assert decoder.rest == b"QUIT\r\n"
+
+
+def test_a_client_that_drips_octets_takes_no_more_memory_than_its_message() -> None:
+    """Pieces of one octet or two took forty times that, and the budget of memory did not know."""
+    decoder = DataDecoder(10**6)
+    tracemalloc.start()
+    try:
+        for _ in range(100_000):
+            decoder.feed(b"ab")
+        assert tracemalloc.get_traced_memory()[0] < 300_000
+    finally:
+        tracemalloc.stop()
+    assert decoder.feed(b"\r\n.\r\n")
+    assert decoder.content() == b"ab" * 100_000 + b"\r\n"
 
 
 def test_an_empty_message_is_its_dot() -> None:

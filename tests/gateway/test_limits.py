@@ -74,3 +74,19 @@ async def test_who_gives_up_waiting_gives_back_what_it_had() -> None:
     async with asyncio.timeout(10), budget.reserve() as first, budget.reserve() as second:
         await first.cover(LARGEST)
         await second.cover(LARGEST)
+
+
+async def test_who_waits_for_a_first_block_hears_that_another_has_grown() -> None:
+    """It looked while that one still waited, and then slept until a message was done."""
+    budget = MemoryBudget(3 * LARGEST, LARGEST)
+    async with AsyncExitStack() as stack, AsyncExitStack() as leaving:
+        large = await leaving.enter_async_context(budget.reserve())
+        await large.cover(LARGEST)
+        small = [await stack.enter_async_context(budget.reserve()) for _ in range(2 * LARGEST // FIRST_BLOCK)]
+        waiting = asyncio.create_task(stack.enter_async_context(budget.reserve()))
+        await settled()
+        growing = asyncio.create_task(small[0].cover(LARGEST))
+        await settled()
+        await leaving.aclose()
+        await growing
+        await asyncio.wait_for(waiting, 1)

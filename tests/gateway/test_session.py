@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import socket
 import ssl
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import pytest
@@ -267,6 +268,15 @@ async def test_a_client_that_only_plays_is_sent_away() -> None:
         await client.hear_end()
 
 
+async def test_data_without_a_recipient_is_no_message() -> None:
+    """It would set the count of commands back, and a stranger could play for ever."""
+    async with serving() as server, server.client() as client:
+        for _ in range(session.MAX_IDLE_COMMANDS):
+            await client.ask("DATA", "354")
+            await client.ask(".", r"554 5\.5\.1")
+        await client.ask("DATA", r"421 4\.7\.0")
+
+
 async def test_too_many_unknown_commands_end_the_session() -> None:
     async with serving() as server, server.client() as client:
         for _ in range(session.MAX_UNKNOWN):
@@ -294,6 +304,72 @@ async def test_silence_ends_the_session(monkeypatch: pytest.MonkeyPatch) -> None
     async with serving() as server, server.client() as client:
         await client.hear(r"421 4\.4\.2")
         await client.hear_end()
+
+
+async def test_a_client_that_reads_no_replies_does_not_keep_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """close() waits until everything is sent, which here is never."""
+    monkeypatch.setattr(session, "IDLE", 0.3)
+    monkeypatch.setattr(session, "LINGER", 0.1)
+    monkeypatch.setattr(session, "MAX_IDLE_COMMANDS", 10**9)
+    loop = asyncio.get_running_loop()
+    async with serving({"max_connections": 1}) as server:
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            deaf.setblocking(False)
+            await loop.sock_connect(deaf, ("127.0.0.1", server.port))
+            with suppress(ConnectionError, TimeoutError):
+                async with asyncio.timeout(5):
+                    while True:
+                        await loop.sock_sendall(deaf, b"EHLO app\r\n" * 10_000)
+            async with server.client():
+                pass
+
+
+async def test_storing_a_message_is_not_the_clients_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """421 there would have the client send a second time what was stored."""
+    monkeypatch.setattr(session, "IDLE", 0.2)
+    pipeline = FakePipeline(gate=asyncio.Event())
+    async with serving(pipeline=pipeline) as server, server.client("") as client:
+        await converse(client, [*LOGGED_IN, *SENT[:3]])
+        await client.say(BODY)
+        await asyncio.sleep(0.5)
+        assert pipeline.gate
+        pipeline.gate.set()
+        await client.hear("250")
+        await client.hear(r"421 4\.4\.2")
+
+
+async def test_strangers_take_no_memory() -> None:
+    """DATA is never refused, so that anybody could hold all of it, and no app would hear 354."""
+    async with serving({"max_message_size": "40MiB"}) as server, AsyncExitStack() as stack:
+        for _ in range(2):
+            stranger = await stack.enter_async_context(server.client())
+            await stranger.ask("DATA", "354")
+            await stranger.say(b"x" * 200_000)
+        await asyncio.sleep(0.1)
+        app = await stack.enter_async_context(server.client(""))
+        await converse(app, [*LOGGED_IN, *SENT])
+
+
+async def test_memory_is_held_until_the_message_is_stored() -> None:
+    """Clients that drop after the dot, and come again, would fill it without end."""
+    pipeline = FakePipeline(gate=asyncio.Event())
+    async with serving({"max_message_size": "40MiB"}, pipeline=pipeline) as server:
+        for _ in range(2):
+            pipeline.submitting.clear()
+            async with server.client("") as client:
+                await converse(client, [*LOGGED_IN, *SENT[:3]])
+                await client.say(b"x" * 200_000 + b"\r\n.")
+                await pipeline.submitting.wait()
+                client.writer.transport.abort()
+        async with server.client("") as client:
+            await converse(client, [*LOGGED_IN, *SENT[:2]])
+            await client.say("DATA")
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(client.reader.readline(), 0.2)
+            assert pipeline.gate
+            pipeline.gate.set()
+            await client.hear("354")
 
 
 async def test_a_slow_upload_is_not_silence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -390,6 +466,15 @@ async def test_dsn_parameters_keep_their_case() -> None:
     assert (taken.envelope.ret, taken.envelope.envid) == ("FULL", "QQ314159+2Bx")
     [recipient] = taken.envelope.recipients
     assert (recipient.notify, recipient.orcpt) == ("SUCCESS,FAILURE", "rfc822;Bob@Example.org")
+
+
+async def test_a_recipient_named_twice_gets_one_copy() -> None:
+    """Apps put the same address into To: and Cc:."""
+    async with serving() as server, server.client("") as client:
+        await converse(client, [*LOGGED_IN, SENT[0], *[(RCPT, "250")] * 2, ("RCPT TO:<b@EXAMPLE.ORG>", "250")])
+        await converse(client, SENT[2:])
+        [taken] = server.pipeline.taken
+    assert [recipient.address for recipient in taken.envelope.recipients] == ["b@example.org"]
 
 
 # Clients that leave
@@ -495,18 +580,39 @@ async def test_auth_under_implicit_tls(certificate: tuple[dict[str, str], ssl.SS
         assert server.pipeline.taken[0].origin.protocol == "ESMTPSA"
 
 
-async def test_a_failed_handshake_ends_the_session(certificate: tuple[dict[str, str], ssl.SSLContext]) -> None:
+@pytest.mark.parametrize("drops", [False, True])
+async def test_a_failed_handshake_ends_the_session(
+    certificate: tuple[dict[str, str], ssl.SSLContext], drops: bool
+) -> None:
+    """asyncio tells no protocol of the end where TLS never began: its place was never free again."""
     settings, _ = certificate
-    async with serving(settings) as server, server.client() as client:
-        await client.ask("EHLO app", "250")
-        await client.ask("STARTTLS", "220")
-        await client.say(b"this is no ClientHello at all, and long enough to be seen as none")
-        await asyncio.wait_for(client.reader.read(), 10)
+    async with serving({**settings, "max_connections": 1}) as server:
+        async with server.client() as client:
+            await client.ask("EHLO app", "250")
+            await client.ask("STARTTLS", "220")
+            if drops:
+                client.writer.transport.abort()
+            else:
+                await client.say(b"this is no ClientHello at all, and long enough to be seen as none")
+                await asyncio.wait_for(client.reader.read(), 10)
+        await asyncio.sleep(0.1)
         async with server.client() as another:
             await another.ask("EHLO app", "250")
 
 
 # Secrets
+
+
+async def test_a_password_that_arrives_as_a_command_is_not_logged() -> None:
+    """A client that talks ahead sends it after an AUTH that was refused."""
+    with capture_logs() as entries:
+        async with serving({"accounts": []}) as server, server.client() as client:
+            await client.ask("EHLO app", "250")
+            await client.say(f"AUTH LOGIN {USER}\r\n{SECRET}")
+            await client.hear("502")
+            await client.hear("500")
+    assert len([entry for entry in entries if entry["event"] == "refused"]) == 2
+    assert SECRET.upper() not in str(entries).upper()
 
 
 async def test_nothing_of_an_auth_exchange_is_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -197,6 +197,18 @@ async def test_sendmail(tmp_path: Path) -> None:
     await relay.run("sendmail", "b@example.org", stdin=message, status=75, SMTPRELAY_GATEWAY=gateway)
 
 
+async def test_sendmail_keeps_dots_and_takes_addresses_of_any_script(tmp_path: Path) -> None:
+    """PHP and cron end lines with <LF>; smtplib doubles the dots behind them, and nobody took those back."""
+    message = "From: cron@example.com\nSubject: hi\n\n.hidden\n..two\n.\nend\n"
+    async with running(tmp_path, extensions=["SMTPUTF8"]) as (relay, smarthost):
+        gateway = f"127.0.0.1:{relay.port}"
+        await relay.run("sendmail", "-i", "用户@例子.cn", stdin=message.encode(), SMTPRELAY_GATEWAY=gateway)
+        await relay.run("sendmail", "b\udcff@example.org", stdin=b"x", status=65, SMTPRELAY_GATEWAY=gateway)
+        [sent] = await smarthost.wait_for(1)
+    assert set(sent.recipients) == {"用户@xn--fsqu00a.cn"}
+    assert sent.content.endswith(b"\r\n\r\n.hidden\r\n..two\r\n.\r\nend\r\n")
+
+
 async def test_hash_password_and_keygen(tmp_path: Path) -> None:
     async with running(tmp_path) as (relay, _):
         assert (await relay.run("hash-password", stdin=b"secret\n")).startswith("$argon2id$v=19$m=19456,t=2,p=1$")
