@@ -15,7 +15,8 @@ import structlog
 from smtprelay.config import Gateway
 from smtprelay.gateway.auth import Accounts
 from smtprelay.gateway.limits import MESSAGE_MEMORY, ConnectionLimit, MemoryBudget
-from smtprelay.gateway.session import Services, Session
+from smtprelay.gateway.services import Services
+from smtprelay.gateway.session import Session
 from smtprelay.pipeline import Pipeline
 from smtprelay.values import Listen
 

@@ -9,22 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import ssl
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from typing import Any, cast
 
 import structlog
 from aiosmtpd.smtp import SMTP, TLSSetupException
 
-from smtprelay.config import Account, Gateway
-from smtprelay.gateway.auth import Accounts
+from smtprelay.config import Account
 from smtprelay.gateway.commands import MailCommand, parse_mail, parse_rcpt
 from smtprelay.gateway.data import DataDecoder
-from smtprelay.gateway.limits import ConnectionLimit, MemoryBudget, Reservation
+from smtprelay.gateway.limits import Reservation
+from smtprelay.gateway.services import Services
 from smtprelay.message import Envelope, Origin, Recipient
-from smtprelay.pipeline import Pipeline
 from smtprelay.reply import Defer, Reject, Reply, SMTPReplyError
 from smtprelay.values import contains
 
@@ -42,24 +39,6 @@ MAX_IDLE_COMMANDS = 100  # commands since the last message that bring none
 MAX_LOGIN_FAILURES = 3
 INLINE = 256 * 2**10  # octets of a message that are joined on the loop; more goes to a thread
 _FOREIGN = frozenset({"GET", "POST", "PUT", "CONNECT", "OPTIONS"})  # a browser made to talk to us
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What all sessions share.
-
-    :param login_delay: seconds that a failed log-in takes longer each time.
-    """
-
-    config: Gateway
-    accounts: Accounts
-    pipeline: Pipeline
-    connections: ConnectionLimit
-    memory: MemoryBudget
-    tls: ssl.SSLContext | None = None
-    sessions: set[Session] = field(default_factory=set)
-    submissions: set[asyncio.Task[str]] = field(default_factory=set)
-    login_delay: float = 0.0
 
 
 class _Closed(Exception):

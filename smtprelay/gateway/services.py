@@ -1,0 +1,34 @@
+"""What all sessions of the gateway share."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from smtprelay.config import Gateway
+from smtprelay.gateway.auth import Accounts
+from smtprelay.gateway.limits import ConnectionLimit, MemoryBudget
+from smtprelay.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from smtprelay.gateway.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What all sessions share; the open ones, and the messages that are being stored, among it.
+
+    :param login_delay: seconds that a failed log-in takes longer each time.
+    """
+
+    config: Gateway
+    accounts: Accounts
+    pipeline: Pipeline
+    connections: ConnectionLimit
+    memory: MemoryBudget
+    tls: ssl.SSLContext | None = None
+    sessions: set[Session] = field(default_factory=set)
+    submissions: set[asyncio.Task[str]] = field(default_factory=set)
+    login_delay: float = 0.0
