@@ -15,7 +15,7 @@ from tests.process.relay import ACCOUNT, Relay, running
 pytestmark = pytest.mark.slow
 
 STALL = 0.05  # seconds that the event loop may be busy with one thing
-TRIES = 4  # the machine may be busy too
+TRIES = 12  # the machine may be busy with other tests too; one quiet try shows that the daemon is not at fault
 TEXT = ("十一月的月度报表。 A line of a report, with some text on it.\r\n" * 330_000).encode()[:25_000_000]
 BASE64 = b"QUJD" * 19 + b"\r\n"
 
