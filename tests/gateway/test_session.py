@@ -6,6 +6,7 @@ import asyncio
 import base64
 import socket
 import ssl
+import struct
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Any
@@ -361,15 +362,21 @@ async def test_memory_is_held_until_the_message_is_stored() -> None:
                 await converse(client, [*LOGGED_IN, *SENT[:3]])
                 await client.say(b"x" * 200_000 + b"\r\n.")
                 await pipeline.submitting.wait()
+                with socket.fromfd(client.writer.get_extra_info("socket").fileno(), socket.AF_INET, 1) as sock:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, no FIN
                 client.writer.transport.abort()
+                await asyncio.sleep(0.1)
+                assert not server.listeners._services.sessions
         async with server.client("") as client:
             await converse(client, [*LOGGED_IN, *SENT[:2]])
             await client.say("DATA")
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(client.reader.readline(), 0.2)
+            answer = asyncio.create_task(client.hear("354"))
+            await asyncio.sleep(0.2)
+            waited = not answer.done()
             assert pipeline.gate
             pipeline.gate.set()
-            await client.hear("354")
+            await answer
+            assert waited
 
 
 async def test_a_slow_upload_is_not_silence(monkeypatch: pytest.MonkeyPatch) -> None:
