@@ -11,6 +11,7 @@ import pytest
 PACKAGES = {
     "Mail::DKIM::Verifier": "libmail-dkim-perl",
     "libopendkim.so.11": "libopendkim11",
+    "postfix": "postfix",
     "strace": "strace",
     "swaks": "swaks",
     "systemd-analyze": "systemd",
