@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from smtprelay.spool.interface import SpoolError
-from smtprelay.spool.sqlite.errors import explain, is_full
+from smtprelay.spool.sqlite.errors import explain
 
 T = TypeVar("T")
 _MAX_GROUP = 256  # so that the first of a group never waits long for the last
@@ -84,37 +84,33 @@ class Writer:
         return group
 
     def _commit(self, group: list[_Job]) -> None:
+        """All of a group in one transaction; where that fails, each in one of its own.
+
+        A savepoint for each would part the one that fails from the rest more cheaply, but costs all the others, always.
+        """
+        error = self._transact(group)
+        if error is None:
+            return
+        if len(group) > 1:
+            for job in group:
+                self._commit([job])
+        else:
+            group[0].error = explain(error, self._path)
+
+    def _transact(self, group: Iterable[_Job]) -> Exception | None:
+        """:returns: why nothing of it happened."""
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             for job in group:
-                self._try(job)
-            if all(job.error for job in group):
-                self._connection.execute("ROLLBACK")  # a damaged file is not written to in vain
-            else:
-                self._connection.execute("COMMIT")
-                self.commits += 1
+                job.result = job.operation(self._connection)
+            self._connection.execute("COMMIT")
         except Exception as error:
-            if self._connection.in_transaction:
+            if self._connection.in_transaction:  # not where SQLite undid it itself (full disk, I/O error)
                 with suppress(sqlite3.Error):  # a damaged file may refuse that too, and this thread must go on
                     self._connection.execute("ROLLBACK")
-            if is_full(error) and len(group) > 1:
-                for job in group:  # what does not fit must not take along what does
-                    self._commit([job])
-            else:
-                for job in group:
-                    job.error = explain(error, self._path)
-
-    def _try(self, job: _Job) -> None:
-        job.error = None
-        self._connection.execute("SAVEPOINT job")
-        try:
-            job.result = job.operation(self._connection)
-        except Exception as error:
-            if not self._connection.in_transaction:
-                raise  # SQLite undid the whole transaction (full disk, I/O error)
-            self._connection.execute("ROLLBACK TO job")
-            job.error = explain(error, self._path)
-        self._connection.execute("RELEASE job")
+            return error
+        self.commits += 1
+        return None
 
 
 def _answer(group: Iterable[_Job]) -> None:

@@ -1,0 +1,1 @@
+"""smtprelay beside its peers: ``make benchmark``."""

@@ -1,0 +1,180 @@
+"""What is measured: smtprelay, Postfix, and Postfix with OpenDKIM, each in a folder of its own before the same sink."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from benchmarks import usage
+from benchmarks.load import PASSWORD, SENDER
+from benchmarks.sink import Seen
+from smtprelay.gateway.auth import hash_password
+from smtprelay.signing import generate_key
+from tests.peers.postfix import Postfix, free_port
+
+PATIENCE = 120.0  # seconds
+DOMAIN = SENDER.partition("@")[2]
+
+# Everything that has a default has it.
+RELAY = """\
+[gateway]
+listen = ["127.0.0.1:0"]
+hostname = "relay.example.com"
+[[gateway.accounts]]
+username = "{sender}"
+password_hash = "{password_hash}"
+senders = ["*@{domain}"]
+[spool]
+url = "sqlite:///spool.db"
+[upstream]
+host = "127.0.0.1"
+port = {sink}
+[[upstream.credentials]]
+username = "{sender}"
+password_file = "password"
+[[domains]]
+name = "{domain}"
+keys = [{{ selector = "relay1", file = "key.pem" }}]
+[status]
+control = "control.sock"
+[log]
+format = "json"
+"""
+
+OPENDKIM = """\
+Mode s
+Domain {domain}
+Selector relay1
+KeyFile {folder}/key.pem
+Socket local:{folder}/socket
+UMask 0
+Canonicalization relaxed/relaxed
+RequireSafeKeys no
+PidFile {folder}/opendkim.pid
+"""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A relay that runs.
+
+    :param pids: of its processes; their children belong to it too.
+    """
+
+    name: str
+    port: int
+    pids: tuple[int, ...]
+
+    def cpu(self) -> float:
+        """Seconds of processor time so far, in all its processes."""
+        return usage.cpu(usage.tree(*self.pids))
+
+    def memory(self) -> float:
+        """MiB, over all its processes."""
+        return usage.proportional(usage.tree(*self.pids))
+
+
+@asynccontextmanager
+async def smtprelay(sink: int, folder: Path | None = None) -> AsyncIterator[tuple[Peer, float]]:
+    """The daemon, and the seconds that its start took.
+
+    :param folder: with a spool; by default an empty one.
+    """
+    with TemporaryDirectory(prefix="smtprelay-") as empty:
+        folder = folder or Path(empty)
+        write_relay(folder, sink)
+        began = time.monotonic()
+        with (folder / "log").open("wb") as log:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "smtprelay", "run", "-c", "config.toml", cwd=folder, stdout=log, stderr=log
+            )
+        try:
+            port = await _ready(folder / "log", process)
+            yield Peer("smtprelay", port, (process.pid,)), time.monotonic() - began
+        finally:
+            if process.returncode is None:
+                process.terminate()
+            await process.wait()
+
+
+def write_relay(folder: Path, sink: int) -> None:
+    """Its configuration, key and password."""
+    (folder / "key.pem").write_bytes(generate_key("rsa", 2048))
+    (folder / "password").write_text(PASSWORD)
+    settings = {"sender": SENDER, "domain": DOMAIN, "sink": sink, "password_hash": hash_password(PASSWORD)}
+    (folder / "config.toml").write_text(RELAY.format(**settings))
+
+
+async def _ready(log: Path, process: asyncio.subprocess.Process) -> int:
+    """Its port, as soon as it accepts."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            for line in log.read_bytes().splitlines(keepends=True):
+                if line.endswith(b"\n") and b'"ready"' in line:
+                    return int(json.loads(line)["listen"][0].rpartition(":")[2])
+            assert process.returncode is None, log.read_text()
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def postfix(sink: int, **settings: str) -> AsyncIterator[Peer]:
+    """Postfix as Debian configures it, with the sink as its smarthost."""
+    async with Postfix({"relayhost": f"[127.0.0.1]:{sink}", **settings}) as server:
+        yield Peer("Postfix", server.port, (server.pid,))
+
+
+@asynccontextmanager
+async def postfix_opendkim(sink: int) -> AsyncIterator[Peer]:
+    """The same with OpenDKIM, which signs with RSA-2048."""
+    with TemporaryDirectory(prefix="opendkim-") as folder:
+        (Path(folder) / "key.pem").write_bytes(generate_key("rsa", 2048))
+        config = Path(folder) / "opendkim.conf"
+        config.write_text(OPENDKIM.format(domain=DOMAIN, folder=folder))
+        Path(folder).chmod(0o755)  # Postfix's own user comes to the socket
+        milter = await asyncio.create_subprocess_exec("opendkim", "-f", "-x", str(config))
+        try:
+            settings = {"smtpd_milters": f"unix:{folder}/socket", "milter_default_action": "tempfail"}
+            async with postfix(sink, **settings) as server:
+                yield Peer("Postfix + OpenDKIM", server.port, (*server.pids, milter.pid))
+        finally:
+            milter.terminate()
+            await milter.wait()
+
+
+class SinkProcess:
+    """``benchmarks.sink`` in its process."""
+
+    def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
+        self._process = process
+        self.port = port
+
+    @classmethod
+    @asynccontextmanager
+    async def running(cls) -> AsyncIterator[SinkProcess]:
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "benchmarks.sink", stdin=pipe, stdout=pipe
+        )
+        try:
+            assert process.stdout
+            yield cls(process, int(await process.stdout.readline()))
+        finally:
+            process.terminate()
+            await process.wait()
+
+    async def report(self, count: int) -> Seen:
+        """What came, as soon as so many messages have come since the last report."""
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(f"{count}\n".encode())
+        async with asyncio.timeout(PATIENCE):
+            fields: dict[str, Any] = json.loads(await self._process.stdout.readline())
+        return Seen(**fields)
