@@ -154,7 +154,7 @@ class Daemon:
             credentials,
             Rates(self._config.upstream),
             probe=upstream.probe,
-            parallel=self._config.upstream.connections,
+            connections=self._config.upstream.connections,
             max_recipients=self._config.upstream.recipients_per_transaction,
             longest_delay=max(self._config.retry.schedule) * 2,
             clock=now_ms,

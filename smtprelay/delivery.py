@@ -57,8 +57,11 @@ class Delivery:
         self._clock = clock
         self._chance = chance
 
-    async def deliver(self, lease: Lease) -> None:
-        """Make the attempt that a lease opened. A shutdown may cancel it; what came of it is recorded all the same."""
+    async def deliver(self, lease: Lease, sent: Callable[[], None] = lambda: None) -> None:
+        """Make the attempt that a lease opened. A shutdown may cancel it; what came of it is recorded all the same.
+
+        :param sent: called when the attempt is over, before it is recorded.
+        """
         message = self._as_sent(lease.message)
         recipients = [leased.recipient for leased in lease.recipients]
         progress = Progress()
@@ -76,6 +79,7 @@ class Delivery:
             report = Report((fact,) * len(recipients), progress.smarthost)
         if body.unreadable:  # for now; the message itself may be sound
             report = replace(report, facts=tuple(replace(fact, corrupt=False) for fact in report.facts))
+        sent()
         recording = asyncio.create_task(self._record(lease, report))
         try:
             await asyncio.shield(recording)

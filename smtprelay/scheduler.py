@@ -102,6 +102,7 @@ class Scheduler:
 
     :param rates: how fast each credential may send.
     :param probe: one log-in with a credential.
+    :param connections: to smarthosts, at one time.
     :param longest_delay: milliseconds: nothing waits longer than that for its next attempt.
     """
 
@@ -113,7 +114,7 @@ class Scheduler:
         rates: Rates,
         *,
         probe: Callable[[str], Awaitable[Fact]],
-        parallel: int,
+        connections: int,
         max_recipients: int,
         longest_delay: int,
         clock: Callable[[], int],
@@ -123,13 +124,14 @@ class Scheduler:
         self._credentials = credentials
         self._rates = rates
         self._probe = probe
-        self._parallel = parallel
+        self._connections = connections
         self._max_recipients = max_recipients
         self._longest_delay = longest_delay
         self._clock = clock
         self._owner = new_id(clock())
         self._wake = asyncio.Event()
         self._in_flight: dict[asyncio.Task[None], Lease] = {}
+        self._sending: set[str] = set()  # tokens of those in flight that need a connection; the others are being recorded
         self._probes: set[asyncio.Task[None]] = set()
         self._leasing = asyncio.Lock()
         self._stopping = False
@@ -149,7 +151,7 @@ class Scheduler:
 
     async def _judge_abandoned(self, now: int) -> int:
         count = 0
-        while leases := await self._spool.reclaim(now, LEASE, self._parallel):
+        while leases := await self._spool.reclaim(now, LEASE, self._connections):
             for lease in leases:
                 await self._delivery.judge_abandoned(lease)
             count += len(leases)
@@ -164,7 +166,7 @@ class Scheduler:
                 self._start_probes()
                 try:
                     started = await self._start_due()
-                    if not started or len(self._in_flight) >= self._parallel:
+                    if not started or not self._free:
                         await self._pause()
                 except SpoolError as error:  # a full disk, say: it passes, and accepting must not end with it
                     log.critical("the spool cannot be read or written", reason=str(error))
@@ -198,19 +200,25 @@ class Scheduler:
 
     async def _start_due(self) -> int:
         async with self._leasing:
-            free = self._parallel - len(self._in_flight)
+            limit = self._free
             names = self._ready()
-            if not free or not names or self._stopping:
+            if not limit or not names or self._stopping:
                 return 0
             if any(map(self._rates.limited, names)):
-                free = 1  # one after the other, so that no more is leased than the rate lets through
-            leases = await self._spool.lease(self._owner, self._clock(), LEASE, free, names, self._max_recipients)
+                limit = 1  # one after the other, so that no more is leased than the rate lets through
+            leases = await self._spool.lease(self._owner, self._clock(), LEASE, limit, names, self._max_recipients)
             for lease in leases:
                 self._rates.take(lease.message.credential, len(lease.recipients))
+                self._sending.add(lease.token)
                 task = asyncio.create_task(self._deliver(lease))
                 self._in_flight[task] = lease
-                task.add_done_callback(self._ended)
+                task.add_done_callback(self._in_flight.pop)
             return len(leases)
+
+    @property
+    def _free(self) -> int:
+        """Connections that nobody needs. What would have to wait for one is not leased: a crash would leave it in doubt."""
+        return self._connections - len(self._sending)
 
     def _ready(self) -> Collection[str]:
         """The credentials that may send, and are not over their rate."""
@@ -218,19 +226,22 @@ class Scheduler:
 
     async def _deliver(self, lease: Lease) -> None:
         try:
-            await self._delivery.deliver(lease)
+            await self._delivery.deliver(lease, sent=lambda: self._sent(lease))
         except Exception:
             # Its attempt stays open until its lease has run out, and is judged then.
             log.exception("delivery failed", id=lease.message.id)
+        finally:
+            self._sent(lease)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        del self._in_flight[task]
+    def _sent(self, lease: Lease) -> None:
+        """Its connection is free."""
+        self._sending.discard(lease.token)
         self.wake()
 
     async def _pause(self) -> None:
         """Sleep until something ends, arrives or becomes due."""
         due = self._credentials.next_probe()
-        if len(self._in_flight) < self._parallel:
+        if self._free:
             dues = [due, await self._spool.next_due(self._ready()), *await self._dues_by_rate()]
             due = min((at for at in dues if at is not None), default=None)
         timeout = None if due is None else max(due - self._clock(), MINIMUM_WAIT) / 1000

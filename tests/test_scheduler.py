@@ -116,7 +116,7 @@ class FakeDelivery:
     cut: list[str] = field(default_factory=list)
     judged: list[str] = field(default_factory=list)
 
-    async def deliver(self, lease: Lease) -> None:
+    async def deliver(self, lease: Lease, sent: Callable[[], None]) -> None:
         self.begun.append(lease.token)
         try:
             await self.gate.wait()
@@ -154,7 +154,7 @@ def parts(probe: Fact = ACCEPTED, rates: Rates | None = None, **spool: Any) -> P
         credentials,
         rates or Rates(Upstream.model_validate({"credentials": [{"name": "news"}, {"name": "rest"}]})),
         probe=log_in,
-        parallel=3,
+        connections=3,
         max_recipients=100,
         longest_delay=5000,
         clock=clock,

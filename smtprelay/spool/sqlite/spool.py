@@ -15,6 +15,7 @@ from smtprelay.spool.interface import BodyCorrupt, Lease, MessageRecord, Result,
 from smtprelay.spool.sqlite import history, leasing, pruning, steering, storing
 from smtprelay.spool.sqlite.errors import explain
 from smtprelay.spool.sqlite.file import Lock, open_for_writing
+from smtprelay.spool.sqlite.fresh import FreshBodies
 from smtprelay.spool.sqlite.readers import Readers
 from smtprelay.spool.sqlite.selection import FIRST, PAGE, Where, waiting_keys, waits_beyond, where
 from smtprelay.spool.sqlite.writer import Writer
@@ -30,6 +31,7 @@ class SQLiteSpool:
         self._readers = readers
         self._writer = Writer(connection, path)
         self._being_written: set[str] = set()  # messages whose bodies are going in ahead of them
+        self._fresh = FreshBodies()
         self._last_served = ""  # the credential of the last lease
         self._closed = False
 
@@ -44,7 +46,9 @@ class SQLiteSpool:
 
     async def put(self, messages: Sequence[Message]) -> list[str]:
         async with self._bodies_ahead(messages):
-            return await self._writer.run(partial(storing.insert, messages=messages))
+            ids = await self._writer.run(partial(storing.insert, messages=messages))
+        self._fresh.keep(message for message, id in zip(messages, ids, strict=True) if message.id == id)
+        return ids
 
     async def lease(
         self, owner: str, now: int, ttl: int, limit: int, credentials: Collection[str], max_recipients: int
@@ -63,6 +67,8 @@ class SQLiteSpool:
     async def finish(self, lease: Lease, now: int, results: Sequence[Result], new: Sequence[Message] = ()) -> None:
         async with self._bodies_ahead(new):
             await self._writer.run(lambda connection: leasing.finish(connection, lease.token, now, results, new))
+        self._fresh.take(lease.message.id)  # it was of use for one attempt
+        self._fresh.keep(new)
 
     async def reclaim(self, now: int, ttl: int, limit: int) -> list[Lease]:
         return await self._writer.run(lambda connection: leasing.reclaim(connection, now, ttl, limit))
@@ -71,6 +77,9 @@ class SQLiteSpool:
         return await self._readers.run(partial(leasing.next_due, credentials=credentials))
 
     async def body(self, message_id: str) -> AsyncIterator[bytes]:
+        if (whole := self._fresh.take(message_id)) is not None:
+            yield whole
+            return
         size, n, count = 0, 0, 1
         while n < count:
             chunk = await self._readers.run(partial(storing.read_chunk, message_id=message_id, n=n))
