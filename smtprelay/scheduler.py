@@ -131,7 +131,9 @@ class Scheduler:
         self._owner = new_id(clock())
         self._wake = asyncio.Event()
         self._in_flight: dict[asyncio.Task[None], Lease] = {}
-        self._sending: set[str] = set()  # tokens of those in flight that need a connection; the others are being recorded
+        self._sending: set[str] = (
+            set()
+        )  # tokens of those in flight that need a connection; the others are being recorded
         self._probes: set[asyncio.Task[None]] = set()
         self._leasing = asyncio.Lock()
         self._stopping = False

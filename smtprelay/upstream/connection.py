@@ -12,6 +12,7 @@ import os
 import re
 import socket
 import ssl
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from smtprelay.outcome import Fact, Phase
 from smtprelay.reply import Reply
 
 BLOCK = 64 * 1024  # octets written between two looks at the connection
+_CONTROLS = re.compile(rb"[\x00-\x1f\x7f]")
 QUIT_PATIENCE = 3_000  # milliseconds for the answer to QUIT: nothing depends on it
 
 
@@ -85,6 +87,7 @@ class Connection(SMTPProtocol):
         self.reused = False
         self._place = place
         self._progress = progress
+        self._ahead: deque[bytes] = deque()  # commands that were sent and not yet answered
 
     @property
     def name(self) -> str:
@@ -97,7 +100,7 @@ class Connection(SMTPProtocol):
     @property
     def usable(self) -> bool:
         """Whether another transaction may begin here, as far as can be seen from this side."""
-        return self.is_connected and not self._buffer
+        return self.is_connected and not self._buffer and not self._ahead
 
     def attach(self, progress: Progress) -> None:
         """Tell from now on somebody else how far it goes."""
@@ -124,22 +127,61 @@ class Connection(SMTPProtocol):
             fact = Fact(phase, error=words, ambiguous=phase is Phase.DOT)
             raise Failure(fact, lost=isinstance(error, ConnectionError)) from None
 
-    async def command(self, phase: Phase, *words: bytes, timeout: int = 0) -> Reply:
-        """Send a command, return the reply to it.
+    async def send_ahead(self, phase: Phase, commands: Sequence[bytes]) -> None:
+        """Send commands without waiting for replies (RFC 2920); `command` then only takes the reply to each, in order.
+
+        :raises Failure: the connection is gone.
+        """
+        if _CONTROLS.search(b"".join(commands)):
+            raise ValueError("a command holds control characters")
+        async with self.step(phase, self.timeouts.command):
+            self._expect_nothing()
+            self._response_pending = True
+            self.write(b"".join(command + b"\r\n" for command in commands))
+            self._ahead.extend(commands)
+
+    async def command(self, phase: Phase, command: bytes, timeout: int = 0) -> Reply:
+        """Send a command, unless it was sent ahead; return the reply to it.
 
         :param timeout: in milliseconds; by default that for commands.
         :raises Failure: where none came.
         """
-        async with self.step(phase, timeout or self.timeouts.command):
-            self._expect_nothing()
-            response = await self.execute_command(*words)
-            return self.reply(response.code, response.message)
+        if not self._ahead:
+            await self.send_ahead(phase, [command])
+        assert self._ahead[0] == command, "commands that were sent ahead are answered in their order"
+        reply = await self.next_reply(phase, timeout or self.timeouts.command)
+        self._ahead.popleft()
+        if not self._ahead and self._buffer:  # then who knows which reply was to which command
+            async with self.step(phase, timeout or self.timeouts.command):
+                self._expect_nothing()
+        return reply
+
+    async def settle(self) -> None:
+        """Take the replies to what was sent ahead in vain. A connection that breaks over it is closed.
+
+        A smarthost may answer DATA with 354 though it has no recipient: the message is then sent empty, and goes to
+        nobody (RFC 2920 §3.1).
+        """
+        with suppress(Failure):
+            while self._ahead:
+                command = self._ahead[0]
+                reply = await self.command(Phase.RCPT, command)
+                if command == b"DATA" and reply.code == 354:
+                    await self.command(Phase.RCPT, b".")
 
     async def next_reply(self, phase: Phase, timeout: int) -> Reply:
         """The reply to what was written already. :raises Failure: where none came."""
         async with self.step(phase, timeout):
-            response = await self.read_response()
+            response = (self._read_response_from_buffer() if self._buffer else None) or await self.read_response()
             return self.reply(response.code, response.message)
+
+    def data_received(self, data: bytes) -> None:
+        """aiosmtplib throws away what comes while nobody waits: here it may be the next reply of several."""
+        waiter = self._response_waiter
+        if self._ahead and waiter is not None and (waiter.done() or not self._response_pending):
+            self._buffer += data
+        else:
+            super().data_received(data)
 
     def reply(self, code: int, text: str) -> Reply:
         """A reply as we keep it. After a 421 the connection is closed (RFC 5321 §3.8)."""
@@ -158,17 +200,20 @@ class Connection(SMTPProtocol):
         async with self.step(Phase.DATA, self.timeouts.block):
             self._expect_nothing()
         self._response_pending = True  # or aiosmtplib would throw an early reply away
-        before = b"\r\n"
+        before, last = b"\r\n", b""
         async with aclosing(self._blocks(content)) as blocks:
             async for block in blocks:
+                if last:
+                    await self._write_block(last)
                 # RFC 5321 §4.5.2: a line that begins with a dot gets another. The two octets before the block come
                 # along, as a line may begin where it does.
                 text = before + block
                 before = text[-2:]
-                await self._write_block(text.replace(b"\r\n.", b"\r\n..")[2:])
+                last = text.replace(b"\r\n.", b"\r\n..")[2:]
         if self._ended:
             await self._fail_early()
-        self.write(b".\r\n")  # nothing was awaited since the last look: it goes out, and is ambiguous from here on
+        async with self.step(Phase.DOT, self.timeouts.dot):  # from here on it is ambiguous
+            self.write(last + b".\r\n")
         return await self.next_reply(Phase.DOT, self.timeouts.dot)
 
     async def _blocks(self, content: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:

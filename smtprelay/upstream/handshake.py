@@ -73,11 +73,11 @@ async def _dial(connection: Connection, target: Target, address: str) -> None:
 async def _ehlo(connection: Connection, target: Target) -> None:
     hostname = target.hostname.encode("ascii")
     connection.extensions, connection.mechanisms = {}, []
-    reply = await connection.command(Phase.EHLO, b"EHLO", hostname)
+    reply = await connection.command(Phase.EHLO, b"EHLO " + hostname)
     if reply.code == 250:
         connection.extensions, connection.mechanisms = parse_esmtp_extensions(reply.text)
     elif reply.permanent:  # RFC 5321 §3.2: it may know HELO only
-        reply = await connection.command(Phase.EHLO, b"HELO", hostname)
+        reply = await connection.command(Phase.EHLO, b"HELO " + hostname)
     if reply.code != 250:
         raise Failure(Fact(Phase.EHLO, reply))
     connection.established = Fact(Phase.EHLO, reply)
@@ -120,13 +120,13 @@ async def login(connection: Connection, username: str, password: str) -> None:
     user, secret, plain = map(_base64, (username, password, f"\0{username}\0{password}"))
     connection.secrets = (password, user, secret, plain)  # some smarthosts quote what they were sent
     if "login" in connection.mechanisms:
-        reply = await connection.command(Phase.AUTH, b"AUTH LOGIN", user.encode())
+        reply = await connection.command(Phase.AUTH, b"AUTH LOGIN " + user.encode())
         if reply.code == 334 and _asks_for_username(reply.text):  # old ones overlook the initial response
             reply = await connection.command(Phase.AUTH, user.encode())
         if reply.code == 334:
             reply = await connection.command(Phase.AUTH, secret.encode())
     elif "plain" in connection.mechanisms:
-        reply = await connection.command(Phase.AUTH, b"AUTH PLAIN", plain.encode())
+        reply = await connection.command(Phase.AUTH, b"AUTH PLAIN " + plain.encode())
     else:
         raise Failure(Fact(Phase.AUTH, error=f"{connection.name}: {_missing_auth(connection)}"))
     connection.secrets = ()

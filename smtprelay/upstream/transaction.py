@@ -10,6 +10,9 @@ from smtprelay.reply import Reply
 from smtprelay.upstream.connection import Connection, Failure
 
 
+DATA = b"DATA"
+
+
 class Stale(Exception):
     """The smarthost had closed this connection while it lay idle; nothing has happened."""
 
@@ -25,19 +28,25 @@ async def transact(
     :raises Stale: try another connection.
     """
     utf8 = _needs_utf8(message, recipients)
-    fact = _local_refusal(connection, message, utf8) or await _mail(connection, message, utf8)
+    if refusal := _local_refusal(connection, message, utf8):
+        return (refusal,) * len(recipients)
+    mail = _mail_command(connection, message, utf8)
+    rcpts = [_rcpt_command(recipient, dsn="dsn" in connection.extensions) for recipient in recipients]
+    fact = await _mail(connection, mail, [*rcpts, DATA] if "pipelining" in connection.extensions else [])
     if fact:
+        await connection.settle()
         return (fact,) * len(recipients)
     replies: list[Reply] = []
     rest = Fact(Phase.RCPT)  # what becomes of those whom RCPT does not refuse
     try:
-        for recipient in recipients:
-            reply = await connection.command(Phase.RCPT, *_rcpt_command(recipient, dsn="dsn" in connection.extensions))
+        for rcpt in rcpts:
+            reply = await connection.command(Phase.RCPT, rcpt)
             replies.append(reply)
             if reply.code == 421:
                 raise Failure(Fact(Phase.RCPT, error=f"{connection.name}: it closed the connection: {reply}"))
         if any(map(_positive, replies)):
             rest = await _data(connection, body)
+        await connection.settle()
     except Failure as failure:
         rest = failure.fact
     return _facts(len(recipients), replies, rest)
@@ -56,17 +65,20 @@ def _facts(count: int, replies: Sequence[Reply], rest: Fact) -> tuple[Fact, ...]
     return (*facts, *[rest] * (count - len(replies)))
 
 
-async def _mail(connection: Connection, message: Message, utf8: bool) -> Fact | None:
+async def _mail(connection: Connection, mail: bytes, following: Sequence[bytes]) -> Fact | None:
     """Begin the transaction; the fact where that fails.
 
+    :param following: commands to send along (RFC 2920).
     :raises Stale: where that fails because nobody was there any more.
     """
+    commands = [b"RSET", mail] if connection.reset_due else [mail]
+    connection.reset_due = True
+    connection.transactions += 1
     try:
-        if connection.reset_due:
-            await connection.command(Phase.MAIL, b"RSET")
-        connection.reset_due = True
-        connection.transactions += 1
-        reply = await connection.command(Phase.MAIL, *_mail_command(connection, message, utf8))
+        if following:
+            await connection.send_ahead(Phase.MAIL, [*commands, *following])
+        for command in commands:
+            reply = await connection.command(Phase.MAIL, command)
     except Failure as failure:
         if connection.reused and failure.lost:
             raise Stale from failure
@@ -77,7 +89,7 @@ async def _mail(connection: Connection, message: Message, utf8: bool) -> Fact | 
 
 
 async def _data(connection: Connection, body: Callable[[], AsyncIterator[bytes]]) -> Fact:
-    reply = await connection.command(Phase.DATA, b"DATA", timeout=connection.timeouts.data)
+    reply = await connection.command(Phase.DATA, DATA, timeout=connection.timeouts.data)
     if reply.code != 354:
         return Fact(Phase.DATA, reply)
     reply = await connection.send_body(body())
@@ -102,22 +114,22 @@ def _needs_utf8(message: Message, recipients: Sequence[Recipient]) -> bool:
     return message.envelope.smtputf8 or not all(map(str.isascii, addresses))
 
 
-def _mail_command(connection: Connection, message: Message, utf8: bool) -> list[bytes]:
+def _mail_command(connection: Connection, message: Message, utf8: bool) -> bytes:
     envelope, offered = message.envelope, connection.extensions
     words = [f"MAIL FROM:<{envelope.reverse_path}>"]
     words += [f"SIZE={message.size}"] * ("size" in offered)
     words += ["SMTPUTF8"] * utf8
     if "dsn" in offered:  # RFC 3461 §4.3, §4.4
         words += [f"RET={envelope.ret}"] * bool(envelope.ret) + [f"ENVID={envelope.envid}"] * bool(envelope.envid)
-    return [word.encode() for word in words]
+    return " ".join(words).encode()
 
 
-def _rcpt_command(recipient: Recipient, *, dsn: bool) -> list[bytes]:
+def _rcpt_command(recipient: Recipient, *, dsn: bool) -> bytes:
     words = [f"RCPT TO:<{recipient.address}>"]
     if dsn:  # RFC 3461 §4.1, §4.2
         words += [f"NOTIFY={recipient.notify}"] * bool(recipient.notify)
         words += [f"ORCPT={recipient.orcpt}"] * bool(recipient.orcpt)
-    return [word.encode() for word in words]
+    return " ".join(words).encode()
 
 
 def _positive(reply: Reply) -> bool:

@@ -168,13 +168,19 @@ async def test_what_is_no_smtp_reply(at: str, garbage: str) -> None:
 @pytest.mark.parametrize(
     ("at", "reply", "phase"),
     [
-        ("MAIL", "250 ok\r\n250 ok", Phase.RCPT),
-        ("RCPT", "250 ok\r\n250 ok", Phase.DATA),
+        ("MAIL", "250 ok\r\n250 ok", Phase.MAIL),
+        ("RCPT", "250 ok\r\n250 ok", Phase.RCPT),
         ("DATA", "354 go\r\n250 ok", Phase.DATA),
     ],
 )
-async def test_one_reply_too_many_is_not_taken_for_the_next(at: str, reply: str, phase: Phase) -> None:
-    async with Smarthost(Rule(at, reply, times=1), credentials=ACCOUNT) as host, relay_to(host) as relay:
+@pytest.mark.parametrize("offered", [(), ("PIPELINING",)], ids=["lockstep", "pipelining"])
+async def test_one_reply_too_many_is_not_taken_for_the_next(
+    at: str, reply: str, phase: Phase, offered: tuple[str, ...]
+) -> None:
+    """Where all was sent ahead it shows at the end only, and before the body."""
+    phase = Phase.DATA if offered else phase
+    rule = Rule(at, reply, times=1)
+    async with Smarthost(rule, credentials=ACCOUNT, extensions=offered) as host, relay_to(host) as relay:
         fact = await relay.send_one()
         assert (fact.phase, fact.reply, fact.ambiguous) == (phase, None, False)
         assert "more than one reply" in fact.error

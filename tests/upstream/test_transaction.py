@@ -107,7 +107,7 @@ async def test_the_connection_serves_on_after_every_recipient_was_refused() -> N
         assert {(f.phase, code(f), f.others_accepted) for f in facts} == {(Phase.RCPT, 450, False)}
         assert code(await relay.send_one()) == 250
         assert host.connections == 1
-        assert verbs(host) == ["EHLO", "MAIL", "RCPT", "RCPT", "RSET", "MAIL", "RCPT", "DATA"]
+        assert verbs(host) == ["EHLO", "MAIL", "RCPT", "RCPT", "DATA", "RSET", "MAIL", "RCPT", "DATA"]
 
 
 @pytest.mark.parametrize(("at", "phase"), [("MAIL", Phase.MAIL), ("DATA", Phase.DATA), ("DOT", Phase.DOT)])
