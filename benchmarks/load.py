@@ -14,7 +14,7 @@ from typing import cast
 import uvloop
 
 SENDER = "app@example.com"
-PASSWORD = "correct horse"  # noqa: S105
+PASSWORD = "correct horse"
 LINE = b"The quick brown fox jumps over the lazy dog, and nobody is told of it.\r\n"
 PATIENCE = 300.0  # seconds
 

@@ -18,7 +18,7 @@ from benchmarks.load import PASSWORD, SENDER
 from benchmarks.sink import Seen
 from smtprelay.gateway.auth import hash_password
 from smtprelay.signing import generate_key
-from tests.peers.postfix import Postfix, free_port
+from tests.peers.postfix import Postfix
 
 PATIENCE = 120.0  # seconds
 DOMAIN = SENDER.partition("@")[2]
@@ -160,9 +160,7 @@ class SinkProcess:
     @asynccontextmanager
     async def running(cls) -> AsyncIterator[SinkProcess]:
         pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "benchmarks.sink", stdin=pipe, stdout=pipe
-        )
+        process = await asyncio.create_subprocess_exec(sys.executable, "-m", "benchmarks.sink", stdin=pipe, stdout=pipe)
         try:
             assert process.stdout
             yield cls(process, int(await process.stdout.readline()))

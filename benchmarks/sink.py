@@ -1,7 +1,7 @@
 """The smarthost of the benchmark: takes everything, keeps nothing, and costs as little as it can.
 
-A process of its own, so that its work is nobody else's: ``python -m benchmarks.sink``. It prints its port; then for each
-number on standard input it prints, as soon as so many messages have come since the last one, what it saw of them.
+A process of its own, so that its work is nobody else's: ``python -m benchmarks.sink``. It prints its port; then for
+each number on standard input it prints, as soon as so many messages have come since the last one, what it saw of them.
 """
 
 from __future__ import annotations

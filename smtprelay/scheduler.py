@@ -219,7 +219,7 @@ class Scheduler:
 
     @property
     def _free(self) -> int:
-        """Connections that nobody needs. What would have to wait for one is not leased: a crash would leave it in doubt."""
+        """Connections that nobody needs. What has to wait for one is not leased: a crash would leave it in doubt."""
         return self._connections - len(self._sending)
 
     def _ready(self) -> Collection[str]:

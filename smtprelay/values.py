@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
@@ -172,7 +173,8 @@ def parse_network(text: object) -> Network:
     return network
 
 
-def contains(networks: Iterable[Network], address: str) -> bool:
+@lru_cache(maxsize=1024)
+def contains(networks: tuple[Network, ...], address: str) -> bool:
     """Whether an IP address lies in one of the networks; IPv4-mapped IPv6 addresses count as IPv4."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])

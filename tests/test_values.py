@@ -151,7 +151,7 @@ def test_matches(pattern: str, address: str, expected: bool) -> None:
     ],
 )
 def test_contains(address: str, expected: bool) -> None:
-    assert contains([parse_network("::ffff:127.0.0.0/104"), parse_network("fe80::/10")], address) is expected
+    assert contains((parse_network("::ffff:127.0.0.0/104"), parse_network("fe80::/10")), address) is expected
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from typing import Any, cast
 
@@ -84,7 +84,7 @@ class Session(SMTP):
         self._counted = False
         self._waiting = True  # for a command; nothing is under way
         self._stopping = False
-        self._began = loop.time()
+        self._began = self._heard_at = loop.time()
 
     # The connection
 
@@ -110,7 +110,21 @@ class Session(SMTP):
         super(SMTP, self).eof_received()
         return not self._secure
 
+    def __dir__(self) -> Iterable[str]:
+        """aiosmtpd looks for these among all the members of each new session, which takes as long as all the rest."""
+        return _VERBS
+
+    def _reset_timeout(self, duration: float | None = None) -> None:
+        """Something was heard. The timer is left to run out and then set anew: that is rarer than commands are."""
+        self._heard_at = self.loop.time()
+        if self._timeout_handle is None or self._timeout_handle.cancelled():
+            self._timeout_handle = self.loop.call_later(duration or IDLE, self._timeout_cb)
+
     def _timeout_cb(self) -> None:
+        left = self._heard_at + IDLE - self.loop.time()
+        if left > 0:
+            self._timeout_handle = self.loop.call_later(left, self._timeout_cb)
+            return
         if self.transport is not None:
             self._write(Reply(421, "4.2", f"{self.hostname} closing: nothing heard for {IDLE:.0f} seconds"))
             self._close()
@@ -494,3 +508,6 @@ class Session(SMTP):
             return await self._services.pipeline.submit(
                 origin, envelope, content, charsets=charsets, unstuffed=decoder.unstuffed
             )
+
+
+_VERBS = tuple(name for name in vars(Session) if name.startswith("smtp_"))

@@ -265,7 +265,7 @@ class Spool(Protocol):
         """Recipients accepted since then, by `Origin.key`."""
 
     def free(self) -> int:
-        """Bytes free on the spool's disk, right now."""
+        """Bytes free on the spool's disk, now or a moment ago."""
 
     async def remember(self, key: str, value: str | None) -> None:
         """Keep a small fact over restarts; None forgets it."""

@@ -9,7 +9,6 @@ from smtprelay.outcome import Fact, Phase
 from smtprelay.reply import Reply
 from smtprelay.upstream.connection import Connection, Failure
 
-
 DATA = b"DATA"
 
 

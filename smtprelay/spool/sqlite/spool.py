@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
@@ -20,6 +21,8 @@ from smtprelay.spool.sqlite.readers import Readers
 from smtprelay.spool.sqlite.selection import FIRST, PAGE, Where, waiting_keys, waits_beyond, where
 from smtprelay.spool.sqlite.writer import Writer
 
+FREE_HOLDS = 0.25  # seconds for which the room on the disk is not asked for again: every MAIL wants to know it
+
 
 class SQLiteSpool:
     """`smtprelay.spool.Spool` in one file; to be used in the event loop that opened it."""
@@ -32,6 +35,7 @@ class SQLiteSpool:
         self._writer = Writer(connection, path)
         self._being_written: set[str] = set()  # messages whose bodies are going in ahead of them
         self._fresh = FreshBodies()
+        self._free, self._free_until = 0, 0.0
         self._last_served = ""  # the credential of the last lease
         self._closed = False
 
@@ -47,7 +51,7 @@ class SQLiteSpool:
     async def put(self, messages: Sequence[Message]) -> list[str]:
         async with self._bodies_ahead(messages):
             ids = await self._writer.run(partial(storing.insert, messages=messages))
-        self._fresh.keep(message for message, id in zip(messages, ids, strict=True) if message.id == id)
+        self._fresh.keep(message for message, kept in zip(messages, ids, strict=True) if message.id == kept)
         return ids
 
     async def lease(
@@ -116,8 +120,12 @@ class SQLiteSpool:
         return await self._readers.run(partial(history.accepted_since, since=since))
 
     def free(self) -> int:
-        disk = os.statvfs(self._path)
-        return disk.f_bavail * disk.f_frsize
+        now = time.monotonic()
+        if now >= self._free_until:
+            disk = os.statvfs(self._path)
+            self._free = disk.f_bavail * disk.f_frsize
+            self._free_until = now + FREE_HOLDS
+        return self._free
 
     async def remember(self, key: str, value: str | None) -> None:
         await self._writer.run(partial(storing.remember, key=key, value=value))
