@@ -21,6 +21,8 @@ from smtprelay.spool import Spool, SpoolError, SpoolFull
 
 log = structlog.get_logger("pipeline")
 
+LARGE = 256 * 2**10  # octets of a message that takes so long to prepare that others should not wait for it
+
 
 class Pipeline:
     """policy ▸ repair ▸ signing ▸ spool.
@@ -49,8 +51,10 @@ class Pipeline:
         self._accepted = accepted
         self._smtputf8 = smtputf8
         self._clock = clock
-        # Repair and signing leave the loop; OpenSSL lets the GIL go while it computes a signature.
-        self._executor = ThreadPoolExecutor(2, thread_name_prefix="prepare")
+        # Repair and signing leave the loop; OpenSSL lets the GIL go while it computes a signature. One thread for the
+        # many small messages, as more would only wait for the GIL; one for large ones: nobody waits behind them.
+        self._small = ThreadPoolExecutor(1, thread_name_prefix="prepare")
+        self._large = ThreadPoolExecutor(1, thread_name_prefix="prepare-large")
 
     def check_sender(self, origin: Origin, reverse_path: str, size: int) -> None:
         """At MAIL. :raises Reject: not allowed. :raises Defer: 452 4.3.1, the disk is nearly full (RFC 5321 §4.2.2)."""
@@ -88,7 +92,7 @@ class Pipeline:
         now = self._clock()
         loop = asyncio.get_running_loop()
         message = await loop.run_in_executor(
-            self._executor, self._prepare, origin, envelope, content, now, charsets, unstuffed
+            self._executor(len(content)), self._prepare, origin, envelope, content, now, charsets, unstuffed
         )
         message = replace(message, hold=self._limits.reason_to_hold(origin, len(envelope.recipients), now))
         await self._store(message)
@@ -108,6 +112,9 @@ class Pipeline:
             log.error("held", id=message.id, account=origin.key, reason=message.hold)
         self._accepted()
         return message.id
+
+    def _executor(self, size: int) -> ThreadPoolExecutor:
+        return self._large if size > LARGE else self._small
 
     def _prepare(
         self, origin: Origin, envelope: Envelope, content: bytes, now: int, charsets: Sequence[str], unstuffed: bool
@@ -189,7 +196,8 @@ class Pipeline:
         if not to:
             return "none: the reverse-path is null"
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, self._compose, message, statuses, header, body, to)
+        executor = self._executor(len(body or b""))
+        return await loop.run_in_executor(executor, self._compose, message, statuses, header, body, to)
 
     def _compose(
         self, message: Message, statuses: Sequence[bounce.Status], header: bytes, body: bytes | None, to: str
@@ -234,4 +242,5 @@ class Pipeline:
 
     def close(self) -> None:
         """Let the threads go."""
-        self._executor.shutdown(wait=True, cancel_futures=True)
+        for executor in (self._small, self._large):
+            executor.shutdown(wait=True, cancel_futures=True)

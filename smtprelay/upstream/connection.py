@@ -60,7 +60,7 @@ class Failure(Exception):
 
 
 class _Step:
-    """See `Connection.step`. A class, as it is entered for every command: contextlib's way takes three times as long."""
+    """See `Connection.step`. A class, as it is entered for every command: contextlib takes three times as long."""
 
     __slots__ = ("_connection", "_phase", "_timeout", "_timer")
 

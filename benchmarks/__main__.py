@@ -1,0 +1,124 @@
+"""One command, one report: ``python -m benchmarks``. Needs root, Postfix and OpenDKIM (Debian's packages)."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import platform
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+
+from benchmarks import report, usage, waiting
+from benchmarks.load import Load
+from benchmarks.peers import Peer, SinkProcess, postfix, postfix_opendkim, smtprelay
+from benchmarks.rounds import Figures, measure, median, send
+from benchmarks.stalls import Stalls, watching
+
+LOADS = {
+    "Kept connections": Load(0, 0, kept=True),
+    "A connection a message": Load(0, 0, kept=False),
+
+}
+SHARE = 0.6  # of what Postfix with OpenDKIM takes: the rate of arrival at which latencies are compared
+WARM_UP = 200  # messages
+LARGE = Load(0, messages=4, size=25_000_000, sessions=4)
+
+
+async def main(rounds: int, messages: int, waiting_recipients: int) -> None:
+    print(f"# {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}\n", flush=True)
+    print(f"5 KB a message, 20 sessions, RSA-2048; medians of {rounds} rounds of {messages} messages.\n")
+    async with SinkProcess.running() as sink, SinkProcess.running() as idle, AsyncExitStack() as stack:
+        relay, started = await stack.enter_async_context(smtprelay(sink.port))
+        await asyncio.sleep(1)
+        at_rest = usage.resident(relay.pids[0])
+        base = await stack.enter_async_context(postfix_opendkim(sink.port))
+        plain = await stack.enter_async_context(postfix(sink.port))
+        peers = (relay, base, plain)
+        capacity = await _throughput(peers, sink, rounds, messages)
+        await _latency(peers, sink, rounds, messages, SHARE * capacity)
+        loaded = usage.peak(relay.pids[0])
+        stalls = await _stalls(relay, sink, idle, messages)
+        usage.forget_peak(relay.pids[0])
+        large_stalls = await _large(relay, sink, idle, rounds)
+        large = usage.peak(relay.pids[0])
+    print("## Memory of smtprelay (RSS, MiB)\n")
+    print(
+        report.table(
+            ["at rest", "under load", "four messages of 25 MB at once"],
+            [[f"{v:.0f}" for v in (at_rest, loaded, large)]],
+        )
+    )
+    print("## The longest that the loop let others wait (ms)\n")
+    rows = [
+        [name, f"{s.busy:.0f}", f"{s.idle:.0f}"]
+        for name, s in (("5 KB messages", stalls), ("four of 25 MB", large_stalls))
+    ]
+    print(report.table(["", "smtprelay", "an idle loop, meanwhile"], rows))
+    async with SinkProcess.running() as sink:
+        print("## Start of smtprelay\n")
+        rows = [["0", f"{started:.2f}", f"{at_rest:.0f}"]]
+        seconds, memory = await waiting.start(sink, waiting_recipients)
+        rows.append([f"{waiting_recipients:,}", f"{seconds:.2f}", f"{memory:.0f}"])
+        print(report.table(["recipients waiting", "seconds until ready", "RSS MiB"], rows))
+
+
+async def _throughput(peers: Sequence[Peer], sink: SinkProcess, rounds: int, messages: int) -> float:
+    """:returns: what Postfix with OpenDKIM takes on new connections, in messages a second."""
+    _, base, _ = peers
+    capacity = 0.0
+    for title, load in LOADS.items():
+        medians = await _in_turn(peers, sink, rounds, replace(load, messages=messages))
+        print(f"## {title}\n\n{report.throughput(medians, base.name)}", flush=True)
+        if not load.kept and not load.login:
+            capacity = medians[base.name].accepted
+    return capacity
+
+
+async def _latency(peers: Sequence[Peer], sink: SinkProcess, rounds: int, messages: int, rate: float) -> None:
+    medians = await _in_turn(peers, sink, rounds, Load(0, messages, rate=rate))
+    print(
+        f"## Until the 250, at {rate:.0f} messages a second, each on a new connection\n\n{report.latency(medians)}",
+        flush=True,
+    )
+
+
+async def _in_turn(peers: Sequence[Peer], sink: SinkProcess, rounds: int, load: Load) -> dict[str, Figures]:
+    """The medians, by peer. One round measures all peers, so that what else the machine does meets all of them."""
+    figures: dict[str, list[Figures]] = {peer.name: [] for peer in peers}
+    for peer in peers:
+        await send(replace(load, port=peer.port, messages=WARM_UP))
+        await sink.report(WARM_UP)
+    for _ in range(rounds):
+        for peer in peers:
+            signed = peer.name != "Postfix"
+            figures[peer.name].append(await measure(peer, sink, replace(load, port=peer.port), signed=signed))
+    return {name: median(found) for name, found in figures.items()}
+
+
+async def _stalls(relay: Peer, sink: SinkProcess, idle: SinkProcess, messages: int) -> Stalls:
+    async with watching(relay.port, idle.port) as found:
+        await send(Load(relay.port, messages))
+        await sink.report(messages)
+    return found[0]
+
+
+async def _large(relay: Peer, sink: SinkProcess, idle: SinkProcess, rounds: int) -> Stalls:
+    """The round with the shortest of the longest stalls: the others show what else the machine did."""
+    seen = []
+    for _ in range(rounds):
+        async with watching(relay.port, idle.port) as found:
+            await send(replace(LARGE, port=relay.port))
+            await sink.report(LARGE.messages)
+        seen += found
+    return min(seen, key=lambda stalls: stalls.busy - stalls.idle)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="smtprelay beside Postfix and OpenDKIM")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--messages", type=int, default=2000)
+    parser.add_argument("--waiting", type=int, default=1_000_000, help="recipients in the spool at a start")
+    arguments = parser.parse_args()
+    asyncio.run(main(arguments.rounds, arguments.messages, arguments.waiting))
