@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import pwd
 import shutil
-import socket
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+
+from tests.peers.program import Program
 
 PROGRAMS = Path("/usr/lib/postfix/sbin")
 MASTER = Path("/usr/share/postfix/master.cf.dist")
-PATIENCE = 20.0  # seconds
 
 # Nothing of the machine's own Postfix, nothing from the network, and no user's mailbox.
 SETTINGS = {
@@ -39,100 +35,37 @@ SETTINGS = {
 }
 
 
-def free_port() -> int:
-    """A port on loopback that nobody uses, for a server that does not tell which one it got."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
-
-
-class Postfix:
+class Postfix(Program):
     """``async with Postfix({"relayhost": …}) as postfix:`` send to 127.0.0.1, postfix.port.
 
-    To be started by root, as Postfix is. Its folder lies in /tmp: its own user must be able to walk there.
-
     :param settings: parameters of main.cf, beside or in place of `SETTINGS`; ``{folder}`` is replaced.
-    :param files: name → content of further files of the folder.
+    :param files: see `Program`.
     """
 
+    name = "postfix"
+
     def __init__(self, settings: Mapping[str, str] | None = None, files: Mapping[str, str] | None = None) -> None:
-        self.port = free_port()
-        self.folder = Path(tempfile.mkdtemp(prefix="postfix-"))
+        super().__init__(files)
         self._settings = {**SETTINGS, **(settings or {})}
-        self._files = files or {}
-        self._process: asyncio.subprocess.Process | None = None
 
-    async def __aenter__(self) -> Self:
-        try:
-            self._write()
-            await self._start()
-        except BaseException:
-            await self.__aexit__()
-            raise
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._process:
-            await self.run("postfix", "stop")
-            await self._process.wait()
-        shutil.rmtree(self.folder)
-
-    @property
-    def pid(self) -> int:
-        """Of master(8), whose children do the work."""
-        assert self._process
-        return self._process.pid
-
-    def log(self) -> str:
-        """What it has said so far, at its start and since."""
-        paths = [self.folder / "start.log", self.folder / "mail.log"]
-        return "".join(path.read_text() for path in paths if path.exists())
-
-    async def run(self, program: str, *arguments: str, stdin: bytes = b"") -> str:
+    async def postfix(self, program: str, *arguments: str, stdin: bytes = b"") -> str:
         """One of Postfix's commands, on this instance. :returns: what it printed."""
-        process = await asyncio.create_subprocess_exec(
-            program,
-            "-c",
-            str(self.folder),
-            *arguments,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        output, _ = await process.communicate(stdin)
-        assert process.returncode == 0, output.decode()
-        return output.decode()
+        return await self.run(program, "-c", str(self.folder), *arguments, stdin=stdin)
 
     def _write(self) -> None:
-        self.folder.chmod(0o755)
-        data = self.folder / "data"
-        for folder in (data, self.folder / "queue"):
-            folder.mkdir()
-        os.chown(data, pwd.getpwnam("postfix").pw_uid, -1)
-        for name, content in self._files.items():
-            (self.folder / name).write_text(content.replace("{folder}", str(self.folder)))
-        settings = {key: value.replace("{folder}", str(self.folder)) for key, value in self._settings.items()}
-        (self.folder / "main.cf").write_text("".join(f"{key} = {value}\n" for key, value in settings.items()))
+        for name in ("data", "queue"):
+            (self.folder / name).mkdir()
+        shutil.chown(self.folder / "data", "postfix")
+        settings = "".join(f"{key} = {value}\n" for key, value in self._settings.items())
+        (self.folder / "main.cf").write_text(self._placed(settings))
         (self.folder / "master.cf").write_text(_services(MASTER.read_text(), self.port))
 
-    async def _start(self) -> None:
-        with (self.folder / "start.log").open("w") as output:
-            self._process = await asyncio.create_subprocess_exec(
-                "postfix", "-c", str(self.folder), "start-fg",
-                stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output,
-            )  # fmt: skip
-        async with asyncio.timeout(PATIENCE):
-            while not await self._listens():
-                assert self._process.returncode is None, f"Postfix ended: {self.log()}"
-                await asyncio.sleep(0.05)
+    def _command(self) -> list[str]:
+        return ["postfix", "-c", str(self.folder), "start-fg"]
 
-    async def _listens(self) -> bool:
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        except ConnectionRefusedError:
-            return False
-        writer.close()
-        return True
+    async def _stop(self, process: asyncio.subprocess.Process) -> None:
+        await self.postfix("postfix", "stop")
+        await process.wait()
 
 
 def _services(shipped: str, port: int) -> str:
