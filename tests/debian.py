@@ -14,6 +14,7 @@ PACKAGES = {
     "exim4": "exim4-daemon-light",  # or unpacked
     "libopendkim.so.11": "libopendkim11",
     "postfix": "postfix",
+    "saslpasswd2": "sasl2-bin",
     "smtpd": "opensmtpd",  # or unpacked
     "strace": "strace",
     "swaks": "swaks",

@@ -22,6 +22,7 @@ acl_smtp_rcpt = rcpt
 auth_advertise_hosts = *
 smtp_accept_queue_per_connection = 0
 message_size_limit = SIZE_LIMIT
+recipients_max = RECIPIENT_LIMIT
 .ifdef CERTIFICATE
 tls_advertise_hosts = *
 tls_certificate = FOLDER/CERTIFICATE
@@ -89,6 +90,7 @@ SETTINGS = {
     "USERNAME": "news@example.com",
     "PASSWORD": "platform-secret",
     "SIZE_LIMIT": "50M",
+    "RECIPIENT_LIMIT": "1000",
     "REQUIRE_AUTH": "*",
     "REQUIRE_TLS": "",
 }

@@ -16,6 +16,14 @@ from typing import ClassVar, Self
 PATIENCE = 20.0  # seconds
 
 
+def reserve_port() -> socket.socket:
+    """A socket that is bound to a free port and does not listen: nobody else gets it but a server with SO_REUSEADDR."""
+    reservation = socket.socket()
+    reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reservation.bind(("127.0.0.1", 0))
+    return reservation
+
+
 class Program:
     """``async with Exim(…) as exim:`` send to 127.0.0.1, exim.port.
 
@@ -31,10 +39,7 @@ class Program:
     def __init__(self, files: Mapping[str, str] | None = None) -> None:
         self._files = files or {}
         self._process: asyncio.subprocess.Process | None = None
-        # Bound, not listening: nobody else gets the port, and a server with SO_REUSEADDR can have it.
-        self._socket = socket.socket()
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._socket.bind(("127.0.0.1", 0))
+        self._socket = reserve_port()
         self.port: int = self._socket.getsockname()[1]
         self.folder = Path(tempfile.mkdtemp(prefix=f"{self.name}-"))
 
@@ -42,7 +47,9 @@ class Program:
         try:
             self.folder.chmod(0o755)
             for name, content in self._files.items():
-                (self.folder / name).write_text(self._placed(content))
+                path = self.folder / name
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(self._placed(content))
             self._write()
             await self._start()
         except BaseException:

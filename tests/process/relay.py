@@ -22,6 +22,7 @@ DOMAIN = "example.com"
 ACCOUNT = f"app@{DOMAIN}"
 PLATFORM = {"news@example.com": "platform-secret"}
 END_OF_OUTPUT = {"event": "end of output"}
+LOGIN = 'username = "news@example.com"\npassword_file = "platform.password"'
 PATIENCE = 30.0  # seconds
 
 CONFIG = """\
@@ -47,10 +48,9 @@ data = "2s"
 dot = "2s"
 [[upstream.credentials]]
 name = "news"
-username = "news@example.com"
-password_file = "platform.password"
+{login}
 [retry]
-schedule = "1s"
+schedule = "{schedule}"
 {retry}
 [[domains]]
 name = "{domain}"
@@ -179,7 +179,7 @@ def make_relay(folder: Path, smarthost_port: int, *, keys: Sequence[str] = ("rsa
         records[key.record_name] = key.record
         tables.append(f'[[domains.keys]]\nselector = "{selector}"\nfile = "{selector}.pem"')
     (folder / "platform.password").write_text("platform-secret\n")
-    defaults = {"port": "0", "gateway": "", "upstream": "", "retry": "", "more": ""}
+    defaults = {"port": "0", "gateway": "", "upstream": "", "login": LOGIN, "schedule": "1s", "retry": "", "more": ""}
     (folder / "config.toml").write_text(
         CONFIG.format(
             **{**defaults, **parts},

@@ -1,0 +1,144 @@
+"""The real daemon before real servers: the same mails arrive whole, and verify as these servers have stored them."""
+
+from __future__ import annotations
+
+import asyncio
+import smtplib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+import pytest_asyncio
+import trustme
+
+from tests.debian import needs
+from tests.peers import smarthosts
+from tests.peers.mails import MAILS, TOO_LARGE, Mail
+from tests.peers.smarthosts import RECIPIENT_LIMIT, SIZE_LIMIT, Smarthost, arrival, maildir
+from tests.process.relay import ACCOUNT, LOGIN, Relay, make_relay
+from tests.verifiers import dkimpy_verify, opendkim_verify
+
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module"), needs("libopendkim.so.11")]
+
+SERVERS = [
+    pytest.param("aiosmtpd"),
+    pytest.param("exim", marks=needs("exim4")),
+    pytest.param("postfix", marks=[needs("postfix"), needs("saslpasswd2")]),
+    pytest.param("opensmtpd", marks=needs("smtpd")),
+]
+
+
+@dataclass
+class Route:
+    """The daemon, and the server it sends through."""
+
+    relay: Relay
+    server: Smarthost
+
+    async def send(self, mail: Mail, *recipients: str, sender: str = ACCOUNT) -> str:
+        """As an app with an account. :returns: the message's id."""
+
+        def hand_over() -> str:
+            with smtplib.SMTP(self.relay.endpoint.host, self.relay.port) as smtp:
+                smtp.login(self.relay.endpoint.username, self.relay.endpoint.password)
+                smtp.mail(sender)
+                for recipient in recipients:
+                    assert smtp.rcpt(recipient)[0] == 250
+                code, reply = smtp.data(mail.content)
+                assert code == 250, reply
+                return reply.decode().rpartition(" ")[2]
+
+        return await asyncio.to_thread(hand_over)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=SERVERS)
+async def route(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Route]:
+    """Mail is tried again after an hour, so that what arrives in a test was not left to the schedule."""
+    folder, authority = tmp_path_factory.mktemp(request.param), trustme.CA()
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    encrypted = request.param != "opensmtpd"
+    async with smarthosts.START[request.param](authority.issue_cert("127.0.0.1")) as server:
+        relay = make_relay(
+            folder,
+            server.port,
+            keys=["rsa", "ed25519"],
+            schedule="1h",
+            login=LOGIN if encrypted else "",
+            upstream='tls = "starttls"\ntls_ca_file = "ca.pem"' if encrypted else "",
+        )
+        await relay.start()
+        try:
+            yield Route(relay, server)
+        finally:
+            await relay.stop()
+
+
+@pytest.mark.parametrize("name", MAILS)
+async def test_a_mail_arrives_whole_and_verifies(route: Route, name: str) -> None:
+    await route.send(MAILS[name], f"{name}@example.org")
+    [delivered] = await arrival(route.server, f"{name}@example.org")
+    assert delivered.envelope_from == ACCOUNT
+    assert delivered.recipients == {f"{name}@example.org"}
+    MAILS[name].assert_read_in(delivered.message)
+    for verify in (dkimpy_verify, opendkim_verify):
+        assert verify(delivered.content, route.relay.records) == [True, True]
+
+
+async def test_twenty_recipients_and_none_learns_of_the_bcc(route: Route) -> None:
+    recipients = [f"twenty-{number}@example.org" for number in range(20)]
+    mail = Mail(b"Bcc: twenty-19@example.org\r\n" + MAILS["ascii"].content, MAILS["ascii"].subject, "")
+    message_id = await route.send(mail, *recipients)
+    for recipient in recipients:
+        [delivered] = await arrival(route.server, recipient)
+        assert b"\r\nBcc:" not in delivered.content
+        assert dkimpy_verify(delivered.content, route.relay.records) == [True, True]
+    assert (await route.relay.run("queue", "why", message_id)).count("#1 delivered at dot") == 20
+
+
+async def test_a_refused_recipient_among_accepted_ones(route: Route) -> None:
+    sender = "refused@example.com"
+    message_id = await route.send(
+        MAILS["ascii"], "one@example.org", "nobody@example.org", "two@example.org", sender=sender
+    )
+    for recipient in ("one@example.org", "two@example.org"):
+        await arrival(route.server, recipient)
+    [returned] = await arrival(route.server, sender)
+    assert returned.envelope_from == ""
+    assert returned.message.get_content_type() == "multipart/report"
+    assert b"\r\nFinal-Recipient: rfc822;nobody@example.org\r\n" in returned.content
+    assert returned.content.count(b"\r\nFinal-Recipient:") == 1
+    for verify in (dkimpy_verify, opendkim_verify):
+        assert verify(returned.content, route.relay.records) == [True, True]
+    assert "nobody@example.org: bounced (refused)" in await route.relay.run("queue", "why", message_id)
+
+
+@pytest.mark.parametrize("route", SERVERS[:3], indirect=True)
+async def test_what_is_put_off_is_tried_again(route: Route) -> None:
+    (route.server.folder / "later").touch()
+    message_id = await route.send(MAILS["ascii"], "later@example.org")
+    await route.relay.logged("attempt", id=message_id)
+    assert "waiting after 1 attempt" in await route.relay.run("queue", "why", message_id)
+    (route.server.folder / "later").unlink()
+    await route.relay.run("queue", "retry", message_id)
+    await arrival(route.server, "later@example.org")
+    why = await route.relay.run("queue", "why", message_id)
+    assert "#1 deferred at rcpt" in why
+    assert "Not now" in why
+    assert "#2 delivered at dot" in why
+
+
+async def test_more_recipients_than_a_transaction_may_have(route: Route) -> None:
+    """The rest goes at once, and none waits for the schedule."""
+    recipients = [f"many-{number}@example.org" for number in range(RECIPIENT_LIMIT + 10)]
+    await route.send(MAILS["ascii"], *recipients)
+    for recipient in recipients:
+        assert len(await arrival(route.server, recipient)) == 1
+
+
+async def test_a_message_over_its_size_is_returned_and_not_sent(route: Route) -> None:
+    sender = "large@example.com"
+    message_id = await route.send(TOO_LARGE, "size@example.org", sender=sender)
+    [returned] = await arrival(route.server, sender)
+    assert b"\r\nStatus: 5.3.4\r\n" in returned.content
+    assert not [delivered for delivered in maildir(route.server) if "size@example.org" in delivered.recipients]
+    assert f"takes messages of at most {SIZE_LIMIT} octets" in await route.relay.run("queue", "why", message_id)
