@@ -13,6 +13,7 @@ PACKAGES = {
     "Mail::DKIM::Verifier": "libmail-dkim-perl",
     "exim4": "exim4-daemon-light",  # or unpacked
     "libopendkim.so.11": "libopendkim11",
+    "opendkim": "opendkim",
     "postfix": "postfix",
     "saslpasswd2": "sasl2-bin",
     "smtpd": "opensmtpd",  # or unpacked
