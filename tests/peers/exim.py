@@ -20,7 +20,7 @@ keep_environment =
 deliver_drop_privilege
 acl_smtp_rcpt = rcpt
 auth_advertise_hosts = *
-smtp_accept_queue_per_connection = 0
+smtp_accept_queue_per_connection = QUEUE_AFTER
 message_size_limit = SIZE_LIMIT
 recipients_max = RECIPIENT_LIMIT
 .ifdef CERTIFICATE
@@ -91,6 +91,7 @@ SETTINGS = {
     "PASSWORD": "platform-secret",
     "SIZE_LIMIT": "50M",
     "RECIPIENT_LIMIT": "1000",
+    "QUEUE_AFTER": "0",
     "REQUIRE_AUTH": "*",
     "REQUIRE_TLS": "",
 }
