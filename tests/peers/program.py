@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar, Self
 
-PATIENCE = 20.0  # seconds
+PATIENCE = 30.0  # seconds
 
 
 def reserve_port() -> socket.socket:

@@ -30,12 +30,11 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from tests.peers.exim import Exim
 from tests.peers.opensmtpd import OpenSMTPD
 from tests.peers.postfix import Postfix
-from tests.peers.program import reserve_port
+from tests.peers.program import PATIENCE, reserve_port
 
 USERNAME, PASSWORD = "news@example.com", "platform-secret"
 SIZE_LIMIT = 8_000_000  # octets
 RECIPIENT_LIMIT = 50  # of one transaction
-PATIENCE = 20.0  # seconds
 
 
 class Smarthost(Protocol):

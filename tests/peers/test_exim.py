@@ -23,7 +23,7 @@ async def test_what_exim_delivers_at_once(tmp_path: Path, messages_per_connectio
     """After so many messages it accepts more, and leaves them to the next run of its queue."""
     async with Exim({"QUEUE_AFTER": EXIMS_DEFAULT}) as server:
         upstream = f"connections = 1\nmessages_per_connection = {messages_per_connection}"
-        relay = make_relay(tmp_path, server.port, upstream=upstream)
+        relay = make_relay(tmp_path, server.port, upstream=upstream, timeout="30s")
         await relay.start()
         try:
             for number in range(12):

@@ -47,7 +47,7 @@ async def opendkim(folder: Path, records: Mapping[str, str]) -> AsyncIterator[No
 async def test_opendkim_in_postfix_lets_both_signatures_pass(tmp_path: Path) -> None:
     settings = {"smtpd_milters": "unix:{folder}/milter", "milter_default_action": "tempfail"}
     async with PostfixSmarthost(trustme.CA().issue_cert("127.0.0.1"), settings) as server:
-        relay = make_relay(tmp_path, server.port, keys=["rsa", "ed25519"])
+        relay = make_relay(tmp_path, server.port, keys=["rsa", "ed25519"], timeout="30s")
         async with opendkim(server.folder, relay.records):
             await relay.start()
             try:

@@ -82,6 +82,7 @@ async def route(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
             server.port,
             keys=["rsa", "ed25519"],
             schedule="1h",
+            timeout="30s",
             login=LOGIN if encrypted else "",
             upstream='tls = "starttls"\ntls_ca_file = "ca.pem"' if encrypted else "",
         )
@@ -128,6 +129,16 @@ async def test_a_refused_recipient_among_accepted_ones(route: Route) -> None:
         assert verify(returned.content, route.relay.records) == [True, True]
     refusal = await route.relay.logged("attempt", id=message_id, status="bounced")
     assert refusal["recipient"] == recipients[1]
+    assert REFUSAL[route.name] in refusal["reply"]
+
+
+async def test_the_only_recipient_is_refused(route: Route) -> None:
+    """DATA may have gone out before the refusal came; the DSN, the next message of the connection, arrives."""
+    sender = "alone@example.com"
+    message_id = await route.send(MAILS["ascii"], "nobody@example.org", sender=sender)
+    await arrival(route.server, sender)
+    refusal = await route.relay.logged("attempt", id=message_id)
+    assert (refusal["status"], refusal["phase"]) == ("bounced", "rcpt")
     assert REFUSAL[route.name] in refusal["reply"]
 
 

@@ -46,7 +46,7 @@ class Wire:
     async def relay(self, folder: Path, upstream: str, *, password: str = smarthosts.PASSWORD) -> AsyncIterator[Relay]:
         """The daemon at its other end."""
         self.heard.clear()
-        relay = make_relay(folder, self.port, upstream=upstream, schedule="1h")
+        relay = make_relay(folder, self.port, upstream=upstream, schedule="1h", timeout="30s")
         (folder / "platform.password").write_text(password)
         await relay.start()
         try:

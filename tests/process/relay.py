@@ -42,10 +42,10 @@ host = "127.0.0.1"
 port = {smarthost}
 {upstream}
 [upstream.timeouts]
-greeting = "2s"
-command = "2s"
-data = "2s"
-dot = "2s"
+greeting = "{timeout}"
+command = "{timeout}"
+data = "{timeout}"
+dot = "{timeout}"
 [[upstream.credentials]]
 name = "news"
 {login}
@@ -179,7 +179,16 @@ def make_relay(folder: Path, smarthost_port: int, *, keys: Sequence[str] = ("rsa
         records[key.record_name] = key.record
         tables.append(f'[[domains.keys]]\nselector = "{selector}"\nfile = "{selector}.pem"')
     (folder / "platform.password").write_text("platform-secret\n")
-    defaults = {"port": "0", "gateway": "", "upstream": "", "login": LOGIN, "schedule": "1s", "retry": "", "more": ""}
+    defaults = {
+        "port": "0",
+        "gateway": "",
+        "upstream": "",
+        "login": LOGIN,
+        "schedule": "1s",
+        "timeout": "2s",
+        "retry": "",
+        "more": "",
+    }
     (folder / "config.toml").write_text(
         CONFIG.format(
             **{**defaults, **parts},
