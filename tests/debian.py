@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
+ROOT_USER = "root"
 
 PACKAGES = {
     "Mail::DKIM::Verifier": "libmail-dkim-perl",
@@ -25,8 +28,9 @@ UNPACKED = Path(__file__).parents[1] / ".peers"  # by .ci/peers, what does not g
 
 
 def needs(what: str) -> pytest.MarkDecorator:
-    """Skip where a program or library is missing; in CI that is a failure (see conftest)."""
-    return pytest.mark.skipif(not _present(what), reason=f"{what} is missing: apt-get install {PACKAGES[what]}")
+    """Skip where a program, library or right is missing; in CI that is a failure (see conftest)."""
+    how = "run the tests as root" if what == ROOT_USER else f"apt-get install {PACKAGES[what]}"
+    return pytest.mark.skipif(not _present(what), reason=f"{what} is missing: {how}")
 
 
 def program(name: str) -> str | None:
@@ -35,6 +39,8 @@ def program(name: str) -> str | None:
 
 
 def _present(what: str) -> bool:
+    if what == ROOT_USER:
+        return os.geteuid() == 0
     if "::" in what:
         return subprocess.run(["perl", f"-M{what}", "-e", "1"], capture_output=True, check=False).returncode == 0
     if ".so." not in what:

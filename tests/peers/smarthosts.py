@@ -22,11 +22,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
+import pytest
 import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Mailbox
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from tests.debian import ROOT_USER, needs
 from tests.peers.exim import Exim
 from tests.peers.opensmtpd import OpenSMTPD
 from tests.peers.postfix import Postfix
@@ -226,6 +228,13 @@ def _pem(certificate: trustme.LeafCert) -> str:
 START: Mapping[str, Callable[[trustme.LeafCert], AbstractAsyncContextManager[Smarthost]]] = {
     "aiosmtpd": aiosmtpd,
     "exim": exim,
-    "opensmtpd": opensmtpd,
     "postfix": PostfixSmarthost,
+    "opensmtpd": opensmtpd,
 }
+AS_ROOT = needs(ROOT_USER)
+WITH_LOGIN = [
+    pytest.param("aiosmtpd"),
+    pytest.param("exim", marks=[needs("exim4"), AS_ROOT]),
+    pytest.param("postfix", marks=[needs("postfix"), needs("saslpasswd2"), AS_ROOT]),
+]
+SERVERS = [*WITH_LOGIN, pytest.param("opensmtpd", marks=[needs("smtpd"), AS_ROOT])]

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from smtprelay.sandbox.apps import Endpoint, plain_mail
-from tests.debian import needs
+from tests.debian import ROOT_USER, needs
 from tests.peers.exim import Exim
 from tests.peers.smarthosts import maildir
 from tests.process.relay import ACCOUNT, PATIENCE, make_relay
 
-pytestmark = [pytest.mark.slow, needs("exim4")]
+pytestmark = [pytest.mark.slow, needs("exim4"), needs(ROOT_USER)]
 
 EXIMS_DEFAULT = "10"  # of smtp_accept_queue_per_connection
 

@@ -12,11 +12,11 @@ import pytest
 import trustme
 
 from smtprelay.sandbox.apps import PhpSample
-from tests.debian import needs
+from tests.debian import ROOT_USER, needs
 from tests.peers.smarthosts import PostfixSmarthost, arrival
 from tests.process.relay import ACCOUNT, make_relay
 
-pytestmark = [pytest.mark.slow, needs("postfix"), needs("saslpasswd2"), needs("opendkim")]
+pytestmark = [pytest.mark.slow, *(needs(what) for what in ("postfix", "saslpasswd2", "opendkim", ROOT_USER))]
 
 CONFIG = """\
 Mode v

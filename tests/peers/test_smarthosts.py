@@ -15,18 +15,12 @@ import trustme
 from tests.debian import needs
 from tests.peers import smarthosts
 from tests.peers.mails import MAILS, TOO_LARGE, Mail
-from tests.peers.smarthosts import RECIPIENT_LIMIT, SIZE_LIMIT, Smarthost, arrival, maildir
+from tests.peers.smarthosts import RECIPIENT_LIMIT, SERVERS, SIZE_LIMIT, WITH_LOGIN, Smarthost, arrival, maildir
 from tests.process.relay import ACCOUNT, LOGIN, Relay, make_relay
 from tests.verifiers import dkimpy_verify, opendkim_verify
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module"), needs("libopendkim.so.11")]
 
-SERVERS = [
-    pytest.param("aiosmtpd"),
-    pytest.param("exim", marks=needs("exim4")),
-    pytest.param("postfix", marks=[needs("postfix"), needs("saslpasswd2")]),
-    pytest.param("opensmtpd", marks=needs("smtpd")),
-]
 # The words of each: for nobody@…, for later@…, and for the recipients after RECIPIENT_LIMIT (aiosmtpd has no limit).
 REFUSAL = {
     "aiosmtpd": "550 5.1.1 No such user",
@@ -142,7 +136,7 @@ async def test_the_only_recipient_is_refused(route: Route) -> None:
     assert REFUSAL[route.name] in refusal["reply"]
 
 
-@pytest.mark.parametrize("route", SERVERS[:3], indirect=True)
+@pytest.mark.parametrize("route", WITH_LOGIN, indirect=True)
 async def test_what_is_put_off_is_tried_again(route: Route) -> None:
     (route.server.folder / "later").touch()
     message_id = await route.send(MAILS["ascii"], "later@example.org")

@@ -13,18 +13,12 @@ import pytest_asyncio
 import trustme
 
 from smtprelay.sandbox.apps import Endpoint, plain_mail
-from tests.debian import needs
 from tests.peers import smarthosts
-from tests.peers.smarthosts import Smarthost, arrival, maildir
+from tests.peers.smarthosts import WITH_LOGIN, Smarthost, arrival, maildir
 from tests.process.relay import ACCOUNT, Relay, make_relay
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
-SERVERS = [
-    pytest.param("aiosmtpd"),
-    pytest.param("exim", marks=needs("exim4")),
-    pytest.param("postfix", marks=[needs("postfix"), needs("saslpasswd2")]),
-]
 OPPORTUNISTIC = 'tls = "opportunistic"'
 VERIFIED = 'tls = "starttls"\ntls_ca_file = "ca.pem"'
 BEFORE_TLS = b"EHLO relay.example.com\r\nSTARTTLS\r\n"
@@ -82,7 +76,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hear
     writer.close()
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=SERVERS)
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=WITH_LOGIN)
 async def wire(request: pytest.FixtureRequest) -> AsyncIterator[Wire]:
     authority = trustme.CA()
     async with smarthosts.START[request.param](authority.issue_cert("127.0.0.1")) as server:
