@@ -19,11 +19,10 @@ from tests.process.test_outcomes import send
 pytestmark = pytest.mark.slow
 
 LATER = Rule("RCPT", "451 4.7.1 Later", match="later@")
-SLOW = 'schedule = "1h"'
 
 
 async def test_the_queue_is_seen_and_steered(tmp_path: Path) -> None:
-    async with running(tmp_path, LATER, retry=SLOW.replace("schedule", "give_up_after")) as (relay, smarthost):
+    async with running(tmp_path, LATER, retry='give_up_after = "1h"') as (relay, smarthost):
         done = await send(relay, "b@example.org")
         waiting = await send(relay, "later@example.org")
         await relay.logged("attempt", id=waiting, status="deferred")
@@ -58,14 +57,11 @@ async def test_the_queue_is_seen_and_steered(tmp_path: Path) -> None:
 
 
 async def test_retry_makes_due_now_and_cancel_ends(tmp_path: Path) -> None:
-    async with running(tmp_path, LATER) as (relay, smarthost):
-        relay_config = relay.folder / "config.toml"
-        relay_config.write_text(relay_config.read_text().replace('schedule = "1s"', SLOW))
-        await relay.stop()
-        await relay.start()
+    async with running(tmp_path, LATER, schedule="1h") as (relay, smarthost):
         first = await send(relay, "later@example.org")
         second = await send(relay, "later@example.org")
         await relay.logged("attempt", id=second)
+        await relay.settled(queued=2, sending=0)
         assert await relay.json("queue", "cancel", second) == {"recipients": 1}
         smarthost.rules.clear()
         assert await relay.json("queue", "retry", "--all") == {"recipients": 1}
@@ -74,9 +70,10 @@ async def test_retry_makes_due_now_and_cancel_ends(tmp_path: Path) -> None:
 
 
 async def test_a_suspended_account_is_stopped_at_once_and_over_a_restart(tmp_path: Path) -> None:
-    async with running(tmp_path, LATER) as (relay, smarthost):
+    async with running(tmp_path, LATER, schedule="1h") as (relay, smarthost):
         waiting = await send(relay, "later@example.org")
         await relay.logged("attempt", id=waiting)
+        await relay.settled(queued=1, sending=0)
         smarthost.rules.clear()
         assert "no account" in await relay.run("account", "suspend", "ap@example.com", status=64)
         assert "1 waiting recipients are held" in await relay.run("account", "suspend", "127.0.0.1")
