@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import os
 import platform
+import signal
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -19,7 +20,7 @@ from benchmarks.stalls import Stalls, watching
 LOADS = {
     "Kept connections": Load(0, 0, kept=True),
     "A connection a message": Load(0, 0, kept=False),
-
+    "A connection and a log-in (AUTH LOGIN) a message": Load(0, 0, kept=False, login=True),
 }
 SHARE = 0.6  # of what Postfix with OpenDKIM takes: the rate of arrival at which latencies are compared
 WARM_UP = 200  # messages
@@ -121,4 +122,5 @@ if __name__ == "__main__":
     parser.add_argument("--messages", type=int, default=2000)
     parser.add_argument("--waiting", type=int, default=1_000_000, help="recipients in the spool at a start")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that no server is left behind
     asyncio.run(main(arguments.rounds, arguments.messages, arguments.waiting))

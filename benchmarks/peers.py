@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -47,6 +48,13 @@ keys = [{{ selector = "relay1", file = "key.pem" }}]
 control = "control.sock"
 [log]
 format = "json"
+"""
+
+SASL = """\
+pwcheck_method: auxprop
+auxprop_plugin: sasldb
+sasldb_path: {folder}/sasldb
+mech_list: LOGIN
 """
 
 OPENDKIM = """\
@@ -126,8 +134,14 @@ async def _ready(log: Path, process: asyncio.subprocess.Process) -> int:
 
 @asynccontextmanager
 async def postfix(sink: int, **settings: str) -> AsyncIterator[Peer]:
-    """Postfix as Debian configures it, with the sink as its smarthost."""
-    async with Postfix({"relayhost": f"[127.0.0.1]:{sink}", **settings}) as server:
+    """Postfix as Debian configures it, with the sink as its smarthost and an account (Cyrus SASL)."""
+    log_in = {"smtpd_sasl_auth_enable": "yes", "cyrus_sasl_config_path": "{folder}/sasl"}
+    files = {"sasl/smtpd.conf": SASL}
+    async with Postfix({"relayhost": f"[127.0.0.1]:{sink}", **log_in, **settings}, files) as server:
+        user, _, realm = SENDER.partition("@")
+        database = str(server.folder / "sasldb")
+        await server.run("saslpasswd2", "-p", "-c", "-f", database, "-u", realm, user, stdin=PASSWORD.encode())
+        shutil.chown(database, "postfix")
         yield Peer("Postfix", server.port, (server.pid,))
 
 
