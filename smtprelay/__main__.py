@@ -7,11 +7,16 @@ import sys
 
 
 def main() -> None:
-    """The command line's entry. sendmail goes its own way: it has its own syntax, and starts once per mail."""
-    if sys.argv[1:2] == ["sendmail"]:
+    """The command line's entry. sendmail goes its own way: it has its own syntax, and starts once per mail.
+
+    A link named sendmail is sendmail: cron and mailx start /usr/sbin/sendmail, and no word before its options.
+    """
+    name, *arguments = sys.argv
+    by_name = os.path.basename(name) == "sendmail"  # noqa: PTH119 - pathlib would cost each mail its import
+    if by_name or arguments[:1] == ["sendmail"]:
         from smtprelay.cli import sendmail
 
-        sys.exit(sendmail.main(sys.argv[2:]))
+        sys.exit(sendmail.main(arguments if by_name else arguments[1:]))
     from smtprelay.cli.app import app
 
     try:

@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -204,6 +205,18 @@ async def test_sendmail_keeps_dots_and_takes_addresses_of_any_script(tmp_path: P
         [sent] = await smarthost.wait_for(1)
     assert set(sent.recipients) == {"用户@xn--fsqu00a.cn"}
     assert sent.content.endswith(b"\r\n\r\n.hidden\r\n..two\r\n.\r\nend\r\n")
+
+
+async def test_a_link_named_sendmail_is_sendmail(tmp_path: Path) -> None:
+    """cron and mailx start /usr/sbin/sendmail with its own options, and cannot put a word before them."""
+    link = tmp_path / "sendmail"
+    link.symlink_to(Path(sys.executable).with_name("smtprelay"))
+    async with running(tmp_path) as (relay, smarthost):
+        gateway = f"127.0.0.1:{relay.port}"
+        relay.entry = (str(link),)
+        await relay.run("-i", "-f", "cron@example.com", "b@example.org", stdin=b"x\n", SMTPRELAY_GATEWAY=gateway)
+        [sent] = await smarthost.wait_for(1)
+    assert set(sent.recipients) == {"b@example.org"}
 
 
 async def test_hash_password_and_keygen(tmp_path: Path) -> None:
