@@ -17,6 +17,7 @@ from email.parser import BytesHeaderParser
 from email.utils import formataddr, getaddresses
 
 DEFAULT_GATEWAY = "127.0.0.1:2525"
+MAILNAME = "/etc/mailname"
 TIMEOUT = 300.0  # seconds: the gateway commits to disk before it answers
 USAGE = "usage: smtprelay sendmail [-t] [-i] [-f SENDER] [-F NAME] [RECIPIENT ...] < MESSAGE"
 _WITH_VALUE = "fFrBbCdhLNoOpqRVX"  # options of sendmail(1) that take a value, attached or as the next word
@@ -106,12 +107,12 @@ def _envelope(options: _Options, message: bytes) -> tuple[str, list[str], bytes]
     if options.from_header:
         fields = [str(value) for name in ("To", "Cc", "Bcc") for value in header.get_all(name, [])]
         recipients += [address for _, address in getaddresses([f.replace(";", ",") for f in fields]) if address]
-    recipients = list(dict.fromkeys(_qualified(address) for address in recipients))
+    recipients = list(dict.fromkeys(qualified(address) for address in recipients))
     if not recipients:
         raise _UsageError("no recipients: name them, or use -t with a To: field")
     author = next((address for _, address in getaddresses([str(header.get("From", ""))]) if address), "")
     sender = options.sender if options.sender is not None else author or _user()
-    sender = _qualified(sender) if sender else ""  # -f '<>' is the null reverse-path
+    sender = qualified(sender) if sender else ""  # -f '<>' is the null reverse-path
     if "From" not in header and sender:
         message = f"From: {formataddr((options.name, sender))}\n".encode() + message
     return sender, recipients, message
@@ -124,9 +125,18 @@ def _user() -> str:
         return f"uid{os.getuid()}"
 
 
-def _qualified(address: str) -> str:
-    """An address with this host's name where it has no domain, as sendmail does."""
-    return address if "@" in address else f"{address}@{socket.getfqdn()}"
+def qualified(address: str) -> str:
+    """An address with this machine's mail name where it has no domain, as Debian's MTAs do: cron writes to root."""
+    return address if "@" in address else f"{address}@{_mail_name()}"
+
+
+def _mail_name() -> str:
+    """What Debian Policy §11.6 keeps in a file, or the host's name."""
+    try:
+        with open(MAILNAME, encoding="utf-8") as file:  # noqa: PTH123 - pathlib would cost each mail its import
+            return file.readline().strip() or socket.getfqdn()
+    except (OSError, UnicodeDecodeError):
+        return socket.getfqdn()
 
 
 def _send(host: str, port: int, sender: str, recipients: Sequence[str], message: bytes) -> int:

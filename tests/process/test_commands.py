@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from smtprelay.cli import sendmail
 from smtprelay.sandbox.smarthost import Rule
 from tests.process.relay import ACCOUNT, running
 from tests.process.test_outcomes import send
@@ -217,6 +218,17 @@ async def test_a_link_named_sendmail_is_sendmail(tmp_path: Path) -> None:
         await relay.run("-i", "-f", "cron@example.com", "b@example.org", stdin=b"x\n", SMTPRELAY_GATEWAY=gateway)
         [sent] = await smarthost.wait_for(1)
     assert set(sent.recipients) == {"b@example.org"}
+
+
+def test_an_address_without_a_domain_is_completed_as_debians_mtas_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """cron writes from root to root; Debian Policy §11.6."""
+    monkeypatch.setattr(sendmail, "MAILNAME", str(tmp_path / "mailname"))
+    assert sendmail.qualified("root") == f"root@{socket.getfqdn()}"
+    (tmp_path / "mailname").write_text("example.com\n")
+    assert sendmail.qualified("root") == "root@example.com"
+    assert sendmail.qualified("a@example.org") == "a@example.org"
 
 
 async def test_hash_password_and_keygen(tmp_path: Path) -> None:
