@@ -30,10 +30,7 @@ CONFIG = """\
 listen = ["127.0.0.1:{port}"]
 hostname = "relay.example.com"
 {gateway}
-[[gateway.accounts]]
-username = "{account}"
-password_hash = "{password_hash}"
-senders = ["*@{domain}"]
+{accounts}
 [spool]
 url = "sqlite:///spool.db"
 min_free = "1MiB"
@@ -60,6 +57,13 @@ control = "control.sock"
 [log]
 format = "json"
 {more}
+"""
+
+ACCOUNTS = f"""\
+[[gateway.accounts]]
+username = "{ACCOUNT}"
+password_hash = "{PASSWORD_HASH}"
+senders = ["*@{DOMAIN}"]
 """
 
 
@@ -182,6 +186,7 @@ def make_relay(folder: Path, smarthost_port: int, *, keys: Sequence[str] = ("rsa
     defaults = {
         "port": "0",
         "gateway": "",
+        "accounts": ACCOUNTS,
         "upstream": "",
         "login": LOGIN,
         "schedule": "1s",
@@ -192,8 +197,6 @@ def make_relay(folder: Path, smarthost_port: int, *, keys: Sequence[str] = ("rsa
     (folder / "config.toml").write_text(
         CONFIG.format(
             **{**defaults, **parts},
-            account=ACCOUNT,
-            password_hash=PASSWORD_HASH,
             domain=DOMAIN,
             smarthost=smarthost_port,
             keys="\n".join(tables),

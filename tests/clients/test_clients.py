@@ -1,0 +1,195 @@
+"""Each client through the daemon to a smarthost: every kind of mail that it builds, and what it does by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+import trustme
+
+from smtprelay.sandbox.smarthost import Received, Smarthost
+from tests.clients.mails import MAILS, Posting
+from tests.clients.table import CLIENTS, FAILS, FOLDER, Client
+from tests.clients.tap import Tap
+from tests.debian import needs, present
+from tests.gateway.wire import PASSWORD
+from tests.process.relay import ACCOUNT, Relay, running
+
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
+
+PATIENCE = 60.0  # seconds for a client to end
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """A daemon with its smarthost."""
+
+    relay: Relay
+    smarthost: Smarthost
+
+    async def arrived(self, recipient: str) -> Received:
+        """The message that went to this address."""
+        count = 0
+        while True:
+            count += 1
+            received = (await self.smarthost.wait_for(count))[-1]
+            if recipient in received.recipients:
+                return received
+
+
+@dataclass(frozen=True)
+class World:
+    """What all clients find: gateways that offer more or less, a CA's certificate, and compiled Java."""
+
+    neither: Gateway
+    auth: Gateway
+    starttls: Gateway
+    ca: Path
+    classes: Path
+    programs: Path
+
+    def environment(self) -> dict[str, str]:
+        """Nothing of whoever runs the tests."""
+        path = f"{self.programs}:{os.environ['PATH']}"
+        classes = f"{self.classes}:/usr/share/java/javax.mail.jar:/usr/share/java/javax.activation.jar"
+        return {"PATH": path, "HOME": str(self.programs), "LC_ALL": "C.UTF-8", "CLASSPATH": classes}
+
+    def trust(self) -> dict[str, str]:
+        """What makes OpenSSL, Node.js and Java trust the CA."""
+        java = f"-Djavax.net.ssl.trustStore={self.classes}/ca"
+        return {"SSL_CERT_FILE": str(self.ca), "NODE_EXTRA_CA_CERTS": str(self.ca), "JAVA_TOOL_OPTIONS": java}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    folder = tmp_path_factory.mktemp("world")
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(folder / "ca.pem")
+    ca.issue_cert("localhost", "127.0.0.1").private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
+    tls = f'tls_certificate = "{folder}/server.pem"\ntls_key = "{folder}/server.pem"'
+    (folder / "sendmail").symlink_to(Path(sys.executable).with_name("smtprelay"))
+    async with AsyncExitStack() as stack:
+
+        async def gateway(name: str, **parts: str) -> Gateway:
+            (folder / name).mkdir()
+            return Gateway(*await stack.enter_async_context(running(folder / name, **parts)))
+
+        yield World(
+            neither=await gateway("neither", accounts=""),
+            auth=await gateway("auth"),
+            starttls=await gateway("starttls", gateway=tls),
+            ca=folder / "ca.pem",
+            classes=_java(folder),
+            programs=folder,
+        )
+
+
+def _java(folder: Path) -> Path:
+    """JavaMail's class, and the CA as Java wants it; nothing where Java is missing, as its tests then say."""
+    classes = folder / "classes"
+    classes.mkdir()
+    if all(present(what) for what in CLIENTS["javax.mail"].needs):
+        javac = f"javac -cp /usr/share/java/javax.mail.jar -d {classes} {FOLDER}/JavaMail.java"
+        keytool = f"keytool -importcert -noprompt -alias ca -file {folder}/ca.pem -storetype jks -keystore {classes}/ca"
+        for command in (javac, f"{keytool} -storepass public"):
+            subprocess.run(command.split(), check=True, capture_output=True)
+    return classes
+
+
+async def run(client: Client, environment: Mapping[str, str]) -> tuple[int, str]:
+    """:returns: exit status and output."""
+    process = await asyncio.create_subprocess_exec(
+        *client.command,
+        env=environment,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(PATIENCE):
+        output, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, output.decode("utf-8", "replace")
+
+
+def settings(port: int, *, user: bool = True, starttls: bool = False) -> dict[str, str]:
+    return {
+        "SMTP_HOST": "localhost",
+        "SMTP_PORT": str(port),
+        "SMTP_USER": ACCOUNT if user else "",
+        "SMTP_PASSWORD": PASSWORD if user else "",
+        "SMTP_STARTTLS": "1" if starttls else "",
+        "SMTPRELAY_GATEWAY": f"127.0.0.1:{port}",
+    }
+
+
+def marks(client: Client) -> list[pytest.MarkDecorator]:
+    return [needs(what) for what in client.needs]
+
+
+def each_client(clients: list[Client]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(
+        "client", [pytest.param(client, marks=marks(client)) for client in clients], ids=lambda client: client.name
+    )
+
+
+@pytest.mark.parametrize(
+    ("client", "kind"),
+    [
+        pytest.param(client, kind, marks=marks(client), id=f"{client.name}-{kind}")
+        for client in CLIENTS.values()
+        for kind in client.sends
+    ],
+)
+async def test_it_arrives_whole_and_signed(world: World, client: Client, kind: str, tmp_path: Path) -> None:
+    posting = Posting.of(MAILS[kind], "whole-" + _slug(client, kind))
+    environment = world.environment() | settings(world.auth.relay.port) | posting.environment(tmp_path)
+    status, output = await run(client, environment)
+    assert status == 0, output
+    posting.check(await world.auth.arrived(posting.to[0]), world.auth.relay.records)
+
+
+@pytest.mark.parametrize("offer", ["neither", "auth", "starttls", "unknown_ca"])
+@each_client(list(CLIENTS.values()))
+async def test_what_it_does_by_itself(world: World, client: Client, offer: str, tmp_path: Path) -> None:
+    gateway: Gateway = getattr(world, "starttls" if offer == "unknown_ca" else offer)
+    posting = Posting.of(MAILS[client.sends[0]], f"{offer}-{_slug(client)}")
+    async with Tap(gateway.relay.port) as tap:
+        environment = world.environment() | settings(tap.port, user=offer != "neither") | posting.environment(tmp_path)
+        status, output = await run(client, environment | (world.trust() if offer == "starttls" else {}))
+        expected = client.by_itself(offer)
+        if expected == FAILS:
+            assert status != 0, output
+            assert not tap.said("MAIL")
+            return
+        assert status == 0, output
+        received = await gateway.arrived(posting.to[0])
+    mechanisms = [argument.split()[0] for argument in tap.said("AUTH")]
+    assert " ".join([protocol(received), *mechanisms]) == expected
+
+
+@each_client([client for client in CLIENTS.values() if client.can_starttls])
+async def test_it_insists_on_starttls_where_it_is_told_to(world: World, client: Client, tmp_path: Path) -> None:
+    posting = Posting.of(MAILS[client.sends[0]], f"insists-{_slug(client)}")
+    port = world.starttls.relay.port
+    environment = world.environment() | settings(port, starttls=True) | posting.environment(tmp_path)
+    status, output = await run(client, environment | world.trust())
+    assert status == 0, output
+    assert protocol(await world.starttls.arrived(posting.to[0])) == "ESMTPSA"
+
+
+def protocol(received: Received) -> str:
+    """By which the gateway got it (RFC 3848)."""
+    return received.content.partition(b" with ")[2].split()[0].decode()
+
+
+def _slug(*words: Client | str) -> str:
+    text = "-".join(word.name if isinstance(word, Client) else word for word in words)
+    return "".join(c if c.isalnum() else "-" for c in text).strip("-").lower()
