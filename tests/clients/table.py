@@ -106,6 +106,21 @@ CLIENTS = {
             auth="ESMTPA LOGIN",
         ),
         Client(
+            "Postfix",
+            (sys.executable, "-m", "tests.clients.postfix_client"),
+            ("postfix", ROOT_USER),
+            starttls="ESMTPSA",
+            unknown_ca="ESMTPSA",
+        ),
+        Client(
+            "Exim",
+            (sys.executable, "-m", "tests.clients.exim_client"),
+            ("exim4", ROOT_USER),
+            auth="ESMTPA LOGIN",
+            starttls="ESMTPSA",
+            unknown_ca="ESMTPSA",
+        ),
+        Client(
             "cron",
             (_script("cron.sh"),),
             ("cron", ROOT_USER),

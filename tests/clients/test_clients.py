@@ -19,7 +19,7 @@ from smtprelay.sandbox.smarthost import Received, Smarthost
 from tests.clients.mails import MAILS, Posting
 from tests.clients.table import CLIENTS, FAILS, FOLDER, Client
 from tests.clients.tap import Tap
-from tests.debian import needs, present
+from tests.debian import ROOT, needs, present
 from tests.gateway.wire import PASSWORD
 from tests.process.relay import ACCOUNT, Relay, running
 
@@ -108,6 +108,7 @@ async def run(client: Client, environment: Mapping[str, str]) -> tuple[int, str]
     """:returns: exit status and output."""
     process = await asyncio.create_subprocess_exec(
         *client.command,
+        cwd=ROOT,
         env=environment,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,

@@ -69,8 +69,6 @@ smarthost:
 .ifdef TRUSTED
   tls_verify_certificates = FOLDER/TRUSTED
   tls_verify_hosts = *
-.else
-  tls_try_verify_hosts =
 .endif
 
 begin retry
