@@ -19,7 +19,7 @@ SETTINGS = {
 FILES = {}
 if env["SMTP_STARTTLS"]:
     SETTINGS |= {"REQUIRE_TLS": "*", "TRUSTED": "ca.pem"}
-    FILES["ca.pem"] = Path(env["SSL_CERT_FILE"]).read_text()
+    FILES["ca.pem"] = Path(env.get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt")).read_text()
 
 
 async def main() -> int:

@@ -12,6 +12,6 @@ if [ -n "$SMTP_USER" ]; then
     printf 'auth plain\nuser %s\npassword "%s"\n' "$SMTP_USER" "$SMTP_PASSWORD" >>"$configuration"
 fi
 if [ -n "$SMTP_STARTTLS" ]; then
-    printf 'tls on\ntls_trust_file %s\n' "$SSL_CERT_FILE" >>"$configuration"
+    printf 'tls on\ntls_trust_file %s\n' "${SSL_CERT_FILE:-system}" >>"$configuration"
 fi
 msmtp --file="$configuration" -t <"$MAIL_FILE"

@@ -19,7 +19,10 @@ if env["SMTP_USER"]:
         "smtp_sasl_security_options": "noanonymous",
     }
 if env["SMTP_STARTTLS"]:
-    SETTINGS |= {"smtp_tls_security_level": "verify", "smtp_tls_CAfile": env["SSL_CERT_FILE"]}
+    SETTINGS |= {
+        "smtp_tls_security_level": "verify",
+        "smtp_tls_CAfile": env.get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt"),
+    }
 FILES = {"passwords": f"{RELAYHOST} {env['SMTP_USER']}:{env['SMTP_PASSWORD']}\n"}
 
 

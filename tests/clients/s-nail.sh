@@ -7,7 +7,7 @@ if [ -n "$SMTP_USER" ]; then
 else
     set -- -S smtp-auth=none
 fi
-set -- "$@" -S v15-compat -S "mta=smtp://$login$SMTP_HOST:$SMTP_PORT" -S "from=${MAIL_FROM_NAME:+$MAIL_FROM_NAME }<$MAIL_FROM>" -S fullnames
+set -- "$@" -S v15-compat -S "mta=smtp://$login$SMTP_HOST:$SMTP_PORT" -S "from=${MAIL_FROM_NAME:+$MAIL_FROM_NAME }<$MAIL_FROM>" -S fullnames -S DEAD=/dev/null
 if [ -n "$SMTP_STARTTLS" ]; then set -- "$@" -S smtp-use-starttls -S tls-verify=strict; fi
 set -- "$@" -s "$MAIL_SUBJECT"
 if [ -n "$MAIL_HTML" ]; then set -- "$@" -M text/html; fi
