@@ -7,4 +7,4 @@ if [ -n "$MAIL_CC" ]; then set -- "$@" -c "$MAIL_CC"; fi
 if [ -n "$MAIL_BCC" ]; then set -- "$@" -b "$MAIL_BCC"; fi
 if [ -n "$MAIL_TO_NAME" ]; then MAIL_TO="$MAIL_TO_NAME <$MAIL_TO>"; fi
 printf 'set sendmail=%s\n' "$(command -v sendmail)" >"$HOME/.mailrc"
-printf %s "${MAIL_HTML:-$MAIL_TEXT}" | bsd-mailx -n "$@" -- "$MAIL_TO"
+printf %s "${MAIL_HTML:-$MAIL_TEXT}" | bsd-mailx "$@" -- "$MAIL_TO"

@@ -18,4 +18,4 @@ if [ -n "$MAIL_TO_NAME" ]; then set -- "$@" -. "$MAIL_TO_NAME <$MAIL_TO>"; else
     for address in $MAIL_BCC; do set -- "$@" -b "$address"; done
     set -- "$@" -. $MAIL_TO
 fi
-printf %s "${MAIL_HTML:-$MAIL_TEXT}" | s-nail -n "$@"
+printf %s "${MAIL_HTML:-$MAIL_TEXT}" | s-nail -:/ "$@"

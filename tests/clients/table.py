@@ -21,7 +21,7 @@ FAILS = "sends nothing"
 class Client:
     """A program that sends mail, run by a script that is told host, port, user and password.
 
-    The last four are the protocol that the gateway writes into Received (RFC 3848), with the AUTH mechanism where it
+    The last four are what it does by itself: the protocol that the gateway writes into Received (RFC 3848), with the AUTH mechanism where it
     can be overheard.
 
     :ivar runner: what runs the script, where it does not run by itself.

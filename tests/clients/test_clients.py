@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -27,7 +28,7 @@ from tests.process.relay import ACCOUNT, Relay, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
-PATIENCE = 60.0  # seconds for a client to end
+PATIENCE = 60.0  # seconds for a client to end, or a mail to arrive
 JAVA_MAIL = "/usr/share/java/javax.mail.jar"
 
 # What `queue show` says of a repair → what docs/clients.md calls it.
@@ -57,7 +58,7 @@ class Gateway:
         count = 0
         while True:
             count += 1
-            received = (await self.smarthost.wait_for(count))[-1]
+            received = (await self.smarthost.wait_for(count, PATIENCE))[-1]
             if recipient in received.recipients:
                 return received
 
@@ -73,13 +74,13 @@ class World:
     classes: Path
     programs: Path
 
-    def environment(self) -> dict[str, str]:
+    def environment(self, home: Path) -> dict[str, str]:
         """Nothing of whoever runs the tests."""
         path = f"{self.programs}:{os.environ['PATH']}"
         classes = f"{self.classes}:{JAVA_MAIL}:/usr/share/java/javax.activation.jar"
         return {
             "PATH": path,
-            "HOME": str(self.programs),
+            "HOME": str(home),
             "LC_ALL": "C.UTF-8",
             "CLASSPATH": classes,
             "PYTHONPATH": str(ROOT),
@@ -135,9 +136,14 @@ async def run(client: Client, environment: Mapping[str, str]) -> tuple[int, str]
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
     )
-    async with asyncio.timeout(PATIENCE):
-        output, _ = await process.communicate()
+    try:
+        async with asyncio.timeout(PATIENCE):
+            output, _ = await process.communicate()
+    except TimeoutError:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
     assert process.returncode is not None
     return process.returncode, output.decode("utf-8", "replace")
 
@@ -157,6 +163,7 @@ def marks(client: Client) -> list[pytest.MarkDecorator]:
     return [needs(what) for what in client.needs]
 
 
+@needs("libopendkim.so.11")
 @pytest.mark.parametrize(
     ("client", "kind"),
     [
@@ -167,7 +174,7 @@ def marks(client: Client) -> list[pytest.MarkDecorator]:
 )
 async def test_it_arrives_whole_and_signed(world: World, client: Client, kind: str, tmp_path: Path) -> None:
     posting = Posting.of(MAILS[kind], "whole-" + _slug(client, kind))
-    environment = world.environment() | settings(world.auth.relay.port) | posting.environment(tmp_path)
+    environment = world.environment(tmp_path) | settings(world.auth.relay.port) | posting.environment(tmp_path)
     status, output = await run(client, environment)
     assert status == 0, output
     received = await world.auth.arrived(posting.to[0])
@@ -187,7 +194,9 @@ async def test_what_it_does_by_itself(world: World, client: Client, offer: str, 
     gateway: Gateway = getattr(world, "starttls" if offer == "unknown_ca" else offer)
     posting = Posting.of(MAILS[client.sends[0]], f"{offer}-{_slug(client)}")
     async with Tap(gateway.relay.port) as tap:
-        environment = world.environment() | settings(tap.port, user=offer != "neither") | posting.environment(tmp_path)
+        environment = (
+            world.environment(tmp_path) | settings(tap.port, user=offer != "neither") | posting.environment(tmp_path)
+        )
         status, output = await run(client, environment | (world.trust() if offer == "starttls" else {}))
         expected = client.by_itself()[offer]
         if expected == FAILS:
@@ -210,7 +219,7 @@ async def test_it_insists_on_starttls_where_it_is_told_to(
 ) -> None:
     posting = Posting.of(MAILS["plain"], f"insists-{_slug(client)}-{known}")
     port = world.starttls.relay.port
-    environment = world.environment() | settings(port, starttls=True) | posting.environment(tmp_path)
+    environment = world.environment(tmp_path) | settings(port, starttls=True) | posting.environment(tmp_path)
     status, output = await run(client, environment | (world.trust() if known else {}))
     assert (status == 0) == (known or not client.verifies), output
     if status == 0:
