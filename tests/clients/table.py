@@ -21,8 +21,8 @@ FAILS = "sends nothing"
 class Client:
     """A program that sends mail, run by a script that is told host, port, user and password.
 
-    The last four are what it does by itself: the protocol that the gateway writes into Received (RFC 3848), with the AUTH mechanism where it
-    can be overheard.
+    The last four are what it does by itself: the protocol that the gateway writes into Received (RFC 3848), with the
+    AUTH mechanism where it can be overheard.
 
     :ivar runner: what runs the script, where it does not run by itself.
     :ivar needs: programs, libraries and modules; `tests.debian` knows which package brings them.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -234,8 +235,8 @@ def protocol(received: Received) -> str:
 async def mended(relay: Relay, received: Received) -> set[str]:
     """What the relay says that it repaired."""
     config = load_config(relay.folder / "config.toml")
-    id_ = received.content.partition(b" id ")[2].split(maxsplit=1)[0].decode()
-    repairs = (await asyncio.to_thread(connect(config).show, id_))["repairs"]
+    [message_id] = re.findall(rf"by {config.gateway.hostname} with \w+ id (\w+)", received.content.decode("ascii"))
+    repairs = (await asyncio.to_thread(connect(config).show, message_id))["repairs"]
     return {next(word for part, word in MENDED.items() if part in repair) for repair in repairs}
 
 
