@@ -130,7 +130,10 @@ class Exim(Program):
         return [path, "-C", f"{self.folder}/exim.conf"]
 
     def _write(self) -> None:
-        shutil.chown(self.folder, USER)
+        spool = self.folder / "spool"  # made here: the server and a submission would race for it
+        for folder in (self.folder, spool, spool / "db", spool / "input", spool / "msglog"):
+            folder.mkdir(exist_ok=True)
+            shutil.chown(folder, USER, USER)
         macros = {"FOLDER": str(self.folder), "EXIM_PROGRAM": self._exim[0], **self._settings}
         head = "".join(f"{name} = {value}\n" for name, value in macros.items())
         (self.folder / "exim.conf").write_text(head + CONFIG)
