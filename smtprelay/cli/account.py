@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from smtprelay.cli.common import ConfigOption, JsonOption, fail, load_config, print_json
+from smtprelay.cli.common import ConfigOption, JsonOption, print_json
+from smtprelay.cli.configuration import fail, load_config
 from smtprelay.cli.remote import connect
 
 app = typer.Typer(no_args_is_help=True)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from smtprelay.cli import account, check, demo, dkim, password, queue, run
+from smtprelay.cli import account, check, demo, dkim, password, queue
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-app.command()(run.run)
 app.command()(check.check)
 app.command()(demo.demo)
 app.command()(password.hash_password)
 app.add_typer(queue.app, name="queue")
 app.add_typer(account.app, name="account")
 app.add_typer(dkim.app, name="dkim")
+
+
+@app.command()
+def run() -> None:
+    """Run the relay until SIGTERM."""  # here to be listed; see smtprelay.__main__
 
 
 @app.command(add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})

@@ -12,7 +12,8 @@ from typing import Annotated, Literal
 import typer
 
 from smtprelay.advice import insecurities
-from smtprelay.cli.common import ConfigOption, JsonOption, config_path, load_config, octets, print_json
+from smtprelay.cli.common import ConfigOption, JsonOption, octets, print_json
+from smtprelay.cli.configuration import config_path, load_config
 from smtprelay.config import Config, ConfigError
 from smtprelay.outcome import accepts_credential
 

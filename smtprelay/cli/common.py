@@ -1,46 +1,21 @@
-"""What the commands share: finding the configuration, ending with sysexits' codes, printing."""
+"""What the commands share: options, printing."""
 
 from __future__ import annotations
 
 import json
-import os
 import time
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
-from smtprelay.config import Config, ConfigError, parse_config
-
-DEFAULT_CONFIG = Path("/etc/smtprelay/config.toml")
+from smtprelay.cli.configuration import CONFIG_HELP
 
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", "-c", metavar="FILE", help=f"Default: $SMTPRELAY_CONFIG, then {DEFAULT_CONFIG}."),
+    typer.Option("--config", "-c", metavar="FILE", help=CONFIG_HELP),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-def fail(code: int, sentence: str) -> NoReturn:
-    """Say what is wrong on standard error, and end with one of sysexits' codes."""
-    typer.echo(sentence, err=True)
-    raise typer.Exit(code)
-
-
-def config_path(option: Path | None) -> Path:
-    """The configuration's file: the option, the environment, the default."""
-    return option or Path(os.environ.get("SMTPRELAY_CONFIG") or DEFAULT_CONFIG)
-
-
-def load_config(option: Path | None) -> Config:
-    """The configuration, or the end of the program with 78 and every problem."""
-    path = config_path(option)
-    try:
-        return parse_config(path.read_bytes(), path.absolute().parent)
-    except OSError as error:
-        fail(os.EX_CONFIG, f"{path} cannot be read: {error.strerror}. Name the configuration with -c FILE.")
-    except ConfigError as error:
-        fail(os.EX_CONFIG, "\n".join(f"{path}: {problem}" for problem in error.problems))
 
 
 def print_json(value: Any) -> None:

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
-from smtprelay.cli.common import JsonOption, fail, print_json
+from smtprelay.cli.common import JsonOption, print_json
+from smtprelay.cli.configuration import fail
 from smtprelay.message import AddressError, normalise_domain
 from smtprelay.signing import MIN_RSA_BITS, SigningKey, generate_key, load_key
 

@@ -7,7 +7,8 @@ import sys
 
 import typer
 
-from smtprelay.cli.common import JsonOption, fail, print_json
+from smtprelay.cli.common import JsonOption, print_json
+from smtprelay.cli.configuration import fail
 
 
 def hash_password(as_json: JsonOption = False) -> None:

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from smtprelay.cli.common import ConfigOption, JsonOption, interval, load_config, local_time, octets, print_json
+from smtprelay.cli.common import ConfigOption, JsonOption, interval, local_time, octets, print_json
+from smtprelay.cli.configuration import load_config
 from smtprelay.cli.remote import connect
 from smtprelay.cli.why import explain
 from smtprelay.spool import Selector, State

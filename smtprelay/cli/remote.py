@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
-from smtprelay.cli.common import fail
+from smtprelay.cli.configuration import fail
 from smtprelay.clock import now_ms
 from smtprelay.config import Config
 from smtprelay.control import SUSPENDED, BadRequest, Operator

@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 import trustme
 
-from smtprelay.cli.common import load_config
+from smtprelay.cli.configuration import load_config
 from smtprelay.cli.remote import connect
 from smtprelay.sandbox.smarthost import Received, Smarthost
 from tests.clients.mails import MAILS, Posting
