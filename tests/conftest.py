@@ -12,6 +12,12 @@ import uvloop
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Of tests/torture: how often, and from which seed."""
+    parser.addoption("--kills", type=int, default=20)
+    parser.addoption("--seed", type=int, default=20261123)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """In CI a test that skips has failed: the machine lacks what .ci/run should have installed."""

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,11 +73,13 @@ class Relay:
 
     :ivar records: the DNS records of its DKIM keys.
     :ivar log: what it has logged, over all its runs.
+    :ivar hear: called with each line of the log.
     """
 
     folder: Path
     records: Mapping[str, str]
     log: list[dict[str, Any]] = field(default_factory=list)
+    hear: Callable[[dict[str, Any]], None] = lambda line: None
     port: int = 0
     process: asyncio.subprocess.Process | None = None
     wrapper: Sequence[str] = ()
@@ -90,9 +92,16 @@ class Relay:
         """What an app with an account is configured with."""
         return Endpoint("127.0.0.1", self.port, ACCOUNT, PASSWORD)
 
-    async def start(self) -> None:
-        """Run the daemon until it is ready."""
+    async def start(self) -> dict[str, Any]:
+        """Run the daemon until it is ready. :returns: the line that says so."""
         seen = len(self.log)
+        await self.launch()
+        ready = await self.logged("ready", start=seen)
+        self.port = int(ready["listen"][0].rpartition(":")[2])
+        return ready
+
+    async def launch(self) -> None:
+        """Run the daemon."""
         self.process = await asyncio.create_subprocess_exec(
             *self.wrapper,
             *self.entry,
@@ -105,8 +114,6 @@ class Relay:
         )
         assert self.process.stdout
         self._reading = asyncio.create_task(self._read(self.process.stdout))
-        ready = await self.logged("ready", start=seen)
-        self.port = int(ready["listen"][0].rpartition(":")[2])
 
     async def _read(self, stream: asyncio.StreamReader) -> None:
         async for line in stream:
@@ -114,6 +121,7 @@ class Relay:
                 self.log.append(json.loads(line))
             except ValueError:
                 self.log.append({"event": "output", "text": line.decode("utf-8", "replace")})
+            self.hear(self.log[-1])
             self._logged.set()
         self.log.append(END_OF_OUTPUT)
         self._logged.set()
@@ -131,10 +139,19 @@ class Relay:
 
     async def stop(self, number: int = signal.SIGTERM) -> int:
         """End it. :returns: its exit status."""
+        self.signal(number)
+        return await self.ended()
+
+    def signal(self, number: int) -> None:
+        """Send a signal, if it still runs."""
         assert self.process
-        assert self._reading
         if self.process.returncode is None:
             self.process.send_signal(number)
+
+    async def ended(self) -> int:
+        """Wait for its end. :returns: its exit status."""
+        assert self.process
+        assert self._reading
         async with asyncio.timeout(PATIENCE + 30):
             await self.process.wait()
             await self._reading
