@@ -1,9 +1,11 @@
-# Each target does all its own set-up. PYTHON may name another interpreter, 3.11 or later.
+# Each target does all its own set-up. PYTHON may name another interpreter, 3.11 or later; KILLS and SEED are torture's.
 PYTHON ?= python3
 VENV   := .venv
+KILLS  ?= 200
+SEED   ?= 20261123
 READY  := $(VENV)/.installed
 
-.PHONY: demo test clean
+.PHONY: demo test torture clean
 
 demo: $(READY)
 	$(VENV)/bin/smtprelay demo
@@ -13,6 +15,9 @@ test: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/pytest -n auto
+
+torture: $(READY)
+	$(VENV)/bin/pytest tests/torture --capture=no --kills $(KILLS) --seed $(SEED)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -103,6 +103,36 @@ async def test_an_attempt_cut_by_a_kill_is_judged_at_the_next_start(tmp_path: Pa
     assert "smtprelay stopped during this attempt" in why
 
 
+HASTY = """
+import smtprelay.daemon as daemon
+daemon.DELIVERY_GRACE = 0.5
+from smtprelay.__main__ import main
+main()
+"""
+
+
+async def test_what_sigterm_cuts_after_the_dot_is_ambiguous(tmp_path: Path) -> None:
+    """The smarthost took it and says nothing: it goes out again, and the books say why."""
+    async with Smarthost(Rule("ACCEPTED", SILENCE, times=1), credentials=PLATFORM) as smarthost:
+        relay = make_relay(tmp_path, smarthost.port)
+        relay.entry = [sys.executable, "-c", HASTY]
+        config = tmp_path / "config.toml"
+        config.write_text(config.read_text().replace('dot = "2s"', 'dot = "60s"'))
+        await relay.start()
+        try:
+            message_id = await send(relay, "b@example.org")
+            await smarthost.wait_for(1)
+            assert await relay.stop() == 0
+            assert (await relay.start())["recovered"] == 0
+            await smarthost.wait_for(2)
+            await relay.settled(delivered=1)
+            why = await relay.run("queue", "why", message_id)
+        finally:
+            await relay.stop()
+    assert "#1 deferred (AMBIGUOUS: it may have been delivered) at dot" in why
+    assert "cut by a shutdown" in why
+
+
 async def test_below_the_disk_floor_mail_is_452_and_nothing_else_breaks(tmp_path: Path) -> None:
     async with Smarthost(credentials=PLATFORM) as smarthost:
         relay = make_relay(tmp_path, smarthost.port)

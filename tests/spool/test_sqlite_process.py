@@ -6,6 +6,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 
 from smtprelay.message import first_id
 from smtprelay.spool import State
-from tests.spool.support import NOW, message, opened, read_body
+from tests.spool.support import NOW, execute, message, opened, read_body
 
 PUT_FOR_EVER = """
 import asyncio, os, sys
@@ -31,6 +32,15 @@ async def main():
     await asyncio.gather(*(put_for_ever(spool) for _ in range(20)))
 
 asyncio.run(main())
+"""
+
+MAKE = """
+import asyncio, sys
+from pathlib import Path
+from smtprelay.spool.sqlite import SQLiteSpool
+
+print("now", flush=True)
+asyncio.run(SQLiteSpool.open(Path(sys.argv[1]), now=1))
 """
 
 LEASE_ONE = """
@@ -68,6 +78,20 @@ async def test_what_put_returned_is_there_after_kill_9(path: Path) -> None:
         for message_id in promised:
             assert len(await read_body(spool, message_id)) == 5000
         assert (await spool.stats()).recipients[State.QUEUED] >= len(promised) >= 500
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [0, 0.001, 0.002, 0.004, 0.006, 0.008, 0.012, 0.016])
+async def test_a_spool_that_was_killed_while_it_was_made_opens(path: Path, after: float) -> None:
+    with subprocess.Popen([sys.executable, "-c", MAKE, str(path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(after)
+        process.kill()
+    async with opened(path) as spool:
+        await spool.put([message()])
+        assert (await spool.stats()).recipients[State.QUEUED] == 1
+    assert execute(path, "PRAGMA auto_vacuum") == [(2,)]  # INCREMENTAL
 
 
 @pytest.mark.slow

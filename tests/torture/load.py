@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import random
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
@@ -21,8 +22,9 @@ PAUSE = 0.05  # seconds between two messages of a session, at most
 SIZES = {100: 40, 5_000: 45, 70_000: 8, 300_000: 6, 5_000_000: 0.5}  # octets → weight
 COUNTS = {1: 75, 2: 12, 5: 8, 30: 3, 120: 0.5}  # recipients → weight
 # What the smarthost does with a recipient follows from the first word of its name.
-KINDS = {"good": 70, "success": 4, "refused": 12, "quiet": 3, "later": 8, "flaky": 4, "never": 0.5}
+KINDS = {"good": 70, "success": 4, "refused": 12, "quiet": 3, "later": 8, "flaky": 4, "never": 2}
 NOTIFY = {"success": "SUCCESS,FAILURE", "quiet": "NEVER"}
+RETS = {"": 70, "HDRS": 10, "FULL": 20}
 REVERSE_PATHS = {"app": 85, "refused": 10, "": 5}  # a DSN to "refused" is refused
 
 
@@ -40,12 +42,14 @@ class Sent:
     """A message as its client knows it.
 
     :param recipients: address → NOTIFY, in order.
+    :param ret: RET of MAIL.
     :param body: digest of the body.
     :param id: what the 250 named.
     """
 
     number: int
     reverse_path: str
+    ret: str
     recipients: dict[str, str]
     size: int
     body: str = ""
@@ -144,7 +148,8 @@ class Load:
         kinds = chance.choices([*KINDS], [*KINDS.values()], k=_pick(chance, COUNTS))
         recipients = {f"{kind}.{number}.{n}@example.org": NOTIFY.get(kind, "") for n, kind in enumerate(kinds)}
         who = _pick(chance, REVERSE_PATHS)
-        sent = Sent(number, who and f"{who}.{number}@{DOMAIN}", recipients, _pick(chance, SIZES))
+        reverse_path = who and f"{who}.{number}@{DOMAIN}"
+        sent = Sent(number, reverse_path, _pick(chance, RETS), recipients, _pick(chance, SIZES))
         # The bodies differ, so that none can stand for another.
         lines = base64.encodebytes(chance.randbytes(sent.size * 3 // 4)).replace(b"\n", b"\r\n")
         body = b".a line that begins with a dot\r\n..\r\n" + lines
@@ -188,10 +193,10 @@ class _Client:
 
 def _envelope(sent: Sent, *, dsn: bool) -> list[str]:
     if not dsn:  # RFC 3461 §3: no parameters that were not offered
-        sent.recipients = dict.fromkeys(sent.recipients, "")
+        sent.recipients, sent.ret = dict.fromkeys(sent.recipients, ""), ""
     recipients = [f"RCPT TO:<{a}>" + f" NOTIFY={notify}" * bool(notify) for a, notify in sent.recipients.items()]
-    return [f"MAIL FROM:<{sent.reverse_path}>", *recipients, "DATA"]
+    return [f"MAIL FROM:<{sent.reverse_path}>" + f" RET={sent.ret}" * bool(sent.ret), *recipients, "DATA"]
 
 
-def _pick(chance: random.Random, weights: dict[T, float]) -> T:
+def _pick(chance: random.Random, weights: Mapping[T, float]) -> T:
     return chance.choices([*weights], [*weights.values()])[0]

@@ -68,7 +68,7 @@ class Crashes:
         self._load = load
         self._chance = chance
         self._books = Books()
-        self._in_order = True  # how it ended last: nothing was in flight
+        self._in_order = True  # it ended by SIGTERM, or never ran
 
     async def run(self, kills: int) -> None:
         """Kill it so often, and end it by SIGTERM every now and then."""
@@ -119,11 +119,13 @@ class Crashes:
         assert not (self._in_order and ready["recovered"]), "SIGTERM left an attempt open"
 
     async def _live(self) -> None:
-        """Start, put it under load, and see that its books balance."""
+        """Start, put it under load, see that its books balance, and let it take some messages."""
         await self._start()
         self._load.begin(self._relay.port)
         messages = await self._books.check(self.control, self._load.sent)
         await self._operate(messages)
+        seen = len(self._relay.log)
+        await self._relay.logged("accepted", start=seen, count=self._chance.randint(1, 50))
 
     async def _operate(self, messages: dict[str, Any]) -> None:
         """An operator who holds, releases and cancels some."""
@@ -131,8 +133,8 @@ class Crashes:
         waiting = [id_ for id_, some in states.items() if some & {"queued", "sending"}]
         held = [id_ for id_, some in states.items() if "held" in some]
         for action, ids in (("hold", waiting), ("cancel", waiting), ("release", held)):
-            if ids:
-                await self.control.act(action, self._chance.sample(ids, min(2, len(ids))))
+            if ids and self._chance.random() < 0.5:
+                await self.control.act(action, [self._chance.choice(ids)])
 
     async def _strike(self, phase: Phase, number: signal.Signals) -> None:
         def strike() -> None:
@@ -157,6 +159,7 @@ class Crashes:
 
     async def _kill_while_starting(self) -> None:
         """At any time from exec on, or just after it has opened the spool."""
+        self._in_order = False
         while True:
             seen = len(self._relay.log)
             await self._relay.launch()

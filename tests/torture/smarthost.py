@@ -16,7 +16,7 @@ from tests.process.relay import PLATFORM
 from tests.torture.moments import Moments, Phase
 
 DELAY = 0.01  # seconds that the smarthost's words are on their way, at most
-SAMPLE = 0.3  # of the messages, to have their signatures verified
+SAMPLE = 0.1  # of the messages, to have their signatures verified
 MESSAGE_ID = re.compile(rb"^Message-ID:\s*(\S+)", re.MULTILINE | re.IGNORECASE)
 FINAL_RECIPIENT = re.compile(rb"^Final-Recipient: rfc822; *(\S+)", re.MULTILINE | re.IGNORECASE)
 

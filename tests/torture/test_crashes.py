@@ -38,7 +38,7 @@ async def test_crashes(tmp_path: Path, pytestconfig: pytest.Config) -> None:
         Moody(random.Random(chance.random()), moments) as smarthost,
         Network(random.Random(chance.random()), smarthost.port) as network,
     ):
-        relay = make_relay(tmp_path, network.port, retry='give_up_after = "20s"')
+        relay = make_relay(tmp_path, network.port, retry='give_up_after = "10s"')
         relay.hear = moments.hear
         crashes = Crashes(relay, moments, load, chance)
         try:
@@ -60,9 +60,7 @@ async def test_crashes(tmp_path: Path, pytestconfig: pytest.Config) -> None:
     assert len(smarthost.sample) > kills, "too few signatures were verified to mean anything"
 
 
-def _summarise(
-    crashes: Crashes, load: Load, stories: list[Any], smarthost: Moody, comparison: Comparison
-) -> None:
+def _summarise(crashes: Crashes, load: Load, stories: list[Any], smarthost: Moody, comparison: Comparison) -> None:
     stages = Counter(one.stage for one in load.sent.values())
     stored = {story["message_id"] for story in stories}
     doubtful = sum(one.stage is Stage.DOT and one.message_id in stored for one in load.sent.values())
