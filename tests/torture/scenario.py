@@ -76,7 +76,9 @@ class Crashes:
         blows = [(signal.SIGKILL, phase) for phase in plan]
         blows += [(signal.SIGTERM, self._chance.choice(ON_THE_WIRE)) for _ in range(kills // 10)]
         self._chance.shuffle(blows)
-        for number, phase in blows:
+        for i, (number, phase) in enumerate(blows):
+            if i % 20 == 0:
+                print(f"{i} blows of {len(blows)}, {len(self._load.sent)} messages", flush=True)
             if phase is Phase.STARTING:
                 await self._kill_while_starting()
             elif phase is Phase.STOPPING:
@@ -119,12 +121,12 @@ class Crashes:
         assert not (self._in_order and ready["recovered"]), "SIGTERM left an attempt open"
 
     async def _live(self) -> None:
-        """Start, put it under load, see that its books balance, and let it take some messages."""
+        """Start, see that its books balance, and put it under load until it has taken some messages."""
         await self._start()
-        self._load.begin(self._relay.port)
         messages = await self._books.check(self.control, self._load.sent)
         await self._operate(messages)
         seen = len(self._relay.log)
+        self._load.begin(self._relay.port)
         await self._relay.logged("accepted", start=seen, count=self._chance.randint(1, 50))
 
     async def _operate(self, messages: dict[str, Any]) -> None:
