@@ -6,7 +6,7 @@ import asyncio
 import http.client
 import json
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,8 +48,8 @@ class Control:
         [stats] = await asyncio.to_thread(self._ask, [("GET", "/v1/stats", None)])
         return stats
 
-    async def act(self, action: str, ids: Sequence[str]) -> None:
-        """Hold, release or cancel."""
+    async def act(self, action: str, *ids: str) -> None:
+        """Hold, release or cancel these messages, or all."""
         await asyncio.to_thread(self._ask, [("POST", f"/v1/queue/{action}", {"ids": ids})])
 
     def _messages(self) -> dict[str, Any]:

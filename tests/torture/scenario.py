@@ -91,8 +91,8 @@ class Crashes:
     async def settle(self) -> list[Any]:
         """Wait until every recipient has ended. :returns: the messages, attempt by attempt."""
         await self._start()
-        messages = await self._books.check(self.control, self._load.sent)
-        await self.control.act("release", [*messages])
+        await self._books.check(self.control, self._load.sent)
+        await self.control.act("release")
         async with asyncio.timeout(DRAIN):
             while await self._waiting():
                 await asyncio.sleep(0.2)
@@ -136,7 +136,7 @@ class Crashes:
         held = [id_ for id_, some in states.items() if "held" in some]
         for action, ids in (("hold", waiting), ("cancel", waiting), ("release", held)):
             if ids and self._chance.random() < 0.5:
-                await self.control.act(action, [self._chance.choice(ids)])
+                await self.control.act(action, self._chance.choice(ids))
 
     async def _strike(self, phase: Phase, number: signal.Signals) -> None:
         def strike() -> None:
@@ -151,6 +151,7 @@ class Crashes:
         status = await self._relay.ended()
         await self._load.end()
         self._moments.forget()
+        assert not (errors := _errors(self._relay.log)), errors
         self._in_order = status == 0
         if number is signal.SIGTERM:
             self.stops.append(time.monotonic() - began)
@@ -194,6 +195,11 @@ class Crashes:
             await self._ended(signal.SIGTERM, Phase.STOPPING)  # sooner than we thought
         self._relay.signal(signal.SIGKILL)
         await self._ended(signal.SIGKILL, Phase.STOPPING)
+
+
+def _errors(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What it found wrong with itself."""
+    return [line for line in log if line.get("level") in ("error", "critical") or line["event"] == "output"]
 
 
 async def _swept(path: Path) -> None:
