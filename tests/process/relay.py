@@ -115,6 +115,14 @@ class Relay:
         assert self.process.stdout
         self._reading = asyncio.create_task(self._read(self.process.stdout))
 
+    async def opened(self) -> None:
+        """Wait until it holds the spool's lock: it opens the spool now."""
+        assert self.process
+        lock = self.folder / "spool.lock"
+        async with asyncio.timeout(PATIENCE):
+            while not lock.exists() or lock.read_text().strip() != str(self.process.pid):
+                await asyncio.sleep(0.001)
+
     async def _read(self, stream: asyncio.StreamReader) -> None:
         async for line in stream:
             try:

@@ -87,6 +87,14 @@ async def test_a_signal_ends_it_politely(tmp_path: Path, number: int) -> None:
         writer.close()
 
 
+async def test_a_signal_while_it_starts_ends_it_politely(tmp_path: Path) -> None:
+    relay = make_relay(tmp_path, 1)
+    await relay.launch()
+    await relay.opened()
+    assert await relay.stop() == 0
+    assert relay.log[-2]["event"] == "stopped"
+
+
 async def test_an_attempt_cut_by_a_kill_is_judged_at_the_next_start(tmp_path: Path) -> None:
     """Nobody knows what came of it: it may have been delivered."""
     async with running(tmp_path, Rule("DOT", SILENCE, times=1)) as (relay, smarthost):

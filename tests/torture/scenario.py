@@ -169,20 +169,13 @@ class Crashes:
             if self._chance.random() < 0.5:
                 await asyncio.sleep(self._chance.uniform(0, IMPORTS))
             else:
-                await self._opened()
+                await self._relay.opened()
                 await asyncio.sleep(self._chance.uniform(0, 0.1))
             assert await self._relay.stop(signal.SIGKILL) == -signal.SIGKILL
             if not any(line["event"] == "ready" for line in self._relay.log[seen:]):
                 break
             self.missed += 1
         self.struck[Phase.STARTING] += 1
-
-    async def _opened(self) -> None:
-        lock = self._relay.folder / "spool.lock"
-        assert self._relay.process
-        async with asyncio.timeout(30):
-            while not lock.exists() or lock.read_text().strip() != str(self._relay.process.pid):
-                await asyncio.sleep(0.001)
 
     async def _kill_while_stopping(self) -> None:
         while True:
