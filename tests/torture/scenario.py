@@ -46,6 +46,11 @@ class Restart:
     waiting: float
     own: float
 
+    @property
+    def net(self) -> float:
+        """What it takes where nobody else wants the CPU."""
+        return self.total - self.waiting
+
 
 class Crashes:
     """The scenario.
