@@ -64,7 +64,7 @@ def _summarise(crashes: Crashes, load: Load, stories: list[Any], smarthost: Mood
     dsns = [story for story in stories if story["dsn_for"]]
     print("kills in the midst of:", _listed(crashes.struck), f"and just after the start {crashes.missed}")
     print("messages under way in each phase, over all blows:", _listed(crashes.caught))
-    print(f"SIGTERM: {len(crashes.stops)}, the longest stop {max(crashes.stops):.2f} s")
+    print(f"SIGTERM: {len(crashes.stops)}, the longest stop {max(crashes.stops, default=0):.2f} s")
     print(f"messages: {len(load.sent)} begun, {stages[Stage.ACCEPTED]} got a 250, {stages[Stage.DOT]} got no reply")
     print(f"  (of which {doubtful} were stored), {len(dsns)} DSNs")
     print("recipients:", _listed(ends))
