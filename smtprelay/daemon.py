@@ -19,6 +19,7 @@ from smtprelay.config import Config, ConfigError, Credential
 from smtprelay.control import SUSPENDED, Control, Operator
 from smtprelay.delivery import Delivery
 from smtprelay.gateway.listeners import Listeners
+from smtprelay.offload import Offload
 from smtprelay.pipeline import Pipeline
 from smtprelay.policy import DAY, Limits, Policy
 from smtprelay.scheduler import Credentials, Scheduler
@@ -100,7 +101,7 @@ class Daemon:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._passwords = read_passwords(config)
-        self._signer = Signer(load_keys(config))
+        self._keys = load_keys(config)
         self._stop = asyncio.Event()
         self.addresses: list[str] = []
 
@@ -135,7 +136,8 @@ class Daemon:
             self._config,
             Policy(self._config),
             limits,
-            self._signer,
+            Offload(self._config, self._keys),
+            Signer(self._keys),
             spool,
             accepted=lambda: scheduler.wake(),
             smtputf8=upstream.smtputf8,
@@ -180,7 +182,7 @@ class Daemon:
             await asyncio.gather(*background, return_exceptions=True)
             await control.stop()
             await upstream.close()
-            pipeline.close()
+            await pipeline.close()
 
     def _upstream(self, spool: SQLiteSpool, facts: Mapping[str, str]) -> Upstream:
         remembering: set[asyncio.Task[None]] = set()

@@ -77,6 +77,11 @@ class SigningKey:
         """The TXT record to publish. ``v=`` may be left out (RFC 6376 §3.6.1), as the platform's own records do."""
         return f"k={self.kind}; p={base64.b64encode(self._public()).decode('ascii')}"
 
+    @property
+    def pem(self) -> bytes:
+        """The private half, as `load_key` takes it."""
+        return _pem(self.private)
+
     def _public(self) -> bytes:
         public = self.private.public_key()
         if isinstance(public, rsa.RSAPublicKey):
@@ -124,6 +129,10 @@ def generate_key(kind: Literal["rsa", "ed25519"], bits: int = 2048) -> bytes:
         private = rsa.generate_private_key(public_exponent=65537, key_size=bits)
     else:
         private = Ed25519PrivateKey.generate()
+    return _pem(private)
+
+
+def _pem(private: rsa.RSAPrivateKey | Ed25519PrivateKey) -> bytes:
     return private.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from smtprelay.bounce import Status
 from smtprelay.config import parse_config
 from smtprelay.message import Envelope, Message, Origin, Recipient
+from smtprelay.offload import Offload
 from smtprelay.pipeline import Pipeline
 from smtprelay.policy import Limits, Policy
+from smtprelay.preparation import Preparer, Submission
 from smtprelay.reply import Defer, Reject
 from smtprelay.signing import Signer, generate_key, load_key
 from smtprelay.spool import SpoolError, SpoolFull
@@ -90,6 +92,7 @@ def parts(more: str = "", *, smtputf8: bool | None = None) -> Parts:
         config,
         Policy(config),
         Limits(config.gateway, {}, {"suspended"}, NOW),
+        Offload(config, [KEY]),
         Signer([KEY]),
         spool,  # type: ignore[arg-type]
         accepted=lambda: woken.append(None),
@@ -226,6 +229,7 @@ MISTAKES = (
     *(b"Content-Type: multipart/mixed; boundary=x", b"--x", b"--x--", b"Content-Transfer-Encoding: base64"),
     b"DKIM-Signature: v=1",
 )
+PREPARER = Preparer(parse_config(CONFIG.encode(), Path("/nowhere")), Signer([KEY]))
 LINES = st.lists(st.sampled_from(MISTAKES) | st.binary(max_size=60), max_size=20)
 ENDS = st.sampled_from([b"\r\n", b"\n", b"\r"])
 
@@ -235,7 +239,7 @@ ENDS = st.sampled_from([b"\r\n", b"\n", b"\r"])
 def test_any_octets_are_refused_or_leave_with_a_signature_that_holds(lines: list[bytes], end: bytes) -> None:
     content = end.join(lines)
     try:
-        message = parts().pipeline._prepare(TRUSTED, envelope("a@example.com"), content, NOW, (), False)
+        message = PREPARER.prepare(Submission(TRUSTED, envelope("a@example.com"), content, NOW))
     except Reject:
         return
     assert dkimpy_verify(message.content, RECORDS)[0]

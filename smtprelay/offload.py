@@ -1,0 +1,173 @@
+"""Where messages are prepared: beside the event loop in a thread, and under load in a process of its own.
+
+A thread is enough for some hundreds of messages a second, and takes no memory; but it shares the interpreter's lock
+with the loop and the spool's writer, so that a second processor is of little use. The process is started when
+preparations queue up, and ends when it has had nothing to do for a while. What it dies over is prepared in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import socket
+import sys
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar, cast
+
+import structlog
+
+from smtprelay.config import Config
+from smtprelay.message import Message
+from smtprelay.preparation import Preparer, Submission
+from smtprelay.preparation_process import LENGTH, Setup, packed
+from smtprelay.reply import Reject, Reply
+from smtprelay.signing import Signer, SigningKey
+
+log = structlog.get_logger("offload")
+
+T = TypeVar("T")
+
+LARGE = 256 * 2**10  # octets of a message that takes so long to prepare that others should not wait for it
+BUSY = 8  # preparations at one time that call for the process
+REST = 60.0  # seconds without work after which it ends, and until one that failed is tried again
+
+
+class Offload:
+    """Carries out the CPU's work on messages off the event loop.
+
+    :param keys: all that messages are signed with.
+    """
+
+    def __init__(self, config: Config, keys: Sequence[SigningKey]) -> None:
+        self._setup = Setup(config, [(key.pem, key.domain, key.selector) for key in keys])
+        self._preparer = Preparer(config, Signer(keys))
+        # One thread for the many small messages, as more would only wait for the interpreter's lock; one for large
+        # ones, so that nobody waits behind them.
+        self._small = ThreadPoolExecutor(1, thread_name_prefix="prepare")
+        self._large = ThreadPoolExecutor(1, thread_name_prefix="prepare-large")
+        self._preparing = 0
+        self._process: Process | None = None
+        self._life: asyncio.Task[None] | None = None
+        self._not_before = 0.0
+
+    async def prepare(self, submission: Submission) -> Message:
+        """See `Preparer.prepare`.
+
+        :raises Reject:
+        """
+        size = len(submission.content)
+        self._preparing += 1
+        try:
+            if size <= LARGE and self._process and (answer := await self._process.ask(submission)):
+                if isinstance(answer, Reply):
+                    raise Reject(answer.code, answer.detail, answer.text)
+                return cast("Message", answer)
+            if self._preparing >= BUSY and self._life is None and time.monotonic() >= self._not_before:
+                self._life = asyncio.create_task(self._live())
+            return await self.run(self._preparer.prepare, submission, size=size)
+        finally:
+            self._preparing -= 1
+
+    async def run(self, function: Callable[..., T], *arguments: Any, size: int) -> T:
+        """Work in a thread.
+
+        :param size: octets that it works on.
+        """
+        executor = self._large if size > LARGE else self._small
+        return await asyncio.get_running_loop().run_in_executor(executor, function, *arguments)
+
+    async def close(self) -> None:
+        """Let the threads and the process go."""
+        if self._life:
+            self._life.cancel()
+            await asyncio.wait([self._life])
+        for executor in (self._small, self._large):
+            executor.shutdown(wait=True, cancel_futures=True)
+
+    async def _live(self) -> None:
+        """The process's life, from the call for it to its rest."""
+        try:
+            async with _started() as process:
+                if await process.ask(self._setup):
+                    log.info("busy: messages are prepared in a process of their own", pid=process.pid)
+                    self._process = process
+                    await process.rested()
+                if process.lost.done():
+                    log.error("the process that prepares messages has died; a thread does its work", pid=process.pid)
+                    self._not_before = time.monotonic() + REST
+        except OSError as error:
+            log.error("no process to prepare messages can be started; a thread does its work", reason=str(error))
+            self._not_before = time.monotonic() + REST
+        finally:
+            self._process = self._life = None
+
+
+class Process(asyncio.Protocol):
+    """Our side of `smtprelay.preparation_process`.
+
+    :ivar lost: done when the other side is gone.
+    """
+
+    def __init__(self) -> None:
+        self.pid = 0
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._asked: deque[asyncio.Future[Any]] = deque()
+        self._asked_at = time.monotonic()
+        self._buffer = bytearray()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    async def ask(self, request: Submission | Setup) -> Any:
+        """The answer; None where there is none, because it failed or is gone."""
+        if self.lost.done():
+            return None
+        answer = asyncio.get_running_loop().create_future()
+        self._asked.append(answer)
+        self._asked_at = time.monotonic()
+        self._transport.write(packed(request))
+        return await answer
+
+    async def rested(self) -> None:
+        """Wait until it has had nothing to do for a while, or is gone."""
+        while not self.lost.done() and (rest := self._asked_at + REST - time.monotonic()) > 0:
+            await asyncio.wait([self.lost], timeout=rest)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        while len(self._buffer) >= LENGTH:
+            end = LENGTH + int.from_bytes(self._buffer[:LENGTH], "big")
+            if len(self._buffer) < end:
+                break
+            self._give(pickle.loads(self._buffer[LENGTH:end]))  # noqa: S301 - a process of our own
+            del self._buffer[:end]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost.set_result(None)
+        while self._asked:
+            self._give(None)
+
+    def _give(self, answer: Any) -> None:
+        asker = self._asked.popleft()
+        if not asker.done():  # cancelled
+            asker.set_result(answer)
+
+
+@asynccontextmanager
+async def _started() -> AsyncIterator[Process]:
+    """A process; at the end it is told to end, and has. :raises OSError: it cannot be started."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        command = [sys.executable, "-m", "smtprelay.preparation_process", str(theirs.fileno())]
+        child = await asyncio.create_subprocess_exec(*command, pass_fds=[theirs.fileno()])
+    transport, process = await asyncio.get_running_loop().create_unix_connection(Process, sock=ours)
+    process.pid = child.pid
+    try:
+        yield process
+    finally:
+        transport.close()
+        await asyncio.shield(child.wait())
