@@ -7,6 +7,7 @@ daemon has made and nobody else can reach.
 
 from __future__ import annotations
 
+import copyreg
 import pickle
 import signal
 import socket
@@ -14,16 +15,21 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from io import IOBase
+from operator import attrgetter
 from typing import Any
 
 from smtprelay.config import Config
-from smtprelay.message import Message
+from smtprelay.message import Envelope, Message, Origin, Recipient
 from smtprelay.preparation import Preparer, Submission
 from smtprelay.reply import Reject, Reply
 from smtprelay.signing import Signer, load_key
 
 LENGTH = 4  # octets before each value, which tell its length, the most significant first
 _BUFFER = 256 * 2**10
+
+# The way that dataclasses with slots have of their own takes three times as long.
+for kind in (Origin, Recipient, Envelope, Message, Submission):
+    copyreg.pickle(kind, lambda value, kind=kind, values=attrgetter(*kind.__slots__): (kind, values(value)))  # type: ignore[misc]
 
 
 @dataclass(frozen=True, slots=True)

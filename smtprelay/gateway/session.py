@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
-from typing import Any, cast
+from typing import cast
 
 import structlog
 from aiosmtpd.smtp import SMTP, TLSSetupException
@@ -38,6 +38,8 @@ MAX_UNKNOWN = 10  # commands that are none
 MAX_IDLE_COMMANDS = 100  # commands since the last message that bring none
 MAX_LOGIN_FAILURES = 3
 INLINE = 256 * 2**10  # octets of a message that are joined on the loop; more goes to a thread
+_SENDER_OK = Reply(250, "1.0", "Ok").encode()
+_RECIPIENT_OK = Reply(250, "1.5", "Ok").encode()
 _FOREIGN = frozenset({"GET", "POST", "PUT", "CONNECT", "OPTIONS"})  # a browser made to talk to us
 
 
@@ -111,8 +113,9 @@ class Session(SMTP):
         return not self._secure
 
     def __dir__(self) -> Iterable[str]:
-        """aiosmtpd looks for these among all the members of each new session, which takes as long as all the rest."""
-        return _VERBS
+        """aiosmtpd looks for verbs among all the members of each new session, which takes as long as all its rest;
+        ours are known (`_VERBS`)."""
+        return ()
 
     def _reset_timeout(self, duration: float | None = None) -> None:
         """Something was heard. The timer is left to run out and then set anew: that is rarer than commands are."""
@@ -246,7 +249,7 @@ class Session(SMTP):
             await self._perform(verb, argument.strip())
         except SMTPReplyError as error:
             # What is no command may be a password in base64, of a client that did not see its AUTH refused.
-            await self._refuse(error, verb if verb in self._smtp_methods else "unknown")
+            await self._refuse(error, verb if verb in _VERBS else "unknown")
         except (_Closed, ConnectionError, TLSSetupException):
             raise _Closed from None
         except Exception:
@@ -260,9 +263,9 @@ class Session(SMTP):
         if self._since_message > MAX_IDLE_COMMANDS + 2 * len(self._recipients):
             await self._end(Reply(421, "7.0", "Too many commands without a message"))
             return
-        method: Callable[[str], Any] | None = self._smtp_methods.get(verb)
+        method = _VERBS.get(verb)
         if method is not None:
-            await method(argument)
+            await method(self, argument)
             return
         self._unknown += 1
         if verb in _FOREIGN or self._unknown > MAX_UNKNOWN:
@@ -429,7 +432,7 @@ class Session(SMTP):
             raise Reject(552, "3.4", f"{mail.size} octets are more than this relay takes ({limit})")
         self._services.pipeline.check_sender(self._origin, mail.reverse_path, mail.size)
         self._mail = mail
-        await self.push(Reply(250, "1.0", "Ok"))
+        await self.push(_SENDER_OK)
 
     async def smtp_RCPT(self, argument: str) -> None:
         """RFC 5321 §4.1.1.3, with NOTIFY and ORCPT."""
@@ -442,7 +445,7 @@ class Session(SMTP):
         self._services.pipeline.check_recipient(self._mail.reverse_path, recipient)
         if recipient.address not in (known.address for known in self._recipients):  # or it would get two copies
             self._recipients.append(recipient)
-        await self.push(Reply(250, "1.5", "Ok"))
+        await self.push(_RECIPIENT_OK)
 
     async def smtp_DATA(self, argument: str) -> None:
         """RFC 5321 §4.1.1.4. Never refused here: some clients send the message without waiting for 354, and a
@@ -510,4 +513,6 @@ class Session(SMTP):
             )
 
 
-_VERBS = tuple(name for name in vars(Session) if name.startswith("smtp_"))
+_VERBS: dict[str, Callable[[Session, str], Awaitable[None]]] = {
+    name.removeprefix("smtp_"): method for name, method in vars(Session).items() if name.startswith("smtp_")
+}

@@ -60,7 +60,10 @@ class Failure(Exception):
 
 
 class _Step:
-    """See `Connection.step`. A class, as it is entered for every command: contextlib takes three times as long."""
+    """See `Connection.step`. A class, as it is entered for every command: contextlib takes three times as long.
+
+    ``with`` is for what does not wait.
+    """
 
     __slots__ = ("_connection", "_phase", "_timeout", "_timer")
 
@@ -68,9 +71,17 @@ class _Step:
         self._connection = connection
         self._phase = phase
         self._timeout = timeout
-        self._timer = asyncio.timeout(timeout / 1000)
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(error, (SMTPException, OSError)):
+            raise self._connection.broken(self._phase, error, self._timeout) from None
 
     async def __aenter__(self) -> None:
+        self._timer = asyncio.timeout(self._timeout / 1000)
         await self._timer.__aenter__()
 
     async def __aexit__(
@@ -80,8 +91,7 @@ class _Step:
             await self._timer.__aexit__(kind, error, traceback)
         except TimeoutError as timeout:
             error = timeout
-        if isinstance(error, (SMTPException, OSError)):
-            raise self._connection.broken(self._phase, error, self._timeout) from None
+        self.__exit__(kind, error, traceback)
 
 
 class Connection(SMTPProtocol):
@@ -136,7 +146,7 @@ class Connection(SMTPProtocol):
     def reached(self, smarthost: str) -> None:
         self.smarthost = self._progress.smarthost = smarthost
 
-    def step(self, phase: Phase, timeout: int) -> _Step:
+    def step(self, phase: Phase, timeout: int = 0) -> _Step:
         """A step of the dialogue. Where one breaks the connection is closed: the replies on it would be shifted.
 
         :param timeout: in milliseconds.
@@ -152,14 +162,14 @@ class Connection(SMTPProtocol):
         fact = Fact(phase, error=words, ambiguous=phase is Phase.DOT)
         return Failure(fact, lost=isinstance(error, ConnectionError))
 
-    async def send_ahead(self, phase: Phase, commands: Sequence[bytes]) -> None:
+    def send_ahead(self, phase: Phase, commands: Sequence[bytes]) -> None:
         """Send commands without waiting for replies (RFC 2920); `command` then only takes the reply to each, in order.
 
         :raises Failure: the connection is gone.
         """
         if _CONTROLS.search(b"".join(commands)):
             raise ValueError("a command holds control characters")
-        async with self.step(phase, self.timeouts.command):
+        with self.step(phase):
             self._expect_nothing()
             self._response_pending = True
             self.write(b"".join(command + b"\r\n" for command in commands))
@@ -172,12 +182,12 @@ class Connection(SMTPProtocol):
         :raises Failure: where none came.
         """
         if not self._ahead:
-            await self.send_ahead(phase, [command])
+            self.send_ahead(phase, [command])
         assert self._ahead[0] == command, "commands that were sent ahead are answered in their order"
         reply = await self.next_reply(phase, timeout or self.timeouts.command)
         self._ahead.popleft()
         if not self._ahead and self._buffer:  # then who knows which reply was to which command
-            async with self.step(phase, timeout or self.timeouts.command):
+            with self.step(phase):
                 self._expect_nothing()
         return reply
 
@@ -196,9 +206,13 @@ class Connection(SMTPProtocol):
 
     async def next_reply(self, phase: Phase, timeout: int) -> Reply:
         """The reply to what was written already. :raises Failure: where none came."""
+        if self._buffer:  # it came with the one before
+            with self.step(phase):
+                response = self._read_response_from_buffer()
+                if response:
+                    return self.reply(response.code, response.message)
         async with self.step(phase, timeout):
-            response = self._read_response_from_buffer() if self._buffer else None  # it came with the one before
-            response = response or await self.read_response()
+            response = await self.read_response()
             return self.reply(response.code, response.message)
 
     def data_received(self, data: bytes) -> None:
@@ -223,7 +237,7 @@ class Connection(SMTPProtocol):
         :param content: lines that end in <CRLF>, the last one too; in chunks of any size.
         :raises Failure: also for a reply before the dot: it says why the smarthost wants no more.
         """
-        async with self.step(Phase.DATA, self.timeouts.block):
+        with self.step(Phase.DATA):
             self._expect_nothing()
         self._response_pending = True  # or aiosmtplib would throw an early reply away
         before, last = b"\r\n", b""
@@ -238,7 +252,7 @@ class Connection(SMTPProtocol):
                 last = text.replace(b"\r\n.", b"\r\n..")[2:]
         if self._ended:
             await self._fail_early()
-        async with self.step(Phase.DOT, self.timeouts.dot):  # from here on it is ambiguous
+        with self.step(Phase.DOT):  # from here on it is ambiguous
             self.write(last + b".\r\n")
         return await self.next_reply(Phase.DOT, self.timeouts.dot)
 

@@ -75,7 +75,7 @@ async def _mail(connection: Connection, mail: bytes, following: Sequence[bytes])
     connection.transactions += 1
     try:
         if following:
-            await connection.send_ahead(Phase.MAIL, [*commands, *following])
+            connection.send_ahead(Phase.MAIL, [*commands, *following])
         for command in commands:
             reply = await connection.command(Phase.MAIL, command)
     except Failure as failure:
