@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
-from benchmarks import report, usage, waiting
+from benchmarks import report, waiting
 from benchmarks.load import Load
 from benchmarks.peers import Peer, SinkProcess, postfix, postfix_opendkim, smtprelay
 from benchmarks.rounds import Figures, measure, median, send
@@ -33,17 +33,18 @@ async def main(rounds: int, messages: int, waiting_recipients: int) -> None:
     async with SinkProcess.running() as sink, SinkProcess.running() as idle, AsyncExitStack() as stack:
         relay, started = await stack.enter_async_context(smtprelay(sink.port))
         await asyncio.sleep(1)
-        at_rest = usage.resident(relay.pids[0])
+        at_rest = relay.resident()
         base = await stack.enter_async_context(postfix_opendkim(sink.port))
         plain = await stack.enter_async_context(postfix(sink.port))
-        peers = (relay, base, plain)
+        tcp = await stack.enter_async_context(postfix_opendkim(sink.port, tcp=True))
+        peers = (relay, base, tcp, plain)
         capacity = await _throughput(peers, sink, rounds, messages)
         await _latency(peers, sink, rounds, messages, SHARE * capacity)
-        loaded = usage.peak(relay.pids[0])
+        loaded = relay.peak()
         stalls = await _stalls(relay, sink, idle, messages)
-        usage.forget_peak(relay.pids[0])
+        relay.forget_peak()
         large_stalls = await _large(relay, sink, idle, rounds)
-        large = usage.peak(relay.pids[0])
+        large = relay.peak()
     print("## Memory of smtprelay (RSS, MiB)\n")
     print(
         report.table(
@@ -67,7 +68,7 @@ async def main(rounds: int, messages: int, waiting_recipients: int) -> None:
 
 async def _throughput(peers: Sequence[Peer], sink: SinkProcess, rounds: int, messages: int) -> float:
     """:returns: what Postfix with OpenDKIM takes on new connections, in messages a second."""
-    _, base, _ = peers
+    _, base, *_ = peers
     capacity = 0.0
     for title, load in LOADS.items():
         medians = await _in_turn(peers, sink, rounds, replace(load, messages=messages))

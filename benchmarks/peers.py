@@ -20,6 +20,7 @@ from benchmarks.sink import Seen
 from smtprelay.gateway.auth import hash_password
 from smtprelay.signing import generate_key
 from tests.peers.postfix import Postfix
+from tests.peers.program import reserve_port
 
 PATIENCE = 120.0  # seconds
 DOMAIN = SENDER.partition("@")[2]
@@ -62,7 +63,7 @@ Mode s
 Domain {domain}
 Selector relay1
 KeyFile {folder}/key.pem
-Socket local:{folder}/socket
+Socket {socket}
 UMask 0
 Canonicalization relaxed/relaxed
 RequireSafeKeys no
@@ -86,8 +87,21 @@ class Peer:
         return usage.cpu(usage.tree(*self.pids))
 
     def memory(self) -> float:
-        """MiB, over all its processes."""
+        """MiB, over all its processes; what they share counts once (PSS)."""
         return usage.proportional(usage.tree(*self.pids))
+
+    def resident(self) -> float:
+        """MiB, over all its processes; what they share counts in each (RSS)."""
+        return sum(map(usage.resident, usage.tree(*self.pids)))
+
+    def peak(self) -> float:
+        """The most MiB (RSS) that each of its processes has had, summed up."""
+        return sum(map(usage.peak, usage.tree(*self.pids)))
+
+    def forget_peak(self) -> None:
+        """Let `peak` count from now on."""
+        for pid in usage.tree(*self.pids):
+            usage.forget_peak(pid)
 
 
 @asynccontextmanager
@@ -146,18 +160,27 @@ async def postfix(sink: int, **settings: str) -> AsyncIterator[Peer]:
 
 
 @asynccontextmanager
-async def postfix_opendkim(sink: int) -> AsyncIterator[Peer]:
-    """The same with OpenDKIM, which signs with RSA-2048."""
-    with TemporaryDirectory(prefix="opendkim-") as folder:
+async def postfix_opendkim(sink: int, *, tcp: bool = False) -> AsyncIterator[Peer]:
+    """The same with OpenDKIM, which signs with RSA-2048.
+
+    :param tcp: they talk over TCP, as most instructions have it, not over a Unix socket, which is Debian's default.
+    """
+    with TemporaryDirectory(prefix="opendkim-") as folder, reserve_port() as port:
         (Path(folder) / "key.pem").write_bytes(generate_key("rsa", 2048))
         config = Path(folder) / "opendkim.conf"
-        config.write_text(OPENDKIM.format(domain=DOMAIN, folder=folder))
+        number = port.getsockname()[1]
+        socket, milters = f"local:{folder}/socket", f"unix:{folder}/socket"
+        if tcp:
+            socket, milters = f"inet:{number}@127.0.0.1", f"inet:127.0.0.1:{number}"
+        config.write_text(OPENDKIM.format(domain=DOMAIN, folder=folder, socket=socket))
         Path(folder).chmod(0o755)  # Postfix's own user comes to the socket
         milter = await asyncio.create_subprocess_exec("opendkim", "-f", "-x", str(config))
         try:
-            settings = {"smtpd_milters": f"unix:{folder}/socket", "milter_default_action": "tempfail"}
+            settings = {"smtpd_milters": milters, "milter_default_action": "tempfail"}
             async with postfix(sink, **settings) as server:
-                yield Peer("Postfix + OpenDKIM", server.port, (*server.pids, milter.pid))
+                yield Peer(
+                    f"Postfix + OpenDKIM, {'TCP' if tcp else 'Unix'} socket", server.port, (*server.pids, milter.pid)
+                )
         finally:
             milter.terminate()
             await milter.wait()

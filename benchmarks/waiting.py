@@ -6,7 +6,6 @@ import asyncio
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks import usage
 from benchmarks.load import SENDER
 from benchmarks.peers import SinkProcess, smtprelay
 from smtprelay.clock import now_ms
@@ -25,7 +24,7 @@ async def start(sink: SinkProcess, count: int) -> tuple[float, float]:
         await _fill(Path(folder) / "spool.db", count)
         async with smtprelay(sink.port, Path(folder)) as (relay, seconds):
             await asyncio.sleep(SETTLES)
-            return seconds, usage.peak(relay.pids[0])
+            return seconds, relay.peak()
 
 
 async def _fill(path: Path, count: int) -> None:

@@ -5,6 +5,7 @@ The keys are Postfix's where it has them: id, reverse_path, recipient, smarthost
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
@@ -39,7 +40,7 @@ def configure(settings: Log) -> None:
         plain = structlog.dev.plain_traceback
         processors.append(structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=plain))
     else:
-        processors.append(structlog.processors.JSONRenderer(ensure_ascii=False))
+        processors.append(structlog.processors.JSONRenderer(serializer=_as_json))
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(settings.level),
@@ -48,6 +49,14 @@ def configure(settings: Log) -> None:
     )
     # aiosmtpd logs whole AUTH exchanges, base64 passwords included.
     logging.getLogger("mail.log").setLevel(logging.CRITICAL + 1)
+
+
+# json.dumps makes an encoder for every line where it is not told to keep to its own defaults.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, default=repr)
+
+
+def _as_json(event: Any, **_: Any) -> str:
+    return _ENCODER.encode(event)
 
 
 def _stamp(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

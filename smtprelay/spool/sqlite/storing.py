@@ -82,18 +82,17 @@ def _insert_chunk(connection: sqlite3.Connection, message: Message, n: int) -> N
 
 def end_where_done(connection: sqlite3.Connection, message_id: str, now: int) -> None:
     """Where all recipients have ended, so has the message: its body goes."""
-    row = connection.execute(
+    ended = connection.execute(
         """
-        SELECT chunks FROM messages WHERE id = :id AND ended_at = 0 AND NOT EXISTS (
+        UPDATE messages SET ended_at = :now WHERE id = :id AND ended_at = 0 AND NOT EXISTS (
             SELECT 1 FROM recipients WHERE message = :id AND state IN ('queued', 'sending', 'held')
-        )
+        ) RETURNING chunks
         """,
-        {"id": message_id},
-    ).fetchone()
-    if row is None:
+        {"id": message_id, "now": now},
+    ).fetchall()
+    if not ended:
         return
-    connection.execute("UPDATE messages SET ended_at = ? WHERE id = ?", (now, message_id))
-    if row["chunks"] > 1:  # swept later, in slices
+    if ended[0]["chunks"] > 1:  # swept later, in slices
         connection.execute("INSERT INTO loose_bodies VALUES (?)", (message_id,))
     else:
         connection.execute("DELETE FROM chunks WHERE message = ?", (message_id,))
