@@ -19,10 +19,9 @@ from typing import Any
 
 import structlog
 import uvicorn
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Route
+from starlette.routing import Route, Router
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from smtprelay.policy import Limits
@@ -243,7 +242,7 @@ class Control:
             await self._task
             self._path.unlink(missing_ok=True)
 
-    def _app(self) -> Starlette:
+    def _app(self) -> Router:
         async def queue(request: Request) -> Any:
             words = dict(request.query_params)
             limit, before = _limit(words.pop("limit", "50")), words.pop("before", "")
@@ -272,7 +271,7 @@ class Control:
             _log_action(request, action, {"account": name}, count)
             return {"recipients": count}
 
-        return Starlette(
+        return Router(  # Starlette's application around it would only bring its page of errors, and 1 MB
             routes=[
                 Route("/v1/queue", _json(queue)),
                 Route("/v1/queue/{id}", _json(show)),

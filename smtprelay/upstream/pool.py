@@ -257,11 +257,13 @@ def _lanes(settings: config.Upstream, passwords: Mapping[str, str]) -> dict[str,
 
 
 def _tls_context(ca_file: Path | None, *, verified: bool) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=ca_file)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if not verified:  # any encryption beats none (RFC 7435 §3), and none is what remains
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-        context.set_ciphers("DEFAULT:@SECLEVEL=0")  # old smarthosts have small keys and SHA-1
+    if verified:
+        context = ssl.create_default_context(cafile=ca_file)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        return context
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # without the system's authorities, which take 2 MB
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # any encryption beats none (RFC 7435 §3), and none is what remains
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")  # old smarthosts have small keys and SHA-1
     return context
