@@ -40,18 +40,16 @@ async def main(rounds: int, messages: int, waiting_recipients: int) -> None:
         peers = (relay, base, tcp, plain)
         capacity = await _throughput(peers, sink, rounds, messages)
         await _latency(peers, sink, rounds, messages, SHARE * capacity)
-        loaded = relay.peak()
         stalls = await _stalls(relay, sink, idle, messages)
+        loaded = relay.peak()
+        await relay.alone()
+        after = relay.resident()
         relay.forget_peak()
         large_stalls = await _large(relay, sink, idle, rounds)
         large = relay.peak()
     print("## Memory of smtprelay (RSS, MiB)\n")
-    print(
-        report.table(
-            ["at rest", "under load", "four messages of 25 MB at once"],
-            [[f"{v:.0f}" for v in (at_rest, loaded, large)]],
-        )
-    )
+    head = ["", "at the start", "under load, both processes", "at rest again", "four messages of 25 MB at once"]
+    print(report.table(head, [["smtprelay", *(f"{value:.1f}" for value in (at_rest, loaded, after, large))]]))
     print("## The longest that the loop let others wait (ms)\n")
     rows = [
         [name, f"{s.busy:.0f}", f"{s.idle:.0f}"]

@@ -98,6 +98,12 @@ class Peer:
         """The most MiB (RSS) that each of its processes has had, summed up."""
         return sum(map(usage.peak, usage.tree(*self.pids)))
 
+    async def alone(self) -> None:
+        """Wait until its helpers have gone."""
+        async with asyncio.timeout(PATIENCE):
+            while usage.tree(*self.pids) > set(self.pids):
+                await asyncio.sleep(1)
+
     def forget_peak(self) -> None:
         """Let `peak` count from now on."""
         for pid in usage.tree(*self.pids):

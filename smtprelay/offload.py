@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 LARGE = 256 * 2**10  # octets of a message that takes so long to prepare that others should not wait for it
 BUSY = 8  # preparations at one time that call for the process
-REST = 60.0  # seconds without work after which it ends, and until one that failed is tried again
+REST = 30.0  # seconds without work after which it ends, and until one that failed is tried again
 
 
 class Offload:

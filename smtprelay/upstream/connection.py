@@ -323,6 +323,8 @@ class Connection(SMTPProtocol):
 def _printable(text: str) -> str:
     """A reply without what harms terminals, logs and databases; aiosmtplib leaves octets that are not UTF-8 as
     surrogates."""
+    if text.isascii() and text.isprintable():
+        return text
     text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return "".join(char if char.isprintable() or char == "\n" else " " if char.isspace() else "?" for char in text)
 
