@@ -5,7 +5,7 @@ KILLS  ?= 200
 SEED   ?= 20261123
 READY  := $(VENV)/.installed
 
-.PHONY: demo test torture clean
+.PHONY: demo test torture benchmark clean
 
 demo: $(READY)
 	$(VENV)/bin/smtprelay demo
@@ -18,6 +18,10 @@ test: $(READY)
 
 torture: $(READY)
 	$(VENV)/bin/pytest tests/torture --capture=no --kills $(KILLS) --seed $(SEED)
+
+# As root; wants Debian's postfix, opendkim, libsasl2-modules and sasl2-bin.
+benchmark: $(READY)
+	$(VENV)/bin/python -m benchmarks
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -28,25 +28,27 @@ async def start(sink: SinkProcess, count: int) -> tuple[float, float]:
 
 
 async def _fill(path: Path, count: int) -> None:
-    """One recipient a message: the most rows that so many can have."""
+    """One recipient and one millisecond a message: the most rows that so many can have."""
     now = now_ms()
     spool = await SQLiteSpool.open(path, now=now)
     try:
         for first in range(0, count, GROUP):
-            await spool.put([_message(number, now) for number in range(first, min(first + GROUP, count))])
+            await spool.put(
+                [_message(number, now - count + number) for number in range(first, min(first + GROUP, count))]
+            )
     finally:
         await spool.close()
 
 
-def _message(number: int, now: int) -> Message:
+def _message(number: int, at: int) -> Message:
     return Message(
-        id=new_id(now),
+        id=new_id(at),
         envelope=Envelope(SENDER, (Recipient(f"user{number}@example.org"),)),
         origin=Origin("127.0.0.1"),
         content=CONTENT,
         size=len(CONTENT),
-        received_at=now,
-        due_at=now,
+        received_at=at,
+        due_at=at,
         credential=SENDER,
         domain="example.com",
     )

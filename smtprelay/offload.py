@@ -161,13 +161,15 @@ class Process(asyncio.Protocol):
 async def _started() -> AsyncIterator[Process]:
     """A process; at the end it is told to end, and has. :raises OSError: it cannot be started."""
     ours, theirs = socket.socketpair()
-    with theirs:
+    with ours, theirs:
         command = [sys.executable, "-m", "smtprelay.preparation_process", str(theirs.fileno())]
         child = await asyncio.create_subprocess_exec(*command, pass_fds=[theirs.fileno()])
-    transport, process = await asyncio.get_running_loop().create_unix_connection(Process, sock=ours)
-    process.pid = child.pid
-    try:
-        yield process
-    finally:
-        transport.close()
-        await asyncio.shield(child.wait())
+        theirs.close()  # or its end would not show
+        try:
+            transport, process = await asyncio.get_running_loop().create_unix_connection(Process, sock=ours)
+            process.pid = child.pid
+            yield process
+            transport.close()
+        finally:
+            ours.close()
+            await asyncio.shield(child.wait())

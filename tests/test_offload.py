@@ -37,7 +37,9 @@ keys = [{ selector = "rsa", file = "rsa.pem" }, { selector = "ed", file = "ed.pe
 
 def submission(sender: str = "a@example.com", body: str = "测试") -> Submission:
     content = f"From: {sender}\nSubject: 测试\n\n{body}\n".encode()
-    return Submission(Origin("127.0.0.1", "app", "ESMTP"), Envelope(sender, (Recipient("b@example.org"),)), content, NOW)
+    return Submission(
+        Origin("127.0.0.1", "app", "ESMTP"), Envelope(sender, (Recipient("b@example.org"),)), content, NOW
+    )
 
 
 @asynccontextmanager

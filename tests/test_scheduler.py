@@ -277,3 +277,21 @@ async def test_a_delivery_that_failed_is_judged_when_its_lease_has_run_out(monke
     async with running(of):
         of.spool.abandoned.append(lease(9))
         await until(lambda: of.delivery.judged == ["t9"])
+
+
+async def test_a_connection_is_free_while_a_result_is_recorded() -> None:
+    of = parts(due=[lease(i) for i in range(4)])
+    sent: list[Callable[[], None]] = []
+    deliver = of.delivery.deliver
+
+    async def remembering(lease: Lease, sent_: Callable[[], None]) -> None:
+        sent.append(sent_)
+        await deliver(lease, sent_)
+
+    of.delivery.deliver = lambda lease, sent: remembering(lease, sent)  # type: ignore[method-assign]
+    async with running(of):
+        await until(lambda: len(of.delivery.begun) == 3)
+        sent[0]()
+        sent[0]()  # said twice, it frees one connection
+        await until(lambda: len(of.delivery.begun) == 4)
+        assert not of.delivery.ended
