@@ -34,9 +34,9 @@ log = structlog.get_logger("daemon")
 SESSION_GRACE = 10.0  # seconds that a message under way in the gateway gets at shut-down
 DELIVERY_GRACE = 30.0  # seconds that deliveries in flight get
 PRUNE_EVERY = 60.0  # seconds
+COLLECT_EVERY = 10_000  # objects made and not freed since the last collection
 
-COLLECT_EVERY = 10_000  # objects made and not yet freed: cycles are rare here, and 700 is what a command makes
-TLS_SEEN = "tls/"  # … and of those that name hosts that once offered STARTTLS
+TLS_SEEN = "tls/"  # prefix of the facts in the spool that name hosts which once offered STARTTLS
 
 
 def read_passwords(config: Config) -> dict[str, str]:
@@ -229,7 +229,8 @@ class Daemon:
 
 
 def _spare_the_collector() -> None:
-    """What was made until now stays: a collection need not look through it, for 20 ms, several times a second."""
+    """What was made until now stays: a collection need not look through it, for 20 ms, several times a second. And few
+    objects form cycles here."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_EVERY)

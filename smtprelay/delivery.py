@@ -79,6 +79,7 @@ class Delivery:
             report = Report((fact,) * len(recipients), progress.smarthost)
         if body.unreadable:  # for now; the message itself may be sound
             report = replace(report, facts=tuple(replace(fact, corrupt=False) for fact in report.facts))
+        self._tell_of_refusals(message.credential, report)
         sent()
         recording = asyncio.create_task(self._record(lease, report))
         try:
@@ -99,13 +100,16 @@ class Delivery:
             return message
         return replace(message, envelope=replace(message.envelope, reverse_path=credential.username))
 
+    def _tell_of_refusals(self, credential: str, report: Report) -> None:
+        """Before the connection is free: the next message must not log in with it."""
+        for fact in report.facts:
+            if outcome.refuses_credential(fact):
+                self._refused(credential, str(fact))
+                return
+
     async def _record(self, lease: Lease, report: Report, *, stopped: bool = False) -> None:
         now = self._clock()
         message = lease.message
-        for fact in report.facts:
-            if outcome.refuses_credential(fact):
-                self._refused(message.credential, str(fact))
-                break
         verdicts = [
             RetryAt(now) if stopped else self._judge(leased, fact, message, now)
             for leased, fact in zip(lease.recipients, report.facts, strict=True)

@@ -20,6 +20,7 @@ from typing import Any, TypeVar, cast
 
 import structlog
 
+from smtprelay import __version__
 from smtprelay.config import Config
 from smtprelay.message import Message
 from smtprelay.preparation import Preparer, Submission
@@ -34,6 +35,7 @@ T = TypeVar("T")
 LARGE = 256 * 2**10  # octets of a message that takes so long to prepare that others should not wait for it
 BUSY = 8  # preparations at one time that call for the process
 REST = 30.0  # seconds without work after which it ends, and until one that failed is tried again
+LEAVE = 5.0  # seconds that it has for that
 
 
 class Offload:
@@ -43,7 +45,7 @@ class Offload:
     """
 
     def __init__(self, config: Config, keys: Sequence[SigningKey]) -> None:
-        self._setup = Setup(config, [(key.pem, key.domain, key.selector) for key in keys])
+        self._setup = Setup(__version__, config, [(key.pem, key.domain, key.selector) for key in keys])
         self._preparer = Preparer(config, Signer(keys))
         # One thread for the many small messages, as more would only wait for the interpreter's lock; one for large
         # ones, so that nobody waits behind them.
@@ -60,17 +62,25 @@ class Offload:
         :raises Reject:
         """
         size = len(submission.content)
+        process = self._process if size <= LARGE else None
         self._preparing += 1
         try:
-            if size <= LARGE and self._process and (answer := await self._process.ask(submission)):
+            if process and (answer := await process.ask(submission)):
                 if isinstance(answer, Reply):
                     raise Reject(answer.code, answer.detail, answer.text)
                 return cast("Message", answer)
-            if self._preparing >= BUSY and self._life is None and time.monotonic() >= self._not_before:
-                self._life = asyncio.create_task(self._live())
-            return await self.run(self._preparer.prepare, submission, size=size)
+            self._call_process_if_busy()
+            message = await self.run(self._preparer.prepare, submission, size=size)
         finally:
             self._preparing -= 1
+        if process and not process.lost.done():  # what it could not do can be done
+            log.error("the process that prepares messages fails, and is ended; a thread does its work", pid=process.pid)
+            process.end()
+        return message
+
+    def _call_process_if_busy(self) -> None:
+        if self._preparing >= BUSY and self._life is None and time.monotonic() >= self._not_before:
+            self._life = asyncio.create_task(self._live())
 
     async def run(self, function: Callable[..., T], *arguments: Any, size: int) -> T:
         """Work in a thread.
@@ -97,7 +107,7 @@ class Offload:
                     self._process = process
                     await process.rested()
                 if process.lost.done():
-                    log.error("the process that prepares messages has died; a thread does its work", pid=process.pid)
+                    log.error("the process that prepares messages is gone; a thread does its work", pid=process.pid)
                     self._not_before = time.monotonic() + REST
         except OSError as error:
             log.error("no process to prepare messages can be started; a thread does its work", reason=str(error))
@@ -116,7 +126,7 @@ class Process(asyncio.Protocol):
         self.pid = 0
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._asked: deque[asyncio.Future[Any]] = deque()
-        self._asked_at = time.monotonic()
+        self._answered_at = time.monotonic()
         self._buffer = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -128,14 +138,17 @@ class Process(asyncio.Protocol):
             return None
         answer = asyncio.get_running_loop().create_future()
         self._asked.append(answer)
-        self._asked_at = time.monotonic()
         self._transport.write(packed(request))
         return await answer
 
     async def rested(self) -> None:
         """Wait until it has had nothing to do for a while, or is gone."""
-        while not self.lost.done() and (rest := self._asked_at + REST - time.monotonic()) > 0:
+        while not self.lost.done() and (rest := self._answered_at + REST - time.monotonic()) > 0:
             await asyncio.wait([self.lost], timeout=rest)
+
+    def end(self) -> None:
+        """Tell it to end."""
+        self._transport.close()
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -152,6 +165,7 @@ class Process(asyncio.Protocol):
             self._give(None)
 
     def _give(self, answer: Any) -> None:
+        self._answered_at = time.monotonic()
         asker = self._asked.popleft()
         if not asker.done():  # cancelled
             asker.set_result(answer)
@@ -159,17 +173,29 @@ class Process(asyncio.Protocol):
 
 @asynccontextmanager
 async def _started() -> AsyncIterator[Process]:
-    """A process; at the end it is told to end, and has. :raises OSError: it cannot be started."""
+    """A process; at the end it has ended. :raises OSError: it cannot be started."""
     ours, theirs = socket.socketpair()
-    with ours, theirs:
-        command = [sys.executable, "-m", "smtprelay.preparation_process", str(theirs.fileno())]
-        child = await asyncio.create_subprocess_exec(*command, pass_fds=[theirs.fileno()])
-        theirs.close()  # or its end would not show
-        try:
-            transport, process = await asyncio.get_running_loop().create_unix_connection(Process, sock=ours)
-            process.pid = child.pid
-            yield process
-            transport.close()
-        finally:
-            ours.close()
-            await asyncio.shield(child.wait())
+    transport: asyncio.Transport | None = None
+    child: asyncio.subprocess.Process | None = None
+    try:
+        with theirs:
+            # -P: modules come from where ours come from, not from the working directory.
+            command = [sys.executable, "-P", "-m", "smtprelay.preparation_process", str(theirs.fileno())]
+            child = await asyncio.create_subprocess_exec(*command, pass_fds=[theirs.fileno()])
+        transport, process = await asyncio.get_running_loop().create_unix_connection(Process, sock=ours)
+        process.pid = child.pid
+        yield process
+    finally:
+        (transport or ours).close()
+        if child:
+            await _end(child)
+
+
+async def _end(child: asyncio.subprocess.Process) -> None:
+    """It ends when its socket is closed; one that is stuck is killed."""
+    try:
+        async with asyncio.timeout(LEAVE):
+            await child.wait()
+    except TimeoutError:
+        child.kill()
+        await child.wait()

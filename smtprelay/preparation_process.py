@@ -13,11 +13,13 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from io import IOBase
 from operator import attrgetter
 from typing import Any
 
+from smtprelay import __version__
 from smtprelay.config import Config
 from smtprelay.message import Envelope, Message, Origin, Recipient
 from smtprelay.preparation import Preparer, Submission
@@ -36,9 +38,11 @@ for kind in (Origin, Recipient, Envelope, Message, Submission):
 class Setup:
     """What the process has to know.
 
+    :param version: the daemon's. Another one may have been installed since it was started.
     :param keys: PEM, domain and selector of each.
     """
 
+    version: str
     config: Config
     keys: Sequence[tuple[bytes, str, str]] = field(repr=False)
 
@@ -56,7 +60,7 @@ def _next(stream: IOBase) -> Any:
 
 
 def _answer(preparer: Preparer, submission: Submission) -> Message | Reply | None:
-    """The message, or the reply that refuses it; None where we failed: the daemon tries itself, and logs why."""
+    """The message, or the reply that refuses it; None where we failed: the daemon tries it in a thread."""
     try:
         return preparer.prepare(submission)
     except Reject as refusal:
@@ -69,8 +73,14 @@ def main() -> None:
     """Answer until the socket is closed. Signals are for the daemon, though a service manager sends them to all."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    with socket.socket(fileno=int(sys.argv[1])) as sock, sock.makefile("rb", _BUFFER) as requests:
-        setup: Setup = _next(requests)
+    with (
+        suppress(OSError, EOFError),  # the daemon is gone
+        socket.socket(fileno=int(sys.argv[1])) as sock,
+        sock.makefile("rb", _BUFFER) as requests,
+    ):
+        setup: Setup | None = _next(requests)
+        if setup is None or setup.version != __version__:
+            return
         preparer = Preparer(setup.config, Signer(load_key(*key) for key in setup.keys))
         sock.sendall(packed(True))
         while (submission := _next(requests)) is not None:

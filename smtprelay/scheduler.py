@@ -131,9 +131,8 @@ class Scheduler:
         self._owner = new_id(clock())
         self._wake = asyncio.Event()
         self._in_flight: dict[asyncio.Task[None], Lease] = {}
-        self._sending: set[str] = (
-            set()
-        )  # tokens of those in flight that need a connection; the others are being recorded
+        # Tokens of those in flight that need a connection; the others are being recorded.
+        self._sending: set[str] = set()
         self._probes: set[asyncio.Task[None]] = set()
         self._leasing = asyncio.Lock()
         self._stopping = False
@@ -214,13 +213,14 @@ class Scheduler:
                 self._sending.add(lease.token)
                 task = asyncio.create_task(self._deliver(lease))
                 self._in_flight[task] = lease
-                task.add_done_callback(self._in_flight.pop)
+                task.add_done_callback(self._ended)
             return len(leases)
 
     @property
     def _free(self) -> int:
-        """Connections that nobody needs. What has to wait for one is not leased: a crash would leave it in doubt."""
-        return self._connections - len(self._sending)
+        """Connections that nobody needs. What has to wait for one is not leased: a crash would leave it in doubt. So
+        would it what is not recorded yet: as much of that at most as there are connections."""
+        return min(self._connections - len(self._sending), 2 * self._connections - len(self._in_flight))
 
     def _ready(self) -> Collection[str]:
         """The credentials that may send, and are not over their rate."""
@@ -238,6 +238,10 @@ class Scheduler:
     def _sent(self, lease: Lease) -> None:
         """Its connection is free."""
         self._sending.discard(lease.token)
+        self.wake()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._in_flight[task]
         self.wake()
 
     async def _pause(self) -> None:

@@ -152,7 +152,7 @@ async def test_a_request_that_is_given_up_does_not_shift_the_answers() -> None:
 
 
 async def test_it_ends_when_it_has_nothing_to_do_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(offload, "REST", 0.05)
+    monkeypatch.setattr(offload, "REST", 0.3)
     async with offloading() as of:
         first = await busy(of)
         await until(lambda: of._life is None)

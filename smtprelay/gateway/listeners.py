@@ -124,6 +124,8 @@ def _passed(name: str) -> Sequence[socket.socket]:
     names = os.environ.get("LISTEN_FDNAMES", "").split(":")
     count = int(os.environ.get("LISTEN_FDS", "0")) if os.environ.get("LISTEN_PID") == str(os.getpid()) else 0
     found = [socket.socket(fileno=_FIRST_PASSED_FD + i) for i in range(count) if names[i : i + 1] == [name]]
+    for sock in found:
+        sock.set_inheritable(False)
     if not found:
         raise ListenError(f"fd:{name}: the service manager passed no socket of this name")
     return found

@@ -501,6 +501,7 @@ class Session(SMTP):
         try:
             return await asyncio.shield(task)
         finally:
+            del task  # a refusal holds this frame: together they would keep the message until the next collection
             if self.transport is not None:
                 self._reset_timeout()
 

@@ -20,12 +20,13 @@ from types import TracebackType
 from typing import NoReturn, cast
 
 from aiosmtplib.errors import SMTPException, SMTPResponseException, SMTPServerDisconnected
-from aiosmtplib.protocol import SMTPProtocol
+from aiosmtplib.protocol import MAX_RESPONSE_LENGTH, SMTPProtocol
 
 from smtprelay.config import Timeouts
 from smtprelay.outcome import Fact, Phase
 from smtprelay.reply import Reply
 
+PIECE = 4096  # octets of replies that aiosmtplib sees at once: its limit is meant for one reply, not for several
 BLOCK = 64 * 1024  # octets written between two looks at the connection
 _CONTROLS = re.compile(rb"[\x00-\x1f\x7f]")
 QUIT_PATIENCE = 3_000  # milliseconds for the answer to QUIT: nothing depends on it
@@ -158,6 +159,7 @@ class Connection(SMTPProtocol):
     def broken(self, phase: Phase, error: Exception, timeout: int) -> Failure:
         """Close, and tell what has broken a step."""
         self.abort()
+        self._ahead.clear()
         words = self._conceal(f"{self.name}: {_words(error, timeout)}")
         fact = Fact(phase, error=words, ambiguous=phase is Phase.DOT)
         return Failure(fact, lost=isinstance(error, ConnectionError))
@@ -181,32 +183,29 @@ class Connection(SMTPProtocol):
         :param timeout: in milliseconds; by default that for commands.
         :raises Failure: where none came.
         """
-        if not self._ahead:
+        alone = not self._ahead
+        if alone:
             self.send_ahead(phase, [command])
         assert self._ahead[0] == command, "commands that were sent ahead are answered in their order"
         reply = await self.next_reply(phase, timeout or self.timeouts.command)
         self._ahead.popleft()
-        if not self._ahead and self._buffer:  # then who knows which reply was to which command
+        # More replies than commands: who knows which was to which? A refusal stands, and 421 may come at any time
+        # (RFC 5321 §3.8).
+        shifted = self._buffer and not self._buffer.startswith(b"421")
+        if shifted and not self._ahead and not (alone and reply.code >= 400):
             with self.step(phase):
                 self._expect_nothing()
         return reply
 
-    async def settle(self) -> None:
-        """Take the replies to what was sent ahead in vain. A connection that breaks over it is closed.
-
-        A smarthost may answer DATA with 354 though it has no recipient: the message is then sent empty, and goes to
-        nobody (RFC 2920 §3.1).
-        """
-        with suppress(Failure):
-            while self._ahead:
-                command = self._ahead[0]
-                reply = await self.command(Phase.RCPT, command)
-                if command == b"DATA" and reply.code == 354:
-                    await self.command(Phase.RCPT, b".")
+    @property
+    def ahead(self) -> tuple[bytes, ...]:
+        """The commands that were sent and not yet answered."""
+        return tuple(self._ahead)
 
     async def next_reply(self, phase: Phase, timeout: int) -> Reply:
         """The reply to what was written already. :raises Failure: where none came."""
-        if self._buffer:  # it came with the one before
+        waiter = self._response_waiter
+        if self._buffer and (waiter is None or not waiter.done()):  # it came with the one before
             with self.step(phase):
                 response = self._read_response_from_buffer()
                 if response:
@@ -217,11 +216,14 @@ class Connection(SMTPProtocol):
 
     def data_received(self, data: bytes) -> None:
         """aiosmtplib throws away what comes while nobody waits: here it may be the next reply of several."""
-        waiter = self._response_waiter
-        if self._ahead and waiter is not None and (waiter.done() or not self._response_pending):
-            self._buffer += data
-        else:
-            super().data_received(data)
+        for start in range(0, len(data), PIECE):
+            waiter = self._response_waiter
+            if self._ahead and waiter is not None and (waiter.done() or not self._response_pending):
+                self._buffer += data[start : start + PIECE]
+            else:
+                super().data_received(data[start : start + PIECE])
+        if len(self._buffer) > MAX_RESPONSE_LENGTH * (len(self._ahead) + 1):
+            self.abort()
 
     def reply(self, code: int, text: str) -> Reply:
         """A reply as we keep it. After a 421 the connection is closed (RFC 5321 §3.8)."""

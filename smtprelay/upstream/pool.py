@@ -266,4 +266,6 @@ def _tls_context(ca_file: Path | None, *, verified: bool) -> ssl.SSLContext:
     context.verify_mode = ssl.CERT_NONE  # any encryption beats none (RFC 7435 §3), and none is what remains
     context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
     context.set_ciphers("DEFAULT:@SECLEVEL=0")  # old smarthosts have small keys and SHA-1
+    if ca_file:
+        context.load_verify_locations(ca_file)  # for a credential of its own that verifies; a wrong file is told of
     return context

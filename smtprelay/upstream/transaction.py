@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 
 from smtprelay.message import Message, Recipient
 from smtprelay.outcome import Fact, Phase
@@ -33,7 +34,7 @@ async def transact(
     rcpts = [_rcpt_command(recipient, dsn="dsn" in connection.extensions) for recipient in recipients]
     fact = await _mail(connection, mail, [*rcpts, DATA] if "pipelining" in connection.extensions else [])
     if fact:
-        await connection.settle()
+        await _settle(connection)
         return (fact,) * len(recipients)
     replies: list[Reply] = []
     rest = Fact(Phase.RCPT)  # what becomes of those whom RCPT does not refuse
@@ -45,10 +46,28 @@ async def transact(
                 raise Failure(Fact(Phase.RCPT, error=f"{connection.name}: it closed the connection: {reply}"))
         if any(map(_positive, replies)):
             rest = await _data(connection, body)
-        await connection.settle()
+        await _settle(connection)
     except Failure as failure:
         rest = failure.fact
     return _facts(len(recipients), replies, rest)
+
+
+async def _settle(connection: Connection) -> None:
+    """Take the replies to what was sent ahead in vain. A connection that breaks over it is closed.
+
+    A smarthost may answer DATA with 354 though it has no recipient: the message is then sent empty, and goes to nobody
+    (RFC 2920 §3.1). One that has taken a recipient without a sender would deliver that.
+    """
+    taken = False
+    with suppress(Failure):
+        for command in connection.ahead:
+            reply = await connection.command(Phase.RCPT, command)
+            taken = taken or (command.startswith(b"RCPT") and _positive(reply))
+            if command == DATA and reply.code == 354:
+                if taken:
+                    connection.abort()
+                    return
+                await connection.command(Phase.RCPT, b".")
 
 
 def _facts(count: int, replies: Sequence[Reply], rest: Fact) -> tuple[Fact, ...]:

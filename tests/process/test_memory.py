@@ -60,6 +60,6 @@ async def test_the_second_process_ends_with_the_first(tmp_path: Path, number: in
 async def test_a_second_process_that_dies_costs_no_message(tmp_path: Path) -> None:
     async with running(tmp_path) as (relay, smarthost):
         os.kill(await helper_of(relay), signal.SIGKILL)
-        await relay.logged("the process that prepares messages has died; a thread does its work")
+        await relay.logged("the process that prepares messages is gone; a thread does its work")
         await send(Load(relay.port, messages=20))
         await smarthost.wait_for(420, 60)
