@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _END = b"\r\n.\r\n"
-_PIECE = 2**16
+_PIECE = 2**20  # octets: blocks of this size are given back to the system when they are freed
 # A client that stuffs dots never sends a line of one dot and something else: this one does not stuff.
 _UNSTUFFED_DOT = re.compile(rb"\r\n\.[^.\r\n]")
 
@@ -47,13 +47,14 @@ class DataDecoder:
 
     def content(self) -> bytes:
         """The message with its transparency dots removed. It can be called once."""
-        pieces = self._pieces
-        self._pieces = []
-        if not self.unstuffed:
-            pieces = [piece.replace(b"\r\n.", b"\r\n") for piece in pieces]
-        if pieces:
-            pieces[0] = pieces[0][2:]
-        return b"".join(pieces)
+        self._pieces.reverse()
+        clear: list[bytearray] = []
+        while self._pieces:  # one after the other, so that there are never two of all
+            piece = self._pieces.pop()
+            clear.append(piece if self.unstuffed else piece.replace(b"\r\n.", b"\r\n"))
+        if clear:
+            del clear[0][:2]
+        return b"".join(clear)
 
     def _keep(self, piece: bytes) -> None:
         if not piece:
