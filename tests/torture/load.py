@@ -130,8 +130,9 @@ class Load:
             await client.write(content[half:])
             self._moments.leave(Phase.ACCEPTING, key)
             sent.stage = Stage.DOT
-            self._moments.enter(Phase.COMMITTING, key)
-            [reply] = await client.commands(".")
+            await client.write(b".\r\n")
+            self._moments.enter(Phase.COMMITTING, key)  # not before: a blow could keep the dot from being sent
+            reply = await client.reply()
         finally:
             self._moments.leave(Phase.ACCEPTING, key)
             self._moments.leave(Phase.COMMITTING, key)
