@@ -227,6 +227,23 @@ async def test_it_insists_on_starttls_where_it_is_told_to(
         assert protocol(await world.starttls.arrived(posting.to[0])) == "ESMTPSA"
 
 
+@pytest.mark.parametrize(
+    "client",
+    [pytest.param(client, marks=marks(client), id=client.name) for client in CLIENTS if client.can_starttls],
+)
+async def test_where_starttls_is_not_offered_it_sends_nothing_in_plaintext(
+    world: World, client: Client, tmp_path: Path
+) -> None:
+    posting = Posting.of(MAILS["plain"], f"in-vain-{_slug(client)}")
+    async with Tap(world.auth.relay.port) as tap:
+        environment = world.environment(tmp_path) | settings(tap.port, starttls=True) | posting.environment(tmp_path)
+        status, output = await run(client, environment | world.trust())
+    assert status != 0, output
+    assert tap.said("EHLO")
+    assert not tap.said("AUTH")
+    assert not tap.said("MAIL")
+
+
 def protocol(received: Received) -> str:
     """By which the gateway got it (RFC 3848)."""
     return received.content.partition(b" with ")[2].split()[0].decode()
