@@ -64,7 +64,7 @@ CLIENTS = (
     Client(
         "PHP mail()",
         "php_mail.php",
-        ("php", "-d", "sendmail_path=sendmail -t -i"),
+        ("php", "-d", "sendmail_path=smtprelay sendmail -t -i"),
         ("php",),
         mended=("Date", "Message-ID", "raw header", "8-bit body", "Bcc"),
         can_starttls=False,

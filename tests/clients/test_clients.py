@@ -100,7 +100,8 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
     ca.cert_pem.write_to_path(folder / "ca.pem")
     ca.issue_cert("localhost", "127.0.0.1").private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
     tls = f'tls_certificate = "{folder}/server.pem"\ntls_key = "{folder}/server.pem"'
-    (folder / "sendmail").symlink_to(Path(sys.executable).with_name("smtprelay"))
+    for name in ("sendmail", "smtprelay"):
+        (folder / name).symlink_to(Path(sys.executable).with_name("smtprelay"))
     async with AsyncExitStack() as stack:
 
         async def gateway(name: str, **parts: str) -> Gateway:
