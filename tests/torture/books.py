@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import json
 import socket
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,10 +96,14 @@ class Books:
         messages = await control.messages()
         problems = [*self._promises(promised, messages)]
         by_message_id = {one.message_id: one for one in sent.values()}
+        copies = Counter(message["message_id"] for message in messages.values())
+        problems += [f"{message_id} is there {count} times" for message_id, count in copies.items() if count > 1]
         for message in messages.values():
             problems += _origin(message, by_message_id)
             for recipient in message["recipients"]:
                 problems += self._recipient(message["id"], recipient)
+                if not _notified(recipient, by_message_id.get(message["message_id"])):
+                    problems.append(f"{message['id']}: not the DSN that is due: {recipient}")
         problems += await _notifications(control, messages)
         assert not problems, "\n".join(problems[:50])
         return messages
@@ -138,6 +143,24 @@ def _lawful(state: str, reason: str, dsn: str) -> bool:
         case "bounced":
             return reason in ("refused", "expired") and bool(dsn)
     return False
+
+
+def _notified(recipient: Mapping[str, Any], sent: Sent | None) -> bool:
+    """Whether it has the DSN that is due, or the right reason why there is none.
+
+    :param sent: the message as its client sent it, None for a DSN.
+    """
+    state, dsn = recipient["state"], recipient["dsn"]
+    notify = sent.recipients.get(recipient["recipient"], "") if sent else ""
+    if state not in ("bounced", "delivered") or (state == "delivered" and "SUCCESS" not in notify):
+        return not dsn
+    if sent is None:
+        return bool(dsn == "none: this was a notification itself")
+    if notify == "NEVER":
+        return bool(dsn == "none: NOTIFY=NEVER")
+    if not sent.reverse_path:
+        return bool(dsn == "none: the reverse-path is null")
+    return bool(dsn) and not dsn.startswith("none: ")
 
 
 def _origin(message: Mapping[str, Any], by_message_id: Mapping[str, Sent]) -> Iterable[str]:
