@@ -59,6 +59,7 @@ class Crashes:
     :ivar caught: messages that were in each phase when a blow fell.
     :ivar missed: kills that were to come while it was starting, and came after.
     :ivar stops: seconds that each stop after SIGTERM took.
+    :ivar blows: signal → when it was sent, Unix time in milliseconds.
     """
 
     def __init__(self, relay: Relay, moments: Moments, load: Load, chance: random.Random) -> None:
@@ -67,6 +68,7 @@ class Crashes:
         self.restarts: list[Restart] = []
         self.stops: list[float] = []
         self.missed = 0
+        self.blows: dict[signal.Signals, list[int]] = {signal.SIGKILL: [], signal.SIGTERM: []}
         self.control = Control(relay.folder / "control.sock")
         self._relay = relay
         self._moments = moments
@@ -146,9 +148,13 @@ class Crashes:
     async def _strike(self, phase: Phase, number: signal.Signals) -> None:
         def strike() -> None:
             self._load.connect_no_more()
-            self._relay.signal(number)
+            self._signal(number)
 
         await self._moments.strike(phase, strike)
+
+    def _signal(self, number: signal.Signals) -> None:
+        self.blows[number].append(int(time.time() * 1000))
+        self._relay.signal(number)
 
     async def _ended(self, number: signal.Signals, phase: Phase) -> None:
         """It has ended as it was told to."""
@@ -176,7 +182,8 @@ class Crashes:
             else:
                 await self._relay.opened()
                 await asyncio.sleep(self._chance.uniform(0, 0.1))
-            assert await self._relay.stop(signal.SIGKILL) == -signal.SIGKILL
+            self._signal(signal.SIGKILL)
+            assert await self._relay.ended() == -signal.SIGKILL
             if not any(line["event"] == "ready" for line in self._relay.log[seen:]):
                 break
             self.missed += 1
@@ -191,7 +198,7 @@ class Crashes:
             if self._relay.process.returncode is None:
                 break
             await self._ended(signal.SIGTERM, Phase.STOPPING)  # sooner than we thought
-        self._relay.signal(signal.SIGKILL)
+        self._signal(signal.SIGKILL)
         await self._ended(signal.SIGKILL, Phase.STOPPING)
 
 

@@ -31,7 +31,7 @@ MOODS: dict[str, list[tuple[float, str | Fault]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Arrival:
     """A message that the smarthost accepted.
 
@@ -39,6 +39,7 @@ class Arrival:
     :param body: digest of the body.
     :param whole: digest of header and body.
     :param about: the recipients that a DSN speaks of.
+    :ivar answered: the 250 was sent.
     """
 
     message_id: str
@@ -47,6 +48,7 @@ class Arrival:
     body: str
     whole: str
     about: tuple[str, ...]
+    answered: bool = True
 
 
 class Moody(Smarthost):
@@ -73,6 +75,8 @@ class Moody(Smarthost):
         for chance, reply in MOODS.get(at, ()):
             dice -= chance
             if dice < 0:
+                if at == "ACCEPTED":
+                    self.arrivals[-1].answered = False
                 return reply
         return None
 

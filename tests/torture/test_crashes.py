@@ -45,7 +45,7 @@ async def test_crashes(tmp_path: Path, pytestconfig: pytest.Config) -> None:
             stories = await crashes.settle()
         finally:
             await relay.stop()
-    comparison = Comparison(stories, load.sent, smarthost.arrivals)
+    comparison = Comparison(stories, load.sent, smarthost.arrivals, crashes.blows)
     _summarise(crashes, load, stories, smarthost, comparison)
     assert not comparison.problems, "\n".join(comparison.problems[:50])
     assert not load.surprises
