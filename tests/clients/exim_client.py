@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.peers.exim import Exim
+from tests.peers.program import PATIENCE
 
 env = os.environ
 SETTINGS = {
@@ -23,7 +24,8 @@ if env["SMTP_STARTTLS"]:
 
 
 async def main() -> int:
-    async with Exim(SETTINGS, FILES) as exim:
+    # The timeout ends sooner than the test's patience, whose kill would leave Exim's processes and its folder.
+    async with Exim(SETTINGS, FILES) as exim, asyncio.timeout(PATIENCE):
         mail = Path(env["MAIL_FILE"]).read_bytes()
         await exim.exim("-odf", "-oi", "-t", "-f", env["MAIL_FROM"], stdin=mail)
         if (await exim.exim("-bpc")).strip() != "0":

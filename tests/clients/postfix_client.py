@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.peers.postfix import Postfix
+from tests.peers.program import PATIENCE
 
 env = os.environ
 RELAYHOST = f"[{env['SMTP_HOST']}]:{env['SMTP_PORT']}"
@@ -27,7 +28,8 @@ FILES = {"passwords": f"{RELAYHOST} {env['SMTP_USER']}:{env['SMTP_PASSWORD']}\n"
 
 
 async def main() -> int:
-    async with Postfix(SETTINGS, FILES) as postfix:
+    # The timeout ends sooner than the test's patience, whose kill would leave Postfix's processes and its folder.
+    async with Postfix(SETTINGS, FILES) as postfix, asyncio.timeout(PATIENCE):
         mail = Path(env["MAIL_FILE"]).read_bytes()
         sendmail = ["/usr/sbin/sendmail", "-C", str(postfix.folder), "-t", "-i", "-f", env["MAIL_FROM"]]
         await postfix.run(*sendmail, stdin=mail)
