@@ -58,10 +58,12 @@ class Program:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._process:
-            await self._stop(self._process)
-        self._socket.close()
-        shutil.rmtree(self.folder)
+        try:
+            if self._process:
+                await self._stop(self._process)
+        finally:
+            self._socket.close()
+            shutil.rmtree(self.folder)
 
     @property
     def pid(self) -> int:
