@@ -5,6 +5,7 @@ The short form runs with all tests; ``make torture`` runs the long one.
 
 from __future__ import annotations
 
+import os
 import random
 from collections import Counter
 from pathlib import Path
@@ -50,7 +51,9 @@ async def test_crashes(tmp_path: Path, pytestconfig: pytest.Config) -> None:
     assert not comparison.problems, "\n".join(comparison.problems[:50])
     assert not load.surprises
     assert crashes.struck == {phase: share * kills // 20 for phase, share in SHARES.items()}
-    assert max(restart.net for restart in crashes.restarts) < RESTART
+    # Beside other tests, what those keep it waiting for a CPU is not its own; alone, every second counts.
+    alone = "PYTEST_XDIST_WORKER" not in os.environ
+    assert max(restart.total if alone else restart.net for restart in crashes.restarts) < RESTART
     for content in smarthost.sample:
         assert dkimpy_verify(content, relay.records) == [True]
     assert len(smarthost.sample) > kills, "too few signatures were verified to mean anything"
