@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from importlib.metadata import version
 
 import pytest
 
@@ -46,6 +48,13 @@ def test_its_settings_are_those_of_its_script(client: Client) -> None:
     assert verifies == ("" if not client.can_starttls else "yes" if client.verifies else "no")
     for setting in re.findall("`([^`]+)`", settings + to_insist):
         assert _bare(VALUES.split(setting)[0]) in _bare(script), setting
+
+
+def test_the_versions_of_those_from_the_registries() -> None:
+    pinned = json.loads((FOLDER / "package.json").read_text(encoding="utf-8"))["dependencies"]
+    assert SETTINGS["Nodemailer"][0].startswith(f"{pinned['nodemailer']}, Node.js ")
+    assert version("django").startswith(SETTINGS["Django"][0] + ".")
+    assert version("flask-mail") == SETTINGS["Flask-Mail"][0]
 
 
 def _bare(code: str) -> str:
