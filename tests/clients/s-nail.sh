@@ -12,6 +12,14 @@ if [ -n "$SMTP_STARTTLS" ]; then set -- "$@" -S smtp-use-starttls -S tls-verify=
 set -- "$@" -s "$MAIL_SUBJECT"
 if [ -n "$MAIL_HTML" ]; then set -- "$@" -M text/html; fi
 if [ -n "$MAIL_ATTACHMENT" ]; then set -- "$@" -a "$MAIL_ATTACHMENT"; fi
+if [ -n "$MAIL_IMAGE" ]; then
+    # A Content-ID is given by a hook that speaks the protocol of ~^.
+    set -- "$@" -a "$MAIL_IMAGE" -S on-compose-splice=identify -X "define identify {
+        read version
+        echo '~^attachment attribute-set-at 1 content-id <$MAIL_IMAGE_ID>'
+        read status
+    }"
+fi
 if [ -n "$MAIL_TO_NAME" ]; then set -- "$@" -. "$MAIL_TO_NAME <$MAIL_TO>"; else
     IFS=', '
     for address in $MAIL_CC; do set -- "$@" -c "$address"; done

@@ -113,7 +113,7 @@ CLIENTS = (
         auth="ESMTPA LOGIN",
     ),
     Client("msmtp", "msmtp.sh", needs=("msmtp",), mended=("raw header", "8-bit body")),
-    Client("s-nail", "s-nail.sh", needs=("s-nail",), sends=NO_IMAGE, neither="SMTP"),
+    Client("s-nail", "s-nail.sh", needs=("s-nail",), neither="SMTP"),
     Client(
         "mailx",
         "mailx.sh",
