@@ -21,7 +21,7 @@ FAILS = "sends nothing"
 class Client:
     """A program that sends mail, run by a script that is told host, port, user and password.
 
-    The last four are what it does by itself: the protocol that the gateway writes into Received (RFC 3848), with the
+    The last five are what it does by itself: the protocol that the gateway writes into Received (RFC 3848), with the
     AUTH mechanism where it can be overheard.
 
     :ivar runner: what runs the script, where it does not run by itself.
@@ -31,6 +31,7 @@ class Client:
     :ivar can_starttls: it can be told to insist on STARTTLS.
     :ivar verifies: then it verifies the certificate.
     :ivar neither: the gateway offers no STARTTLS and has no accounts; the client has no user.
+    :ivar in_vain: the same, but the client has a user and a password; empty where it has no log-in.
     :ivar auth: the gateway offers AUTH.
     :ivar starttls: it offers STARTTLS and AUTH, and the client trusts its certificate; empty where it takes no notice.
     :ivar unknown_ca: the same, but the client does not know who issued the certificate.
@@ -45,6 +46,7 @@ class Client:
     can_starttls: bool = True
     verifies: bool = True
     neither: str = "ESMTP"
+    in_vain: str = FAILS
     auth: str = "ESMTPA PLAIN"
     starttls: str = ""
     unknown_ca: str = ""
@@ -56,7 +58,13 @@ class Client:
 
     def by_itself(self) -> dict[str, str]:
         """What the gateway offers → what the client does."""
-        offers = {"neither": self.neither, "auth": self.auth, "starttls": self.starttls, "unknown_ca": self.unknown_ca}
+        offers = {
+            "neither": self.neither,
+            "in_vain": self.in_vain,
+            "auth": self.auth,
+            "starttls": self.starttls,
+            "unknown_ca": self.unknown_ca,
+        }
         return {offer: does for offer, does in offers.items() if does} | {"starttls": self.starttls or self.auth}
 
 
@@ -68,6 +76,7 @@ CLIENTS = (
         ("php",),
         mended=("Date", "Message-ID", "raw header", "8-bit body", "Bcc"),
         can_starttls=False,
+        in_vain="",
         auth="ESMTP",
     ),
     Client(
@@ -85,6 +94,7 @@ CLIENTS = (
         "nodemailer.mjs",
         ("node",),
         ("node", NODEMAILER),
+        in_vain="ESMTP",
         starttls="ESMTPSA",
         unknown_ca=FAILS,
     ),
@@ -93,6 +103,7 @@ CLIENTS = (
         "JavaMail.java",
         ("java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"),
         ("javac", "/usr/share/java/javax.mail.jar"),
+        in_vain="ESMTP",
         auth="ESMTPA LOGIN",
     ),
     Client("Django", "django_app.py", (sys.executable,), mended=("8-bit body",)),
@@ -102,6 +113,7 @@ CLIENTS = (
         "curl.sh",
         needs=("curl",),
         mended=("Date", "Message-ID", "raw header", "8-bit body", "charset", "line ends"),
+        in_vain="ESMTP",
     ),
     Client(
         "swaks",
@@ -121,6 +133,7 @@ CLIENTS = (
         sends=NO_FILES,
         mended=("Date", "Message-ID", "raw header", "8-bit body", "Bcc"),
         can_starttls=False,
+        in_vain="",
         auth="ESMTP",
     ),
     Client(
@@ -136,6 +149,7 @@ CLIENTS = (
         (sys.executable,),
         ("postfix", ROOT_USER),
         mended=("raw header", "8-bit body"),
+        in_vain="ESMTP",
         starttls="ESMTPSA",
         unknown_ca="ESMTPSA",
     ),
@@ -156,6 +170,7 @@ CLIENTS = (
         sends=("output of a job",),
         mended=("From", "Date", "Message-ID", "8-bit body"),
         can_starttls=False,
+        in_vain="",
         auth="ESMTP",
     ),
     Client(
@@ -163,6 +178,7 @@ CLIENTS = (
         "sendmail_t.sh",
         mended=("Date", "Message-ID", "raw header", "8-bit body", "Bcc"),
         can_starttls=False,
+        in_vain="",
         auth="ESMTP",
     ),
 )

@@ -190,7 +190,7 @@ async def test_all_its_mails_arrive_whole_and_signed(world: World, client: Clien
     ],
 )
 async def test_what_it_does_by_itself(world: World, client: Client, offer: str, tmp_path: Path) -> None:
-    gateway: Gateway = getattr(world, "starttls" if offer == "unknown_ca" else offer)
+    gateway: Gateway = getattr(world, {"unknown_ca": "starttls", "in_vain": "neither"}.get(offer, offer))
     posting = Posting.of(MAILS[client.sends[0]], f"{offer}-{_slug(client)}")
     async with Tap(gateway.relay.port) as tap:
         environment = (

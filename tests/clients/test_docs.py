@@ -34,7 +34,7 @@ def test_every_client_of_the_page_is_tested_and_the_other_way_round() -> None:
 def test_what_it_sends_and_does_by_itself(client: Client) -> None:
     by_itself = client.by_itself()
     columns = [", ".join(client.sends), ", ".join(client.mended) or "nothing"]
-    columns += [by_itself.get(offer, "") for offer in ("neither", "auth", "starttls", "unknown_ca")]
+    columns += [by_itself.get(offer, "") for offer in ("neither", "in_vain", "auth", "starttls", "unknown_ca")]
     assert ARRIVALS[client.name] == columns
 
 
