@@ -62,7 +62,9 @@ class Moments:
         """Something happened within a phase: a place to strike at."""
         if phase is not self._aim or self._timer:
             return
-        delay = self._chance.choice((0, self._chance.uniform(0, LONGEST)))
+        delay = self._chance.uniform(0, LONGEST)
+        if phase is not Phase.COMMITTING:  # its one event is its beginning, and the commit comes later
+            delay = self._chance.choice((0, delay))
         if delay:
             self._timer = asyncio.get_running_loop().call_later(delay, self._arrive)
         else:
