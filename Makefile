@@ -1,7 +1,7 @@
 # Each target does all its own set-up. PYTHON may name another interpreter, 3.11 or later; KILLS and SEED are torture's.
 PYTHON ?= python3
 VENV   := .venv
-KILLS  ?= 200
+KILLS  ?= 260
 SEED   ?= 20261123
 READY  := $(VENV)/.installed
 

@@ -7,6 +7,7 @@ import asyncio
 import os
 import platform
 import signal
+import statistics
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -40,17 +41,17 @@ async def main(rounds: int, messages: int, waiting_recipients: int) -> None:
         peers = (relay, base, tcp, plain)
         capacity = await _throughput(peers, sink, rounds, messages)
         await _latency(peers, sink, rounds, messages, SHARE * capacity)
-        stalls = await _stalls(relay, sink, idle, messages)
+        stalls = await _stalls(relay, sink, idle, rounds, Load(0, messages))
         loaded = relay.peak()
         await relay.alone()
         after = relay.resident()
         relay.forget_peak()
-        large_stalls = await _large(relay, sink, idle, rounds)
+        large_stalls = await _stalls(relay, sink, idle, rounds, LARGE)
         large = relay.peak()
     print("## Memory of smtprelay (RSS, MiB)\n")
     head = ["", "at the start", "under load, both processes", "at rest again", "four messages of 25 MB at once"]
     print(report.table(head, [["smtprelay", *(f"{value:.1f}" for value in (at_rest, loaded, after, large))]]))
-    print("## The longest that the loop let others wait (ms)\n")
+    print("## The longest that the loop let others wait (ms; medians of the rounds)\n")
     rows = [
         [name, f"{s.busy:.0f}", f"{s.idle:.0f}"]
         for name, s in (("5 KB messages", stalls), ("four of 25 MB", large_stalls))
@@ -90,29 +91,23 @@ async def _in_turn(peers: Sequence[Peer], sink: SinkProcess, rounds: int, load: 
     for peer in peers:
         await send(replace(load, port=peer.port, messages=WARM_UP))
         await sink.report(WARM_UP)
-    for _ in range(rounds):
-        for peer in peers:
+    for number in range(rounds):
+        first = number % len(peers)  # nobody always comes after the same one
+        for peer in (*peers[first:], *peers[:first]):
             signed = peer.name != "Postfix"
             figures[peer.name].append(await measure(peer, sink, replace(load, port=peer.port), signed=signed))
     return {name: median(found) for name, found in figures.items()}
 
 
-async def _stalls(relay: Peer, sink: SinkProcess, idle: SinkProcess, messages: int) -> Stalls:
-    async with watching(relay.port, idle.port) as found:
-        await send(Load(relay.port, messages))
-        await sink.report(messages)
-    return found[0]
-
-
-async def _large(relay: Peer, sink: SinkProcess, idle: SinkProcess, rounds: int) -> Stalls:
-    """The round with the shortest of the longest stalls: the others show what else the machine did."""
-    seen = []
+async def _stalls(relay: Peer, sink: SinkProcess, idle: SinkProcess, rounds: int, load: Load) -> Stalls:
+    """The medians, over the rounds, of the longest waits."""
+    seen: list[Stalls] = []
     for _ in range(rounds):
         async with watching(relay.port, idle.port) as found:
-            await send(replace(LARGE, port=relay.port))
-            await sink.report(LARGE.messages)
+            await send(replace(load, port=relay.port))
+            await sink.report(load.messages)
         seen += found
-    return min(seen, key=lambda stalls: stalls.busy - stalls.idle)
+    return Stalls(statistics.median(s.busy for s in seen), statistics.median(s.idle for s in seen))
 
 
 if __name__ == "__main__":

@@ -40,8 +40,10 @@ async def watching(busy: int, idle: int) -> AsyncIterator[list[Stalls]]:
     assert process.stdout
     await process.stdout.readline()  # it has begun
     found: list[Stalls] = []
-    yield found
-    output, _ = await process.communicate(b"")
+    try:
+        yield found
+    finally:
+        output, _ = await process.communicate(b"")
     first, second = json.loads(output)
     found.append(Stalls(1000 * max(first), 1000 * max(second)))
 

@@ -266,3 +266,12 @@ async def test_a_notification_never_has_one_itself() -> None:
     await of.delivery.deliver(lease(dsn_for="id0"))
     assert of.spool.results[0].dsn == "none: this was a notification itself"
     assert not of.notified
+
+
+async def test_a_refused_credential_is_told_of_before_the_connection_is_free() -> None:
+    """Or the next message would log in with it once more."""
+    of = parts(FakeUpstream([Fact(Phase.AUTH, Reply(535, "7.8", "wrong"))]))
+    told: list[str] = []
+    of.delivery._refused = lambda name, reply: told.append("refused")
+    await of.delivery.deliver(lease(1), sent=lambda: told.append("free"))
+    assert told == ["refused", "free"]

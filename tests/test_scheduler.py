@@ -295,3 +295,22 @@ async def test_a_connection_is_free_while_a_result_is_recorded() -> None:
         sent[0]()  # said twice, it frees one connection
         await until(lambda: len(of.delivery.begun) == 4)
         assert not of.delivery.ended
+
+
+async def test_no_more_wait_to_be_recorded_than_there_are_connections() -> None:
+    """A crash would leave each of them in doubt."""
+    of = parts(due=[lease(i) for i in range(20)])
+
+    async def recording(lease: Lease, sent: Callable[[], None]) -> None:
+        of.delivery.begun.append(lease.token)
+        sent()
+        await of.delivery.gate.wait()
+        of.delivery.ended.append(lease.token)
+
+    of.delivery.deliver = recording  # type: ignore[method-assign]
+    async with running(of):
+        await until(lambda: len(of.delivery.begun) == 6)
+        await asyncio.sleep(0.01)
+        assert len(of.spool.due) == 14
+        of.delivery.gate.set()
+        await until(lambda: len(of.delivery.ended) == 20)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import socket
 import ssl
 import struct
+import weakref
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Any
@@ -643,3 +645,32 @@ async def test_nothing_of_an_auth_exchange_is_logged(caplog: pytest.LogCaptureFi
     printed = str(entries) + caplog.text
     for word in (secret, secret.upper(), "hunter2", plain):
         assert word not in printed
+
+
+class RefusingPipeline(FakePipeline):
+    """Refuses every message, and notices which refusals are still there."""
+
+    refusals: list[weakref.ref[Reject]]
+
+    async def submit(self, *arguments: Any, **words: Any) -> str:
+        refusal = Reject(550, "7.1", "There is no key")
+        self.refusals = [*getattr(self, "refusals", []), weakref.ref(refusal)]
+        try:
+            raise refusal
+        finally:
+            del refusal
+
+
+async def test_a_refused_message_is_let_go_at_once() -> None:
+    """A refusal has the frames that hold the message; a cycle with one of them keeps it until the next collection."""
+    pipeline = RefusingPipeline()
+    gc.disable()
+    try:
+        async with serving(pipeline=pipeline) as server, server.client("") as client:
+            await converse(client, [*LOGGED_IN, *SENT[:3]])
+            await client.say(BODY)
+            await client.hear("550")
+            await client.ask("NOOP", "250")
+            assert pipeline.refusals[0]() is None
+    finally:
+        gc.enable()

@@ -23,6 +23,15 @@ class Scripted:
     @asynccontextmanager
     async def says(self, *replies: bytes) -> AsyncIterator[Scripted]:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                await dialogue(reader, writer)
+            except ConnectionError:
+                pass
+            finally:
+                writer.transport.abort()
+                ended.set()
+
+        async def dialogue(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(b"220 hello\r\n")
             for reply in (b"250-hello\r\n250-PIPELINING\r\n250 AUTH PLAIN\r\n", b"235 2.7.0 in\r\n", *replies):
                 self.heard.append(await reader.read(10_000))
@@ -31,12 +40,13 @@ class Scripted:
                     await writer.drain()
                     await asyncio.sleep(0.001)  # a packet of its own
             self.heard.append(await reader.read(10_000))
-            writer.close()
 
+        ended = asyncio.Event()
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
         async with server:
             yield self
+            await ended.wait()
 
 
 @pytest.mark.parametrize("parts", [b"", b"|"], ids=["one packet", "a packet each"])
@@ -87,3 +97,53 @@ async def test_a_smarthost_that_does_not_offer_it_hears_one_command_at_a_time() 
         async with relay_to(host) as relay:
             assert code(await relay.send_one()) == 550
         assert "RCPT" not in verbs(host)
+
+
+async def test_many_long_replies_in_one_packet() -> None:
+    """aiosmtplib's limit, 32 KiB, is one reply's, not that of a hundred."""
+    refusal = b"550-5.1.1 " + b"x" * 300 + b"\r\n550 5.1.1 no such user\r\n"
+    replies = b"250 ok\r\n" + refusal * 120 + b"250 ok\r\n354 go\r\n"
+    recipients = [f"user{n}@example.net" for n in range(121)]
+    async with Scripted().says(replies, b"250 2.0.0 taken\r\n") as host, relay_to(host.port) as relay:
+        *refused, taken = await relay.send(*recipients)
+    assert {(f.phase, code(f)) for f in refused} == {(Phase.RCPT, 550)}
+    assert (taken.phase, code(taken)) == (Phase.DOT, 250)
+
+
+async def test_replies_without_end_close_the_connection() -> None:
+    async with Scripted().says(b"250-ok\r\n" * 100_000) as host, relay_to(host.port) as relay:
+        fact = await relay.send_one()
+    assert (fact.phase, fact.reply) == (Phase.MAIL, None)
+
+
+async def test_a_recipient_that_is_taken_without_a_sender_gets_no_empty_message() -> None:
+    replies = b"451 4.3.0 later\r\n250 ok\r\n354 go\r\n"
+    async with Scripted().says(replies) as host, relay_to(host.port) as relay:
+        assert str(await relay.send_one()) == "451 4.3.0 later"
+    assert host.heard[-1] == b"", "neither the dot nor another command"
+
+
+@pytest.mark.parametrize("extensions", [(), ("PIPELINING",)])
+async def test_a_refusal_with_a_421_behind_it_stands(extensions: tuple[str, ...]) -> None:
+    rule = Rule("MAIL", "550 5.7.1 never\r\n421 4.7.0 closing")
+    async with Smarthost(rule, credentials=ACCOUNT, extensions=extensions) as host, relay_to(host) as relay:
+        assert str(await relay.send_one()) == "550 5.7.1 never"
+
+
+async def test_a_log_in_that_is_refused_with_a_421_behind_it_is_refused() -> None:
+    rule = Rule("CREDENTIALS", "535 5.7.8 wrong\r\n421 4.7.0 closing")
+    async with Smarthost(rule, credentials=ACCOUNT) as host, relay_to(host) as relay:
+        fact = await relay.send_one()
+    assert (fact.phase, code(fact)) == (Phase.AUTH, 535)
+
+
+async def test_the_first_of_two_early_replies_says_why() -> None:
+    async def body() -> AsyncIterator[bytes]:
+        for _ in range(200):
+            yield b"x" * 76 + b"\r\n"
+            await asyncio.sleep(0.001)
+
+    rule = Rule("BODY", "552 5.3.4 too big\r\n421 4.7.0 closing")
+    async with Smarthost(rule, credentials=ACCOUNT) as host, relay_to(host) as relay:
+        [fact] = (await relay.report(body=body)).facts
+    assert str(fact) == "552 5.3.4 too big"
