@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import cast
 
@@ -17,6 +17,7 @@ import structlog
 from aiosmtpd.smtp import SMTP, TLSSetupException
 
 from smtprelay.config import Account
+from smtprelay.gateway.bare import CHUNK, NO_HOOKS, BareSMTP, Closed, CommandTooLong
 from smtprelay.gateway.commands import MailCommand, parse_mail, parse_rcpt
 from smtprelay.gateway.data import DataDecoder
 from smtprelay.gateway.limits import Reservation
@@ -27,7 +28,6 @@ from smtprelay.values import contains
 
 log = structlog.get_logger("gateway")
 
-CHUNK = 2**16
 MAX_COMMAND = 2048  # RFC 5321 §4.5.3.1.4 asks for 512, extensions add to it
 MAX_AUTH_LINE = 12288  # RFC 4954 §4
 IDLE = 300.0  # seconds (RFC 5321 §4.5.3.2.7)
@@ -43,29 +43,12 @@ _RECIPIENT_OK = Reply(250, "1.5", "Ok").encode()
 _FOREIGN = frozenset({"GET", "POST", "PUT", "CONNECT", "OPTIONS"})  # a browser made to talk to us
 
 
-class _Closed(Exception):
-    """The client is gone."""
-
-
-class _CommandTooLong(Exception):
-    """A line beyond the limit; it was read to its end."""
-
-
-class _CommandSizes(dict[str, int]):
-    """aiosmtpd's table of command sizes belongs to the class, yet each session clears it: ours does not change."""
-
-    def clear(self) -> None: ...
-
-
-class Session(SMTP):
+class Session(BareSMTP):
     """One connection of one client."""
-
-    command_size_limits = _CommandSizes()
-    line_length_limit = CHUNK  # of the stream reader: how much it buffers
 
     def __init__(self, services: Services, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
-            None,
+            NO_HOOKS,
             hostname=services.config.hostname,
             data_size_limit=services.config.max_message_size,
             enable_SMTPUTF8=True,
@@ -111,11 +94,6 @@ class Session(SMTP):
         """The client has said its last; it may still read. aiosmtpd would drop a message that is being stored."""
         super(SMTP, self).eof_received()
         return not self._secure
-
-    def __dir__(self) -> Iterable[str]:
-        """aiosmtpd looks for verbs among all the members of each new session, which takes as long as all its rest;
-        ours are known (`_VERBS`)."""
-        return ()
 
     def _reset_timeout(self, duration: float | None = None) -> None:
         """Something was heard. The timer is left to run out and then set anew: that is rarer than commands are."""
@@ -191,7 +169,7 @@ class Session(SMTP):
     async def _fill(self) -> None:
         chunk = await self._reader.read(CHUNK)
         if not chunk:
-            raise _Closed
+            raise Closed
         self._ahead += chunk
 
     async def _read_line(self, limit: int) -> bytes:
@@ -207,7 +185,7 @@ class Session(SMTP):
         line = bytes(self._ahead[:end]).rstrip(b"\r")
         del self._ahead[: end + 1]
         if too_long or len(line) > limit:
-            raise _CommandTooLong
+            raise CommandTooLong
         return line
 
     # The conversation
@@ -220,7 +198,7 @@ class Session(SMTP):
                 await self.push(f"220 {self.hostname} ESMTP smtprelay\r\n".encode())
                 while self.transport is not None and not self.transport.is_closing():
                     await self._answer()
-        except (_Closed, ConnectionError):
+        except (Closed, ConnectionError):
             pass
         finally:
             self._close()
@@ -237,7 +215,7 @@ class Session(SMTP):
         self._waiting = between_messages and not self._ahead
         try:
             line = await self._read_line(MAX_COMMAND)
-        except _CommandTooLong:
+        except CommandTooLong:
             self._waiting = False
             await self.push(Reply(500, "5.2", f"Command longer than {MAX_COMMAND} octets"))
             return
@@ -250,8 +228,8 @@ class Session(SMTP):
         except SMTPReplyError as error:
             # What is no command may be a password in base64, of a client that did not see its AUTH refused.
             await self._refuse(error, verb if verb in _VERBS else "unknown")
-        except (_Closed, ConnectionError, TLSSetupException):
-            raise _Closed from None
+        except (Closed, ConnectionError, TLSSetupException):
+            raise Closed from None
         except Exception:
             # We could not; that is no verdict on the message, so never 5yz, and never the exception's text.
             log.exception("session failed", client=self._peer, command=verb)
@@ -394,7 +372,7 @@ class Session(SMTP):
             else:
                 username = await self._challenge("Username:", initial)
                 password = await self._challenge("Password:")
-        except _CommandTooLong:
+        except CommandTooLong:
             raise Reject(500, "5.6", f"Line longer than {MAX_AUTH_LINE} octets") from None
         except ValueError:
             raise Reject(501, "5.2", "That is not a username and a password in base64") from None
@@ -478,7 +456,7 @@ class Session(SMTP):
                         await room.cover(decoder.size)
         except TimeoutError:
             await self._end(Reply(421, "4.2", f"The message took longer than {MAX_TRANSFER:.0f} seconds"))
-            raise _Closed from None
+            raise Closed from None
         self._ahead[:] = decoder.rest
 
     async def _next_chunk(self) -> bytes:
