@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -24,7 +25,7 @@ def reserve_port() -> socket.socket:
     return reservation
 
 
-class Program:
+class Program(ABC):
     """``async with Exim(…) as exim:`` send to 127.0.0.1, exim.port.
 
     To be started by root, so that its parts can become other users. Its folder lies in /tmp: they must be able to walk
@@ -87,13 +88,13 @@ class Program:
         assert process.returncode == status, f"{command}: {output.decode()}{self.log()}"
         return output.decode()
 
+    @abstractmethod
     def _write(self) -> None:
         """Its configuration."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _command(self) -> list[str]:
         """What starts it, in the foreground."""
-        raise NotImplementedError
 
     async def _start(self) -> None:
         process = await self._spawn(asyncio.subprocess.DEVNULL)
