@@ -22,6 +22,7 @@ from smtprelay.values import (
     Hosts,
     Listen,
     ListenAddress,
+    Nameserver,
     NetworkRange,
     OptionalDuration,
     OptionalPath,
@@ -204,6 +205,19 @@ class Retry(Section):
     ambiguous: Literal["retry", "hold"] = "retry"
 
 
+class DomainRules(Section):
+    """`[domain_rules]`: what DNS must say of a domain that sends, and what becomes of its mail where it does not."""
+
+    on_failure: Literal["reject", "hold", "warn", "off"] = "reject"
+    require: tuple[Literal["spf", "mx", "dkim", "dmarc"], ...] = ("spf", "mx")
+    spf_include: Domain = "spf.bestedm.org"
+    mx: Domain = "mail.bestedm.org"
+    dkim_selector: Domain = "umail"
+    platform_dkim: str = ""
+    nameservers: tuple[Nameserver, ...] = ()
+    allow_other_domains: bool = False
+
+
 class DomainKey(Section):
     """`[[domains.keys]]`: a private key of ours and the selector under which its public half is published."""
 
@@ -219,9 +233,10 @@ class DomainSection(Section):
 
 
 class Signing(Section):
-    """`[signing]`: what becomes of mail from a domain without a key."""
+    """`[signing]`: what becomes of mail from a domain without a key, and how long a key that was replaced is kept."""
 
     on_missing_key: Literal["reject", "send-unsigned"] = "reject"
+    rotation_overlap: Duration = parse_duration("7d")
 
 
 class Bounces(Section):
@@ -264,6 +279,7 @@ class Config(Section):
     spool: SpoolSection = SpoolSection()
     upstream: Upstream
     retry: Retry = Retry()
+    domain_rules: DomainRules = DomainRules()
     domains: Annotated[tuple[DomainSection, ...], unique("name")] = Field(min_length=1)
     signing: Signing = Signing()
     bounces: Bounces = Bounces()

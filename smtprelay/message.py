@@ -149,6 +149,8 @@ class Message:
     :param due_at: not to be sent before; Unix time in milliseconds.
     :param credential: the *name* of the upstream credential.
     :param domain: the signing domain (``d=``), or ``""`` where the message left unsigned.
+    :param selectors: of the keys that signed it (``s=``).
+    :param author_domain: the domain of the ``From:`` field, which may be one below the signing domain.
     :param subject: decoded, for people.
     :param message_id: the ``Message-ID`` field's value.
     :param repairs: what was changed, in words, in order.
@@ -166,6 +168,8 @@ class Message:
     due_at: int
     credential: str
     domain: str = ""
+    selectors: tuple[str, ...] = ()
+    author_domain: str = ""
     subject: str = ""
     message_id: str = ""
     repairs: tuple[str, ...] = ()

@@ -150,7 +150,8 @@ class Pipeline:
             id=message_id,
             now=now,
         )
-        if message.domain and self._signer.domain_for(message.domain):
+        signed = bool(message.domain and self._signer.domain_for(message.domain))
+        if signed:
             content = self._signer.sign(content, message.domain, now) + content
         credential = next((c for c in self._config.upstream.credentials if c.key == message.credential), None)
         from_credential = self._config.bounces.envelope == "credential" and credential is not None
@@ -167,7 +168,9 @@ class Pipeline:
             received_at=now,
             due_at=now,
             credential=message.credential,
-            domain=message.domain,
+            domain=message.domain if signed else "",
+            selectors=self._signer.selectors(message.domain) if signed else (),
+            author_domain=domain,
             subject=f"Delivery status of {message.id}",
             message_id=f"<{message_id}@{domain}>",
             dsn_for=message.id,

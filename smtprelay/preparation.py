@@ -81,6 +81,8 @@ class Preparer:
             due_at=now,
             credential=credential.key,
             domain=domain,
+            selectors=self._signer.selectors(domain) if domain else (),
+            author_domain=repaired.from_domain,
             subject=repaired.subject,
             message_id=repaired.message_id,
             repairs=unstuffed + repaired.repairs,

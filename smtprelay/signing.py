@@ -158,6 +158,13 @@ class Signer:
             domain = domain.partition(".")[2]
         return domain or None
 
+    def selectors(self, domain: str) -> tuple[str, ...]:
+        """The selectors of the keys that sign for a domain.
+
+        :param domain: one that `domain_for` gave.
+        """
+        return tuple(key.selector for key in self._keys[domain])
+
     def sign(self, content: bytes, domain: str, now: int) -> bytes:
         """The DKIM-Signature fields to put before the content, each ended by <CRLF>: one for every key of the domain,
         none of which signs another. CPU work: a millisecond for a small message, to be done in a thread.

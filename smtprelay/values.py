@@ -163,6 +163,23 @@ def parse_listen(text: object) -> Listen:
     raise ValueError('an address to listen on is "127.0.0.1:2525", "[::1]:2525", or "fd:NAME" for a systemd socket')
 
 
+_NAMESERVER_PORT = 53
+
+
+def parse_nameserver(text: object) -> Listen:
+    """``"127.0.0.1"``, ``"127.0.0.1:5353"``, ``"::1"``, ``"[::1]:5353"``: an IP address, and port 53 or another."""
+    if isinstance(text, str):
+        match = _LISTEN.fullmatch(text)
+        address, port = (match["ipv6"] or match["host"], int(match["port"])) if match else (text, _NAMESERVER_PORT)
+        try:
+            ipaddress.ip_address(address)
+        except ValueError:
+            port = 0
+        if 1 <= port <= 65535:
+            return Listen(address, port)
+    raise ValueError('a name server is an IP address, with its port where that is not 53: "127.0.0.1:5353", "[::1]:53"')
+
+
 def parse_network(text: object) -> Network:
     """``"10.0.0.0/8"``; host bits must be zero. IPv4-mapped IPv6 becomes IPv4, as in `contains`."""
     if not isinstance(text, str):
@@ -277,6 +294,7 @@ Hosts = Annotated[tuple[Host, ...], Field(min_length=1), BeforeValidator(_as_tup
 Port = Annotated[int, Field(ge=1, le=65535)]
 SenderPattern = Annotated[str, BeforeValidator(parse_sender)]
 ListenAddress = Annotated[Listen, BeforeValidator(parse_listen)]
+Nameserver = Annotated[Listen, BeforeValidator(parse_nameserver)]
 NetworkRange = Annotated[Network, BeforeValidator(parse_network)]
 Charsets = Annotated[tuple[str, ...], AfterValidator(known_charsets)]
 RequiredPath = Annotated[Path, BeforeValidator(_path)]

@@ -25,6 +25,7 @@ ONLY = {
     "signing": GROUND,
     "spool": GROUND,
     "resolver": GROUND,
+    "domains": GROUND | {"resolver", "signing"},
     "upstream": GROUND,
 }
 # These may import anything but …

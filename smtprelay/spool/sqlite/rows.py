@@ -12,9 +12,9 @@ from smtprelay.spool.interface import Attempt, LeasedRecipient, RecipientRecord,
 INSERT_MESSAGE = """
     INSERT INTO messages (
         id, reverse_path, ret, envid, smtputf8, client, helo, protocol, account, size, received_at, due_at,
-        credential, domain, subject, message_id, repairs, hold, dsn_for, sender, idempotency_key, recipients,
-        chunks
-    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        credential, domain, selectors, author_domain, subject, message_id, repairs, hold, dsn_for, sender,
+        idempotency_key, recipients, chunks
+    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 INSERT_RECIPIENT = """
     INSERT INTO recipients (
@@ -40,6 +40,8 @@ def message_row(message: Message, chunks: int) -> tuple[str | int, ...]:
         message.due_at,
         message.credential,
         message.domain,
+        " ".join(message.selectors),
+        message.author_domain,
         for_people(message.subject),
         for_people(message.message_id),
         json.dumps(message.repairs),
@@ -92,6 +94,8 @@ def message_of(row: sqlite3.Row, recipients: Sequence[Recipient]) -> Message:
         due_at=row["due_at"],
         credential=row["credential"],
         domain=row["domain"],
+        selectors=tuple(row["selectors"].split()),
+        author_domain=row["author_domain"],
         subject=row["subject"],
         message_id=row["message_id"],
         repairs=tuple(repairs),

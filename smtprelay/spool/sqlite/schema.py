@@ -104,4 +104,10 @@ CREATE TABLE facts (
 ) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS: Final[tuple[str, ...]] = (_FIRST,)
+# What was signed before this is taken for signed with every key.
+_SELECTORS = """
+ALTER TABLE messages ADD COLUMN selectors TEXT NOT NULL DEFAULT '';  -- separated by spaces
+ALTER TABLE messages ADD COLUMN author_domain TEXT NOT NULL DEFAULT '';
+"""
+
+MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SELECTORS)

@@ -1,0 +1,74 @@
+"""Asynchronous DNS: absent is not the same as failed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
+
+T = TypeVar("T")
+TXT: TypeAlias = tuple[bytes, ...]  # the strings of one record
+
+
+@dataclass(frozen=True, slots=True)
+class MX:
+    """One MX record; the exchange is in lower case, without a trailing dot: ``""`` is the null MX (RFC 7505)."""
+
+    preference: int
+    exchange: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[T]):
+    """There are records.
+
+    :param canonical_name: where the chain of aliases (CNAME) ends; the name itself where there is none. In lower case,
+        without a trailing dot.
+    :param expires_at: until when the answer holds; Unix time in milliseconds.
+    :param stale: DNS fails now; this is its last answer, up to a day old.
+    """
+
+    records: tuple[T, ...]
+    canonical_name: str
+    expires_at: int
+    stale: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """There is no such record.
+
+    :param name_exists: the name has others (no data); False: there is no such name (NXDOMAIN), nor could there be.
+    """
+
+    name_exists: bool
+    expires_at: int
+    stale: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """DNS does not tell: SERVFAIL, a timeout, a malformed answer, and no answer from before.
+
+    :param reason: for a person.
+    """
+
+    reason: str
+
+
+Answer: TypeAlias = Found[T] | Absent | Failed
+
+
+class Lookup(Protocol):
+    """What can be asked. Names are ASCII, with or without a trailing dot; nothing is raised."""
+
+    async def txt(self, name: str) -> Answer[TXT]:
+        """TXT records."""
+
+    async def mx(self, name: str) -> Answer[MX]:
+        """MX records, the lowest preference first."""
+
+    async def addresses(self, name: str, version: Literal[4, 6]) -> Answer[str]:
+        """A or AAAA records."""
+
+    async def ptr(self, address: str) -> Answer[str]:
+        """The names of an IP address, in lower case, without a trailing dot."""
