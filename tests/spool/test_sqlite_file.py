@@ -75,20 +75,41 @@ async def test_a_migration_copies_first_and_is_completed_after_a_crash(
     """The fault: it crashes after the copy, half way through the script; a copy is left half done by another crash."""
     ids = await put_and_close(path)
     add_column = "ALTER TABLE messages ADD COLUMN tag TEXT NOT NULL DEFAULT ''"
-    path.with_name("spool.db.before-2.partial").write_bytes(b"half a copy")
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, f"{add_column}; SELECT crash()"))
+    released = schema.MIGRATIONS
+    next_one = len(released) + 1
+    path.with_name(f"spool.db.before-{next_one}.partial").write_bytes(b"half a copy")
+    monkeypatch.setattr(schema, "MIGRATIONS", (*released, f"{add_column}; SELECT crash()"))
     with pytest.raises(SpoolError, match="no such function: crash"):
         await SQLiteSpool.open(path, now=NOW)
-    assert execute(path, "PRAGMA user_version") == [(1,)]
+    assert execute(path, "PRAGMA user_version") == [(len(released),)]
 
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS[:1], add_column))
+    monkeypatch.setattr(schema, "MIGRATIONS", (*released, add_column))
     async with opened(path) as spool:
         assert (await lease_all(spool))[0].message.id == ids[0]
     assert execute(path, "SELECT tag FROM messages") == [("",)]
-    copy = path.with_name("spool.db.before-2")
+    copy = path.with_name(f"spool.db.before-{next_one}")
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
-    assert execute(copy, "PRAGMA user_version") == [(1,)]
+    assert execute(copy, "PRAGMA user_version") == [(len(released),)]
     assert execute(copy, "SELECT id FROM messages") == [(ids[0],)]
+
+
+async def test_a_new_file_is_not_copied(path: Path) -> None:
+    await put_and_close(path)
+    assert not list(path.parent.glob("*.before-*"))
+
+
+async def test_mail_of_the_first_schema_is_delivered_by_this_one(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not tell with which keys it was signed, nor the domain of its author."""
+    sent = message(domain="example.com")
+    async with opened(path) as spool:
+        await spool.put([sent])
+    for column in ("selectors", "author_domain"):
+        execute(path, f"ALTER TABLE messages DROP COLUMN {column}")
+    execute(path, "PRAGMA user_version = 1")
+    async with opened(path) as spool:
+        [lease] = await lease_all(spool)
+    assert (lease.message.id, lease.message.domain) == (sent.id, "example.com")
+    assert (lease.message.selectors, lease.message.author_domain) == ((), "")
 
 
 async def test_a_file_with_a_garbled_header_is_left_alone(path: Path) -> None:

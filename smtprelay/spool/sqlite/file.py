@@ -100,7 +100,7 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # counts only before anything is written
     _set_up(connection, path)
     for number, script in enumerate(schema.MIGRATIONS[version:], version + 1):
-        if number > 1:
+        if version:  # a new file has nothing to lose
             _copy(connection, path.with_name(f"{path.name}.before-{number}"))
         # The number is part of the transaction: after a crash the migration is wholly there or not at all.
         connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT")
