@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 Rule = Literal["spf", "mx", "dkim", "platform_dkim", "dmarc"]
 
@@ -106,3 +109,21 @@ class Verdict:
         SPF and MX are what it verifies; known is what is known here."""
         verified = all(f.passes for f in self.findings if f.rule in ("spf", "mx"))
         return 2 * self.known + verified
+
+
+@cache
+def _adapter() -> TypeAdapter[Verdict]:
+    return TypeAdapter(Verdict)
+
+
+def to_json(verdict: Verdict) -> str:
+    """As the spool keeps it."""
+    return _adapter().dump_json(verdict).decode()
+
+
+def from_json(text: str) -> Verdict | None:
+    """What `to_json` made; None where another version has."""
+    try:
+        return _adapter().validate_json(text)
+    except ValidationError:
+        return None

@@ -1,0 +1,183 @@
+"""How the sending domains stand: told at the door at once, looked up again in the background, kept in the spool."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import replace
+
+import structlog
+
+from smtprelay.domains.verdict import Finding, Status, Verdict, from_json, to_json
+from smtprelay.spool import SpoolError
+
+log = structlog.get_logger("domains")
+
+VERDICT = "domain/"  # prefix of the facts in the spool that are verdicts
+PATIENCE = 5.0  # seconds that the first message of a domain waits for DNS
+STALE = 86_400_000  # milliseconds for which the last answer counts while DNS fails
+AGAIN = 10_000  # milliseconds until a domain that does not pass is looked up again
+KEEP_EVERY = 600_000  # milliseconds after which a verdict that did not change is written again
+LOOK = 5.0  # seconds between two looks at what has to be looked up without being asked for
+MAX_DOMAINS = 10_000  # that are known at one time
+
+_TOLD = {
+    Status.PASS: (logging.WARNING, "domain is set up"),
+    Status.FAIL: (logging.ERROR, "domain is not set up"),
+    Status.STALE: (logging.WARNING, "DNS fails: how the domain stood counts"),
+    Status.TEMPORARY: (logging.ERROR, "DNS fails: mail of this domain is held until it answers"),
+}
+
+
+class Watch:
+    """Knows how each domain stands.
+
+    :param check: looks a domain up; its second argument asks for answers that no cache has.
+    :param remember: keeps a fact in the spool (`Spool.remember`).
+    :param required: the rules that decide.
+    :param configured: domains that are looked up without being asked for.
+    :param clock: Unix time in milliseconds.
+    """
+
+    def __init__(
+        self,
+        check: Callable[[str, bool], Awaitable[Verdict]],
+        remember: Callable[[str, str | None], Awaitable[None]],
+        *,
+        required: Collection[str],
+        configured: Iterable[str],
+        clock: Callable[[], int],
+    ) -> None:
+        self._check = check
+        self._remember = remember
+        self._required = required
+        self._configured = tuple(configured)
+        self._clock = clock
+        self._verdicts: OrderedDict[str, Verdict] = OrderedDict()  # the one that was asked for last, last
+        self._kept_at: dict[str, int] = {}
+        self._looking: dict[str, asyncio.Task[Verdict]] = {}
+        self.waiting: set[str] = set()  # domains that mail is held for
+        self.answered: Callable[[Verdict], None] = lambda verdict: None
+
+    def recall(self, facts: Mapping[str, str]) -> None:
+        """What the last process knew.
+
+        :param facts: `Spool.recall` of everything, or of `VERDICT`.
+        """
+        for key, value in facts.items():
+            if key.startswith(VERDICT) and (verdict := from_json(value)):
+                # It is looked up again before long: what it is good for is to stand where DNS fails now.
+                self._verdicts[verdict.domain] = replace(verdict, expires_at=0)
+                self._kept_at[verdict.domain] = verdict.checked_at
+
+    def known(self, domain: str) -> Verdict | None:
+        """The last verdict, if it still counts."""
+        verdict = self._verdicts.get(domain)
+        return verdict if verdict and self._clock() - verdict.checked_at <= STALE else None
+
+    async def verdict(self, domain: str) -> Verdict | None:
+        """How a domain stands; None where DNS has not told yet. Only the first message of a domain waits for that."""
+        verdict = self.known(domain)
+        if verdict is None:
+            await asyncio.wait([self._look(domain)], timeout=PATIENCE)
+            return self.known(domain)
+        self._verdicts.move_to_end(domain)
+        if verdict.expires_at <= self._clock():
+            self._look(domain)
+        return verdict
+
+    async def look_again(self, domain: str) -> Verdict:
+        """Look a domain up now, whatever is known: somebody has mended it."""
+        if running := self._looking.get(domain):
+            await asyncio.wait([running])  # it may have asked before
+        return await asyncio.shield(self._look(domain, fresh=True))
+
+    async def run(self) -> None:
+        """Look up what is configured, and what mail is held for, whenever it is due."""
+        while True:
+            now = self._clock()
+            for domain in {*self._configured, *self.waiting}:
+                verdict = self.known(domain)
+                if verdict is None or verdict.expires_at <= now:
+                    self._look(domain)
+            await asyncio.sleep(LOOK)
+
+    async def close(self) -> None:
+        """Give up what is being looked up."""
+        for task in (looking := list(self._looking.values())):
+            task.cancel()
+        await asyncio.gather(*looking, return_exceptions=True)
+
+    def _look(self, domain: str, *, fresh: bool = False) -> asyncio.Task[Verdict]:
+        task = self._looking.get(domain)
+        if task is None:
+            task = self._looking[domain] = asyncio.create_task(self._look_up(domain, fresh))
+            task.add_done_callback(lambda task: self._looked(domain, task))
+        return task
+
+    def _looked(self, domain: str, task: asyncio.Task[Verdict]) -> None:
+        del self._looking[domain]
+        if not task.cancelled() and (error := task.exception()):
+            log.error("looking a domain up failed within smtprelay", domain=domain, exc_info=error)
+
+    async def _look_up(self, domain: str, fresh: bool) -> Verdict:
+        before = self.known(domain)
+        # What did not pass may have been mended a moment ago, and our own cache must not hide that.
+        fresh = fresh or (before is not None and not self._passes(before))
+        verdict = merged(await self._check(domain, fresh), before)
+        if not self._passes(verdict):
+            verdict = replace(verdict, expires_at=self._clock() + AGAIN)
+        self._verdicts[domain] = verdict
+        self._verdicts.move_to_end(domain)
+        self._tell(verdict, before)
+        await self._keep(verdict, before)
+        self.answered(verdict)
+        return verdict
+
+    def _passes(self, verdict: Verdict) -> bool:
+        return not verdict.failing(self._required) and not verdict.unknown(self._required)
+
+    def _tell(self, verdict: Verdict, before: Verdict | None) -> None:
+        """What an operator has to know, once."""
+        old = {_key(finding): finding.status for finding in before.findings} if before else {}
+        for finding in verdict.findings:
+            was = old.get(_key(finding), Status.PASS)
+            if finding.rule in self._required and finding.status is not was:
+                level, words = _TOLD[finding.status]
+                more = {"publish": [record.zone_line for record in finding.publish]} if finding.publish else {}
+                log.log(level, words, domain=verdict.domain, rule=finding.rule, problem=finding.problem, **more)
+
+    async def _keep(self, verdict: Verdict, before: Verdict | None) -> None:
+        """Over a restart, and not for ever: strangers could fill the disk where any domain may send."""
+        changed = before is None or before.findings != verdict.findings
+        try:
+            if changed or verdict.checked_at - self._kept_at.get(verdict.domain, 0) >= KEEP_EVERY:
+                await self._remember(VERDICT + verdict.domain, to_json(verdict))
+                self._kept_at[verdict.domain] = verdict.checked_at
+            while len(self._verdicts) > MAX_DOMAINS:
+                gone, _ = self._verdicts.popitem(last=False)
+                self._kept_at.pop(gone, None)
+                await self._remember(VERDICT + gone, None)
+        except SpoolError as error:  # a full disk, say; it is known in memory
+            log.error("how a domain stands could not be recorded", domain=verdict.domain, reason=str(error))
+
+
+def _key(finding: Finding) -> tuple[str, str]:
+    return finding.rule, finding.selector
+
+
+def merged(verdict: Verdict, before: Verdict | None) -> Verdict:
+    """Where DNS fails, its last answer stands; such a verdict is as old as that."""
+    if before is None or all(finding.status in (Status.PASS, Status.FAIL) for finding in verdict.findings):
+        return verdict
+    old = {_key(finding): finding for finding in before.findings}
+    findings = tuple(_last(finding, old.get(_key(finding))) for finding in verdict.findings)
+    return replace(verdict, findings=findings, checked_at=before.checked_at)
+
+
+def _last(finding: Finding, before: Finding | None) -> Finding:
+    if finding.status is not Status.TEMPORARY or before is None or before.status is Status.TEMPORARY:
+        return finding
+    return replace(before, status=Status.STALE) if before.passes else before
