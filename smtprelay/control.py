@@ -24,12 +24,15 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route, Router
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from smtprelay.domains.verdict import Verdict, to_json
 from smtprelay.policy import Limits
 from smtprelay.scheduler import Credentials
 from smtprelay.spool import MessageRecord, Selector, Spool, SpoolError, State
+from smtprelay.values import parse_domain
 
 log = structlog.get_logger("control")
 
+JSON = "application/json"
 MODE = 0o660
 MAX_LISTED = 10_000  # messages of one answer
 PAGE = 500  # messages that one read looks up, so that readers stay short
@@ -60,6 +63,8 @@ def describe(record: MessageRecord) -> dict[str, Any]:
         "size": message.size,
         "credential": message.credential,
         "domain": message.domain,
+        "selectors": list(message.selectors),
+        "author_domain": message.author_domain,
         "subject": message.subject,
         "message_id": message.message_id,
         "repairs": list(message.repairs),
@@ -192,6 +197,13 @@ def _selector(words: Mapping[str, Any]) -> Selector:
     return Selector(tuple(ids), texts["account"], texts["to"], state, texts["reason"])
 
 
+def _domain(text: str) -> str:
+    try:
+        return parse_domain(text)
+    except ValueError as error:
+        raise BadRequest(str(error)) from None
+
+
 def _limit(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) <= 5 and 1 <= int(text) <= MAX_LISTED):
         raise BadRequest(f"limit is a number from 1 to {MAX_LISTED}")
@@ -212,11 +224,13 @@ class Control:
     """The control socket.
 
     :param path: where it lies in the file system.
+    :param look_again: looks a domain up anew (`Watch.look_again`).
     """
 
-    def __init__(self, path: Path, operator: Operator) -> None:
+    def __init__(self, path: Path, operator: Operator, look_again: Callable[[str], Awaitable[Verdict]]) -> None:
         self._path = path
         self._operator = operator
+        self._look_again = look_again
         self._server: _Server | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -248,7 +262,7 @@ class Control:
             limit, before = _limit(words.pop("limit", "50")), words.pop("before", "")
             listed = self._operator.messages(_selector(words), limit, before)
             first = await anext(listed, None)  # what fails, fails before the answer begins
-            return StreamingResponse(_array(first, listed), media_type="application/json")
+            return StreamingResponse(_array(first, listed), media_type=JSON)
 
         async def show(request: Request) -> Any:
             return await self._operator.show(request.path_params["id"])
@@ -271,6 +285,9 @@ class Control:
             _log_action(request, action, {"account": name}, count)
             return {"recipients": count}
 
+        async def domain(request: Request) -> Any:
+            return Response(to_json(await self._look_again(_domain(request.path_params["name"]))), media_type=JSON)
+
         return Router(  # Starlette's application around it would only bring its page of errors, and 1 MB
             routes=[
                 Route("/v1/queue", _json(queue)),
@@ -278,6 +295,7 @@ class Control:
                 Route("/v1/queue/{action}", _json(act), methods=["POST"]),
                 Route("/v1/stats", _json(stats)),
                 Route("/v1/accounts/{name:path}/{action}", _json(account), methods=["POST"]),
+                Route("/v1/domains/{name}/check", _json(domain), methods=["POST"]),
             ]
         )
 

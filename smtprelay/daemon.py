@@ -19,15 +19,20 @@ from smtprelay.clock import now_ms
 from smtprelay.config import Config, ConfigError, Credential
 from smtprelay.control import SUSPENDED, Control, Operator
 from smtprelay.delivery import Delivery
+from smtprelay.domains.checker import Checker
 from smtprelay.gateway.listeners import Listeners
+from smtprelay.holding import Holding
+from smtprelay.message import Message
 from smtprelay.offload import Offload
 from smtprelay.pipeline import Pipeline
-from smtprelay.policy import DAY, Limits, Policy
+from smtprelay.policy import DAY, Gate, Limits, Policy
+from smtprelay.resolver import Resolver
 from smtprelay.scheduler import Credentials, Scheduler
 from smtprelay.signing import KeyProblem, Signer, SigningKey, load_key
 from smtprelay.spool import SpoolError
 from smtprelay.spool.sqlite import SQLiteSpool
 from smtprelay.upstream import Rates, Upstream
+from smtprelay.watch import Watch
 
 log = structlog.get_logger("daemon")
 
@@ -134,14 +139,24 @@ class Daemon:
             {key.removeprefix(SUSPENDED) for key in facts if key.startswith(SUSPENDED)},
             now_ms(),
         )
+        signer = Signer(self._keys)
+        resolver = Resolver(self._config.domain_rules.nameservers, clock=now_ms)
+        watch = self._watch(spool, facts, resolver, signer)
+        policy, gate = Policy(self._config), Gate(self._config, watch.verdict)
+
+        def accepted(message: Message) -> None:
+            holding.accepted(message)
+            scheduler.wake()
+
         pipeline = Pipeline(
             self._config,
-            Policy(self._config),
+            policy,
+            gate,
             limits,
             Offload(self._config, self._keys),
-            Signer(self._keys),
+            signer,
             spool,
-            accepted=lambda: scheduler.wake(),
+            accepted=accepted,
             smtputf8=upstream.smtputf8,
         )
         delivery = Delivery(
@@ -163,7 +178,9 @@ class Daemon:
             longest_delay=max(self._config.retry.schedule) * 2,
             clock=now_ms,
         )
-        control = Control(self._config.status.control, Operator(spool, limits, credentials, scheduler.wake, now_ms))
+        holding = Holding(spool, watch, gate, policy, refuse=delivery.refuse, wake=scheduler.wake, clock=now_ms)
+        operator = Operator(spool, limits, credentials, scheduler.wake, now_ms)
+        control = Control(self._config.status.control, operator, watch.look_again)
         listeners = Listeners(self._config.gateway, pipeline)
         background: list[asyncio.Task[None]] = []
         try:
@@ -171,7 +188,9 @@ class Daemon:
             await self._warn_of_orphans(spool)
             await control.start()
             self.addresses = await listeners.start()
-            background = [asyncio.create_task(scheduler.run()), asyncio.create_task(self._prune(spool))]
+            background = [
+                asyncio.create_task(work) for work in (scheduler.run(), self._prune(spool), watch.run(), holding.run())
+            ]
             _spare_the_collector()
             log.info("ready", version=__version__, listen=self.addresses, recovered=recovered)
             notify_service_manager(f"READY=1\nSTATUS=Listening on {' '.join(self.addresses)}")
@@ -184,8 +203,24 @@ class Daemon:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
             await control.stop()
+            await watch.close()
+            await resolver.close()
             await upstream.close()
             await pipeline.close()
+
+    def _watch(self, spool: SQLiteSpool, facts: Mapping[str, str], resolver: Resolver, signer: Signer) -> Watch:
+        rules = self._config.domain_rules
+        names = [domain.name for domain in self._config.domains]
+        checker = Checker(rules, names, signer.keys_for)
+        watch = Watch(
+            lambda domain, fresh: checker.check(domain, resolver.fresh() if fresh else resolver, now_ms()),
+            spool.remember,
+            required=rules.require,
+            configured=() if rules.on_failure == "off" else names,
+            clock=now_ms,
+        )
+        watch.recall(facts)
+        return watch
 
     def _upstream(self, spool: SQLiteSpool, facts: Mapping[str, str]) -> Upstream:
         remembering: set[asyncio.Task[None]] = set()

@@ -17,7 +17,18 @@ from smtprelay import bounce, outcome
 from smtprelay.config import Config, Credential
 from smtprelay.message import Message, Recipient
 from smtprelay.outcome import Bounce, Delivered, Fact, Hold, Outcome, Phase, RetryAt, RetryPolicy
-from smtprelay.spool import BodyCorrupt, Lease, LeasedRecipient, LeaseLost, Result, Spool, SpoolError, State
+from smtprelay.reply import Reply
+from smtprelay.spool import (
+    BodyCorrupt,
+    Lease,
+    LeasedRecipient,
+    LeaseLost,
+    MessageRecord,
+    Result,
+    Spool,
+    SpoolError,
+    State,
+)
 from smtprelay.upstream import Progress, Report, Upstream
 
 log = structlog.get_logger("delivery")
@@ -93,6 +104,22 @@ class Delivery:
         fact = Fact(Phase.UNKNOWN, error="smtprelay stopped during this attempt", ambiguous=True)
         await self._record(lease, Report((fact,) * len(lease.recipients)))
 
+    async def refuse(self, record: MessageRecord, reply: Reply) -> None:
+        """End held recipients by a refusal of ours, as it is known now that their message cannot be sent.
+
+        :param record: with those recipients.
+        """
+        now = self._clock()
+        leased = tuple(LeasedRecipient(held.id, held.recipient, held.attempts + 1) for held in record.recipients)
+        lease = Lease("", record.message, leased)
+        report = Report((Fact(Phase.POLICY, reply, local=True),) * len(leased))
+        results, notifications = await self._judged(lease, report, now)
+        try:
+            await self._spool.end_held(record.message.id, now, results, notifications)
+        except LeaseLost:  # an operator was there first
+            return
+        self._log(lease, report, results, now)
+
     def _as_sent(self, message: Message) -> Message:
         """The envelope as the credential asks for it; the null reverse-path stays null."""
         credential: Credential | None = self._credentials.get(message.credential)
@@ -109,19 +136,27 @@ class Delivery:
 
     async def _record(self, lease: Lease, report: Report, *, stopped: bool = False) -> None:
         now = self._clock()
-        message = lease.message
+        results, notifications = await self._judged(lease, report, now, stopped=stopped)
+        await self._finish(lease, now, results, notifications)
+        self._log(lease, report, results, now)
+
+    async def _judged(
+        self, lease: Lease, report: Report, now: int, *, stopped: bool = False
+    ) -> tuple[list[Result], list[Message]]:
+        """What becomes of each recipient, and the DSNs about it."""
         verdicts = [
-            RetryAt(now) if stopped else self._judge(leased, fact, message, now)
+            RetryAt(now) if stopped else self._judge(leased, fact, lease.message, now)
             for leased, fact in zip(lease.recipients, report.facts, strict=True)
         ]
         results = [
             self._result(leased, fact, verdict, report)
             for leased, fact, verdict in zip(lease.recipients, report.facts, verdicts, strict=True)
         ]
-        results, notifications = await self._with_notifications(lease, report, verdicts, results, now)
-        await self._finish(lease, now, results, notifications)
+        return await self._with_notifications(lease, report, verdicts, results, now)
+
+    def _log(self, lease: Lease, report: Report, results: Sequence[Result], now: int) -> None:
         for leased, result, fact in zip(lease.recipients, results, report.facts, strict=True):
-            _log_attempt(message, leased, result, fact, now)
+            _log_attempt(lease.message, leased, result, fact, now)
 
     async def _finish(self, lease: Lease, now: int, results: Sequence[Result], new: Sequence[Message]) -> None:
         """What happened must be known: while the disk is full, it is written again and again."""

@@ -29,6 +29,7 @@ class Phase(StrEnum):
     RCPT = "rcpt"
     DATA = "data"
     DOT = "dot"
+    POLICY = "policy"  # it was held, and then refused by ourselves
     UNKNOWN = "unknown"  # the attempt was found open at start
 
 

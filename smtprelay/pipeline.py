@@ -12,7 +12,7 @@ from smtprelay.clock import now_ms
 from smtprelay.config import Config
 from smtprelay.message import Envelope, Message, Origin, Recipient, domain_of, new_id
 from smtprelay.offload import Offload
-from smtprelay.policy import Limits, Policy
+from smtprelay.policy import Gate, Limits, Policy, leaving_domain
 from smtprelay.preparation import Submission
 from smtprelay.reply import Defer, Reject
 from smtprelay.signing import Signer
@@ -25,7 +25,7 @@ class Pipeline:
     """policy ▸ repair ▸ signing ▸ spool.
 
     :param signer: of the notifications.
-    :param accepted: called after each message that was stored.
+    :param accepted: called with each message that was stored.
     :param smtputf8: whether the smarthost of a credential takes non-ASCII local parts; None where that is not known.
     """
 
@@ -33,17 +33,19 @@ class Pipeline:
         self,
         config: Config,
         policy: Policy,
+        gate: Gate,
         limits: Limits,
         offload: Offload,
         signer: Signer,
         spool: Spool,
         *,
-        accepted: Callable[[], None],
+        accepted: Callable[[Message], None],
         smtputf8: Callable[[str], bool | None],
         clock: Callable[[], int] = now_ms,
     ) -> None:
         self._config = config
         self._policy = policy
+        self._gate = gate
         self._limits = limits
         self._offload = offload
         self._signer = signer
@@ -52,11 +54,12 @@ class Pipeline:
         self._smtputf8 = smtputf8
         self._clock = clock
 
-    def check_sender(self, origin: Origin, reverse_path: str, size: int) -> None:
+    async def check_sender(self, origin: Origin, reverse_path: str, size: int) -> None:
         """At MAIL. :raises Reject: not allowed. :raises Defer: 452 4.3.1, the disk is nearly full (RFC 5321 §4.2.2)."""
         if reverse_path:
             self._policy.check_sender(origin, reverse_path)
-            self._policy.credential_for(reverse_path)
+            credential = self._policy.credential_for(reverse_path)
+            await self._gate.admit(leaving_domain(credential, reverse_path))  # to be held is decided after the dot
         if self._spool.free() - size < self._config.spool.min_free:
             log.error("disk floor reached", free=self._spool.free(), min_free=self._config.spool.min_free)
             raise Defer(452, "3.1", "The relay's disk is nearly full; free some space, or lower [spool] min_free")
@@ -87,7 +90,10 @@ class Pipeline:
         """
         now = self._clock()
         message = await self._offload.prepare(Submission(origin, envelope, content, now, charsets, unstuffed))
-        message = replace(message, hold=self._limits.reason_to_hold(origin, len(envelope.recipients), now))
+        reasons = [await self._gate.admit(domain) for domain in self._policy.domains_of(message)]
+        # What waits for a person must not be let go by DNS.
+        limit = self._limits.reason_to_hold(origin, len(envelope.recipients), now)
+        message = replace(message, hold=limit or next(filter(None, reasons), ""))
         await self._store(message)
         log.info(
             "accepted",
@@ -103,7 +109,7 @@ class Pipeline:
         )
         if message.hold:
             log.error("held", id=message.id, account=origin.key, reason=message.hold)
-        self._accepted()
+        self._accepted(message)
         return message.id
 
     async def _store(self, message: Message) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from smtprelay.config import Config, Credential, Gateway
-from smtprelay.message import Origin
+from smtprelay.domains.verdict import Finding, Verdict
+from smtprelay.message import Message, Origin, domain_of
 from smtprelay.reply import Reject
 from smtprelay.values import Rate, matches
 
@@ -19,6 +20,7 @@ class Policy:
     def __init__(self, config: Config) -> None:
         self._upstream = config.upstream
         self._accounts = {account.username: account for account in config.gateway.accounts}
+        self._credentials = {credential.key: credential for credential in config.upstream.credentials}
 
     def check_sender(self, origin: Origin, address: str) -> None:
         """At MAIL for the reverse-path, after the dot for the author in `From:`.
@@ -48,6 +50,83 @@ class Policy:
                 "[[upstream.credentials]], or send from an address that has one",
             )
         return credential
+
+    def domains_of(self, message: Message) -> tuple[str, ...]:
+        """The domains that a message leaves in the name of: of its reverse-path, as its credential has it, and of its
+        `From:`."""
+        credential = self._credentials.get(message.credential)
+        reverse_path = message.envelope.reverse_path
+        envelope = leaving_domain(credential, reverse_path) if credential else domain_of(reverse_path)
+        return tuple(domain for domain in dict.fromkeys((envelope, message.author_domain)) if domain)
+
+
+def leaving_domain(credential: Credential, reverse_path: str) -> str:
+    """The domain of the reverse-path that the smarthost will see; ``""`` for the null reverse-path."""
+    rewritten = reverse_path and credential.rewrite_sender != "never"
+    return domain_of(credential.username if rewritten else reverse_path)
+
+
+class Gate:
+    """The platform's domain rules at the door: no mail is taken that would be lost.
+
+    :param ask: how a domain stands, or None where DNS has not told (`Watch.verdict`).
+    """
+
+    def __init__(self, config: Config, ask: Callable[[str], Awaitable[Verdict | None]]) -> None:
+        self._rules = config.domain_rules
+        self._listed = {domain.name for domain in config.domains}
+        self._ask = ask
+
+    async def admit(self, domain: str) -> str:
+        """See `judge`; waits for DNS where nothing is known of the domain."""
+        self._check_listed(domain)
+        return self.judge(domain, None if self._rules.on_failure == "off" else await self._ask(domain))
+
+    def judge(self, domain: str, verdict: Verdict | None) -> str:
+        """What becomes of a domain's mail. Never a temporary refusal: these apps do not try again.
+
+        :returns: a reason to hold it: ``dns``, DNS has not told; ``domain``, it is not set up; or ``""``: it may go.
+        :raises Reject: the domain may not send, or is not set up; the sentence has the records to publish.
+        """
+        self._check_listed(domain)
+        if self._rules.on_failure == "off":
+            return ""
+        failing = verdict.failing(self._rules.require) if verdict else ()
+        if failing and self._rules.on_failure == "reject":
+            raise _refusal(domain, failing)
+        if failing:
+            return "domain" if self._rules.on_failure == "hold" else ""
+        unknown = verdict is None or verdict.unknown(self._rules.require)
+        return "dns" if unknown and self._rules.on_failure != "warn" else ""
+
+    def _check_listed(self, domain: str) -> None:
+        if domain.startswith("["):
+            raise Reject(550, "7.1", f"{domain} is no domain that could be set up: send from an address with a domain")
+        if domain not in self._listed and not self._rules.allow_other_domains:
+            raise Reject(
+                550,
+                "7.1",
+                f"{domain} is not among the domains that may send here: add it to [[domains]] "
+                f"('smtprelay domain check {domain}' tells whether it is set up), or set [domain_rules] "
+                "allow_other_domains = true",
+            )
+
+
+def _refusal(domain: str, failing: Sequence[Finding]) -> Reject:
+    """The records first: a client that reads one line of 512 octets must see them."""
+    lines = []
+    for finding in failing:
+        if finding.publish:
+            lines.append(f"Publish in the DNS of {domain}:")
+            lines += [record.zone_line for record in finding.publish]
+        if finding.remove:
+            lines.append("in place of:" if finding.publish else "Remove:")
+            lines += [record.zone_line for record in finding.remove]
+        lines.append(f"because {finding.problem}" if finding.publish or finding.remove else finding.problem)
+    lines.append(f"See 'smtprelay domain check {domain}', and send again")
+    # RFC 7372 §3.3: several checks that failed have a code of their own.
+    code = failing[0].code if len(failing) == 1 else "7.26"
+    return Reject(550, code, "\n".join(lines))
 
 
 @dataclass(slots=True)

@@ -158,6 +158,10 @@ class Signer:
             domain = domain.partition(".")[2]
         return domain or None
 
+    def keys_for(self, from_domain: str) -> tuple[SigningKey, ...]:
+        """The keys that sign for a ``From:`` domain, be they its parent's."""
+        return tuple(self._keys.get(self.domain_for(from_domain) or "", ()))
+
     def selectors(self, domain: str) -> tuple[str, ...]:
         """The selectors of the keys that sign for a domain.
 

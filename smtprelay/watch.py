@@ -18,7 +18,7 @@ log = structlog.get_logger("domains")
 VERDICT = "domain/"  # prefix of the facts in the spool that are verdicts
 PATIENCE = 5.0  # seconds that the first message of a domain waits for DNS
 STALE = 86_400_000  # milliseconds for which the last answer counts while DNS fails
-AGAIN = 10_000  # milliseconds until a domain that does not pass is looked up again
+AGAIN = 10_000  # milliseconds until a domain is looked up again, at the earliest; and where it does not pass, then
 KEEP_EVERY = 600_000  # milliseconds after which a verdict that did not change is written again
 LOOK = 5.0  # seconds between two looks at what has to be looked up without being asked for
 MAX_DOMAINS = 10_000  # that are known at one time
@@ -57,6 +57,7 @@ class Watch:
         self._clock = clock
         self._verdicts: OrderedDict[str, Verdict] = OrderedDict()  # the one that was asked for last, last
         self._kept_at: dict[str, int] = {}
+        self._told: dict[str, dict[tuple[str, str], Status]] = {}  # what the log has of a domain, since this start
         self._looking: dict[str, asyncio.Task[Verdict]] = {}
         self.waiting: set[str] = set()  # domains that mail is held for
         self.answered: Callable[[Verdict], None] = lambda verdict: None
@@ -125,25 +126,26 @@ class Watch:
     async def _look_up(self, domain: str, fresh: bool) -> Verdict:
         before = self.known(domain)
         # What did not pass may have been mended a moment ago, and our own cache must not hide that.
-        fresh = fresh or (before is not None and not self._passes(before))
+        fresh = fresh or (before is not None and bool(before.failing(self._required)))
         verdict = merged(await self._check(domain, fresh), before)
-        if not self._passes(verdict):
-            verdict = replace(verdict, expires_at=self._clock() + AGAIN)
+        again = self._clock() + AGAIN
+        verdict = replace(verdict, expires_at=max(verdict.expires_at, again) if self._passes(verdict) else again)
         self._verdicts[domain] = verdict
         self._verdicts.move_to_end(domain)
-        self._tell(verdict, before)
+        self._tell(verdict)
         await self._keep(verdict, before)
         self.answered(verdict)
         return verdict
 
     def _passes(self, verdict: Verdict) -> bool:
-        return not verdict.failing(self._required) and not verdict.unknown(self._required)
+        return all(f.status is Status.PASS for f in verdict.findings if f.rule in self._required)
 
-    def _tell(self, verdict: Verdict, before: Verdict | None) -> None:
+    def _tell(self, verdict: Verdict) -> None:
         """What an operator has to know, once."""
-        old = {_key(finding): finding.status for finding in before.findings} if before else {}
+        told = self._told.get(verdict.domain, {})
+        self._told[verdict.domain] = {_key(finding): finding.status for finding in verdict.findings}
         for finding in verdict.findings:
-            was = old.get(_key(finding), Status.PASS)
+            was = told.get(_key(finding), Status.PASS)
             if finding.rule in self._required and finding.status is not was:
                 level, words = _TOLD[finding.status]
                 more = {"publish": [record.zone_line for record in finding.publish]} if finding.publish else {}
@@ -159,6 +161,7 @@ class Watch:
             while len(self._verdicts) > MAX_DOMAINS:
                 gone, _ = self._verdicts.popitem(last=False)
                 self._kept_at.pop(gone, None)
+                self._told.pop(gone, None)
                 await self._remember(VERDICT + gone, None)
         except SpoolError as error:  # a full disk, say; it is known in memory
             log.error("how a domain stands could not be recorded", domain=verdict.domain, reason=str(error))

@@ -17,7 +17,17 @@ from smtprelay.delivery import Delivery
 from smtprelay.message import Envelope, Message, Origin, Recipient
 from smtprelay.outcome import Fact, Phase
 from smtprelay.reply import Reply
-from smtprelay.spool import BodyCorrupt, Lease, LeasedRecipient, LeaseLost, Result, SpoolError, State
+from smtprelay.spool import (
+    BodyCorrupt,
+    Lease,
+    LeasedRecipient,
+    LeaseLost,
+    MessageRecord,
+    RecipientRecord,
+    Result,
+    SpoolError,
+    State,
+)
 from smtprelay.upstream import Progress, Report
 
 NOW = 10_000_000
@@ -75,6 +85,9 @@ class FakeSpool:
             raise self.errors.pop(0)
         self.results += results
         self.new += new
+
+    async def end_held(self, message_id: str, now: int, results: Sequence[Result], new: Sequence[Message] = ()) -> None:
+        await self.finish(lease(), now, results, new)
 
     async def body(self, message_id: str) -> AsyncIterator[bytes]:
         if self.body_error:
@@ -275,3 +288,31 @@ async def test_a_refused_credential_is_told_of_before_the_connection_is_free() -
     of.delivery._refused = lambda name, reply: told.append("refused")
     await of.delivery.deliver(lease(1), sent=lambda: told.append("free"))
     assert told == ["refused", "free"]
+
+
+# Held mail that is refused
+
+RECORD = MessageRecord(
+    lease(2).message,
+    tuple(RecipientRecord(n, Recipient(f"r{n}@example.org"), State.HELD, "dns", NOW, 0, NOW, "", "") for n in (1, 2)),
+)
+NO_SPF = Reply(550, "7.23", "Publish in the DNS of example.com:\nexample.com. IN TXT …")
+
+
+async def test_held_mail_is_returned_with_our_own_words() -> None:
+    of = parts(FakeUpstream())
+    await of.delivery.refuse(RECORD, NO_SPF)
+    assert [(r.recipient, r.state, r.reason, r.dsn) for r in of.spool.results] == [
+        (n, State.BOUNCED, "refused", "dsn1") for n in (1, 2)
+    ]
+    assert {(r.phase, r.reply, r.ambiguous) for r in of.spool.results} == {("policy", str(NO_SPF), False)}
+    [(statuses, header, _)] = of.notified
+    assert [(s.action, s.status, s.explanation) for s in statuses] == [("failed", "5.7.23", str(NO_SPF))] * 2
+    assert header.startswith(b"From: a@example.com")
+    assert not of.upstream.sent
+
+
+async def test_what_an_operator_has_let_go_meanwhile_is_not_returned() -> None:
+    of = parts(FakeUpstream(), errors=[LeaseLost("released")])
+    await of.delivery.refuse(RECORD, NO_SPF)
+    assert not of.spool.results

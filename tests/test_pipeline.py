@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smtprelay.bounce import Status
+from smtprelay import bounce
 from smtprelay.config import parse_config
+from smtprelay.domains.verdict import Finding, Status, Verdict
 from smtprelay.message import Envelope, Message, Origin, Recipient
 from smtprelay.offload import Offload
 from smtprelay.pipeline import Pipeline
-from smtprelay.policy import Limits, Policy
+from smtprelay.policy import Gate, Limits, Policy
 from smtprelay.preparation import Preparer, Submission
 from smtprelay.reply import Defer, Reject
 from smtprelay.signing import Signer, generate_key, load_key
@@ -54,6 +55,16 @@ name = "example.com"
 [[domains.keys]]
 selector = "relay1"
 file = "k.pem"
+[[domains]]
+name = "sub.example.com"
+[[domains.keys]]
+selector = "its-own-is-not-loaded-here"
+file = "k.pem"
+[[domains]]
+name = "example.net"
+[[domains.keys]]
+selector = "nor-is-this"
+file = "k.pem"
 """
 APP = Origin("10.0.0.1", "app", "ESMTPA", "app")
 TRUSTED = Origin("127.0.0.1", "cron", "SMTP")
@@ -82,24 +93,37 @@ class MemorySpool:
 class Parts:
     pipeline: Pipeline
     spool: MemorySpool
-    woken: list[None]
+    accepted: list[Message]
 
 
-def parts(more: str = "", *, smtputf8: bool | None = None) -> Parts:
-    config = parse_config((CONFIG + more).encode(), Path("/nowhere"))
-    spool, woken = MemorySpool(), list[None]()
+def parts(
+    more: str = "", *, smtputf8: bool | None = None, statuses: Mapping[str, Status] | None = None, rules: str = ""
+) -> Parts:
+    """The pipeline.
+
+    :param statuses: how SPF stands by domain; it passes for the others.
+    :param rules: of `[domain_rules]`.
+    """
+    config = parse_config((CONFIG + f"[domain_rules]\n{rules}\n" + more).encode(), Path("/nowhere"))
+    spool, accepted = MemorySpool(), list[Message]()
+
+    async def ask(domain: str) -> Verdict:
+        finding = Finding("spf", (statuses or {}).get(domain, Status.PASS), problem="there is no SPF record")
+        return Verdict(domain, True, NOW, NOW, (finding,))
+
     pipeline = Pipeline(
         config,
         Policy(config),
+        Gate(config, ask),
         Limits(config.gateway, {}, {"suspended"}, NOW),
         Offload(config, [KEY]),
         Signer([KEY]),
         spool,  # type: ignore[arg-type]
-        accepted=lambda: woken.append(None),
+        accepted=accepted.append,
         smtputf8=lambda _: smtputf8,
         clock=lambda: NOW,
     )
-    return Parts(pipeline, spool, woken)
+    return Parts(pipeline, spool, accepted)
 
 
 def envelope(sender: str, *recipients: str) -> Envelope:
@@ -110,7 +134,7 @@ async def submitted(of: Parts, origin: Origin, sender: str, content: str) -> Mes
     message_id = await of.pipeline.submit(origin, envelope(sender), content.encode())
     [message] = of.spool.kept
     assert message.id == message_id
-    assert of.woken
+    assert of.accepted == [message]
     return message
 
 
@@ -156,7 +180,8 @@ async def test_mail_from_the_null_reverse_path_is_judged_by_its_author() -> None
 
 async def test_a_parent_domain_signs() -> None:
     message = await submitted(parts(), TRUSTED, "a@sub.example.com", "From: a@sub.example.com\n\nx\n")
-    assert message.domain == "example.com"
+    assert (message.domain, message.selectors) == ("example.com", ("relay1",))
+    assert message.author_domain == "sub.example.com"
     assert dkimpy_verify(message.content, RECORDS) == [True]
 
 
@@ -186,15 +211,15 @@ async def test_what_cannot_be_stored_is_not_taken(error: Exception, code: int) -
     with pytest.raises(Defer) as refusal:
         await submitted(of, APP, "a@example.com", "From: a@example.com\n\nx\n")
     assert refusal.value.reply.code == code
-    assert not of.woken
+    assert not of.accepted
 
 
-def test_the_disk_floor_counts_the_declared_size() -> None:
+async def test_the_disk_floor_counts_the_declared_size() -> None:
     of = parts()
     of.spool.room = 2**30 + 1000
-    of.pipeline.check_sender(APP, "a@example.com", 1000)
+    await of.pipeline.check_sender(APP, "a@example.com", 1000)
     with pytest.raises(Defer, match=r"452 4\.3\.1"):
-        of.pipeline.check_sender(APP, "a@example.com", 1001)
+        await of.pipeline.check_sender(APP, "a@example.com", 1001)
 
 
 @pytest.mark.parametrize("offered", [True, None])
@@ -220,6 +245,65 @@ async def test_smtputf8_is_asked_for_only_where_it_is_needed() -> None:
 async def test_over_a_limit_it_is_taken_and_held() -> None:
     message = await submitted(parts(), Origin("suspended"), "a@example.com", "From: a@example.com\n\nx\n")
     assert message.hold == "suspended"
+
+
+# The domain rules
+
+
+async def test_mail_is_held_while_nothing_is_known_of_its_domain() -> None:
+    of = parts(statuses={"example.com": Status.TEMPORARY})
+    await of.pipeline.check_sender(APP, "a@example.com", 0)
+    message = await submitted(of, APP, "a@example.com", "From: a@example.com\n\nx\n")
+    assert message.hold == "dns"
+
+
+async def test_the_domain_of_the_reverse_path_is_judged_at_mail() -> None:
+    with pytest.raises(Reject, match="there is no SPF record"):
+        await parts(statuses={"example.com": Status.FAIL}).pipeline.check_sender(APP, "a@example.com", 0)
+
+
+async def test_the_domain_of_the_author_is_judged_after_the_dot() -> None:
+    of = parts(statuses={"example.com": Status.FAIL})
+    await of.pipeline.check_sender(TRUSTED, "a@sub.example.com", 0)
+    with pytest.raises(Reject, match="there is no SPF record"):
+        await submitted(of, TRUSTED, "a@sub.example.com", "From: a@example.com\n\nx\n")
+    assert not of.spool.kept
+
+
+async def test_what_is_held_for_its_sender_is_not_let_go_by_dns() -> None:
+    """The fault: a suspended account's mail carries a reason that passes by itself."""
+    of = parts(statuses={"example.com": Status.TEMPORARY})
+    message = await submitted(of, Origin("suspended"), "a@example.com", "From: a@example.com\n\nx\n")
+    assert message.hold == "suspended"
+
+
+REWRITING = """
+[[upstream.credentials]]
+name = "old-app"
+senders = ["*@intranet.local"]
+username = "app@example.com"
+password_env = "X"
+rewrite_sender = "from"
+"""
+
+
+async def test_the_domain_that_counts_is_the_one_that_leaves() -> None:
+    """An app whose addresses its credential rewrites: nobody ever sees its own domain."""
+    of = parts(REWRITING)
+    await of.pipeline.check_sender(TRUSTED, "root@intranet.local", 0)
+    message = await submitted(of, TRUSTED, "root@intranet.local", "From: root@intranet.local\n\nx\n")
+    assert message.author_domain == "example.com"
+    failing = parts(REWRITING, statuses={"example.com": Status.FAIL})
+    with pytest.raises(Reject, match="there is no SPF record"):
+        await failing.pipeline.check_sender(TRUSTED, "root@intranet.local", 0)
+
+
+@pytest.mark.parametrize("domain", ["example.org", "other.example.com"])
+async def test_a_domain_that_is_not_listed_may_not_send(domain: str) -> None:
+    anybody = '[[upstream.credentials]]\nname = "any"\n'
+    with pytest.raises(Reject, match=rf"550 5\.7\.1 {domain} is not among .*add it to \[\[domains\]\]"):
+        await parts(anybody).pipeline.check_sender(TRUSTED, f"a@{domain}", 0)
+    await parts(anybody, rules="allow_other_domains = true").pipeline.check_sender(TRUSTED, f"a@{domain}", 0)
 
 
 MISTAKES = (
@@ -249,7 +333,7 @@ def test_any_octets_are_refused_or_leave_with_a_signature_that_holds(lines: list
 
 # Notifications
 
-STATUS = Status(Recipient("b@example.org"), "failed", "5.1.1", "550 5.1.1 No such user")
+STATUS = bounce.Status(Recipient("b@example.org"), "failed", "5.1.1", "550 5.1.1 No such user")
 
 
 async def notification(of: Parts, sender: str = "a@example.com") -> Message | str:

@@ -408,7 +408,7 @@ class Session(BareSMTP):
         limit = self._services.config.max_message_size
         if mail.size > limit:
             raise Reject(552, "3.4", f"{mail.size} octets are more than this relay takes ({limit})")
-        self._services.pipeline.check_sender(self._origin, mail.reverse_path, mail.size)
+        await self._services.pipeline.check_sender(self._origin, mail.reverse_path, mail.size)
         self._mail = mail
         await self.push(_SENDER_OK)
 

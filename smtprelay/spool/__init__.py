@@ -1,6 +1,8 @@
 """The durable queue: one asynchronous interface, and what passes through it."""
 
 from smtprelay.spool.interface import (
+    DNS,
+    DOMAIN,
     Attempt,
     BodyCorrupt,
     Lease,
@@ -18,6 +20,8 @@ from smtprelay.spool.interface import (
 )
 
 __all__ = [
+    "DNS",
+    "DOMAIN",
     "Attempt",
     "BodyCorrupt",
     "Lease",

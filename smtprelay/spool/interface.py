@@ -25,6 +25,7 @@ class State(StrEnum):
     CANCELLED = "cancelled"
 
 
+DNS, DOMAIN = "dns", "domain"  # reasons to hold that pass by themselves
 ENDED = frozenset({State.DELIVERED, State.BOUNCED, State.SUPPRESSED, State.CANCELLED})
 
 
@@ -222,6 +223,12 @@ class Spool(Protocol):
         :raises LeaseLost: nothing was written.
         """
 
+    async def end_held(self, message_id: str, now: int, results: Sequence[Result], new: Sequence[Message] = ()) -> None:
+        """End recipients that are held, and the DSNs about them, in one transaction; recorded as an attempt of each.
+
+        :raises LeaseLost: one of them is not held any more; nothing was written.
+        """
+
     async def reclaim(self, now: int, ttl: int, limit: int) -> list[Lease]:
         """Take over leases that ran out (at start: all that the last process left), each under a new token.
         Their open attempts are of unknown result; the caller judges and finishes them."""
@@ -237,7 +244,8 @@ class Spool(Protocol):
         """The content, in chunks of at most 256 KiB. :raises BodyCorrupt: before the chunk that is."""
 
     async def hold(self, selector: Selector, now: int, reason: str) -> int:
-        """Hold what waits; what is being sent, if it comes back (`finish`). :returns: how many recipients."""
+        """Hold what waits; what is being sent, if it comes back (`finish`). What is held for a reason that passes by
+        itself (`DNS`, `DOMAIN`) is held for this one. :returns: how many recipients."""
 
     async def release(self, selector: Selector, now: int) -> int:
         """Queue what is held: due now, or when its app asked for it (`Message.due_at`) where it was never tried.

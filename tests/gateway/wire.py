@@ -43,7 +43,7 @@ class FakePipeline:
     gate: asyncio.Event | None = None
     submitting: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def check_sender(self, origin: Origin, reverse_path: str, size: int) -> None:
+    async def check_sender(self, origin: Origin, reverse_path: str, size: int) -> None:
         self._refuse("check_sender")
 
     def check_recipient(self, reverse_path: str, recipient: Recipient) -> None:

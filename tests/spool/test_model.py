@@ -36,11 +36,12 @@ class Modelled:
     attempts: int = 0
     held: int = 0
     wish: State | None = None
+    reason: str = ""
 
-    def become(self, state: State, now: int) -> None:
+    def become(self, state: State, now: int, reason: str = "") -> None:
         if self.state is State.HELD:
             self.held += now - self.held_since
-        self.state, self.held_since, self.wish = state, now, None
+        self.state, self.held_since, self.wish, self.reason = state, now, None, reason
 
 
 class SpoolModel(RuleBasedStateMachine):
@@ -82,7 +83,7 @@ class SpoolModel(RuleBasedStateMachine):
         self.run(self.spool.put([new]))
         state = State.HELD if hold else State.QUEUED
         for n in range(1, size + 1):
-            self.books[new.id, n] = Modelled(new.id, state, new.due_at, self.now)
+            self.books[new.id, n] = Modelled(new.id, state, new.due_at, self.now, reason=hold)
 
     @rule(limit=st.integers(1, 3), most=st.integers(1, 3))
     def lease(self, limit: int, most: int) -> None:
@@ -113,7 +114,7 @@ class SpoolModel(RuleBasedStateMachine):
                 state = State.CANCELLED
             elif recipient.wish is State.HELD and state is State.QUEUED:
                 state = State.HELD
-            recipient.become(state, self.now)
+            recipient.become(state, self.now)  # for "operator", or for no reason
             recipient.next_at = self.now + delay
         with pytest.raises(LeaseLost):
             self.run(self.spool.finish(lease, self.now, results))
@@ -142,7 +143,27 @@ class SpoolModel(RuleBasedStateMachine):
     def hold(self, data: st.DataObject) -> None:
         selector, chosen = self.select(data)
         count = self.run(self.spool.hold(selector, self.now, "operator"))
-        assert count == self.wish_or_become(chosen, [State.QUEUED], State.HELD)
+        held_anew = [one for one in chosen if one.state is State.HELD and one.reason == "domain"]
+        for one in held_anew:
+            one.reason = "operator"
+        assert count == len(held_anew) + self.wish_or_become(chosen, [State.QUEUED], State.HELD, "operator")
+
+    @precondition(lambda self: self.books)
+    @rule(data=st.data())
+    def end_held(self, data: st.DataObject) -> None:
+        message_id = data.draw(st.sampled_from(sorted({one.message for one in self.books.values()})))
+        there = [n for one_message, n in self.books if one_message == message_id]
+        chosen = data.draw(st.lists(st.sampled_from(there), min_size=1, unique=True))
+        results = [Result(n, State.BOUNCED, reason="refused") for n in chosen]
+        all_held = all(self.books[message_id, n].state is State.HELD for n in chosen)
+        try:
+            self.run(self.spool.end_held(message_id, self.now, results))
+        except LeaseLost:
+            assert not all_held
+            return
+        assert all_held
+        for n in chosen:
+            self.books[message_id, n].become(State.BOUNCED, self.now)
 
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
@@ -181,6 +202,9 @@ class SpoolModel(RuleBasedStateMachine):
             assert record is not None
             states = {(message_id, one.id): one.state for one in record.recipients}
             assert states == {key: one.state for key, one in self.books.items() if key[0] == message_id}
+            for one in record.recipients:
+                assert len(one.history) == one.attempts
+                assert (one.reason in ("dns", "domain")) == (self.books[message_id, one.id].reason == "domain")
             assert record.body_kept == any(state not in ENDED for state in states.values())
 
     @invariant()
@@ -202,7 +226,7 @@ class SpoolModel(RuleBasedStateMachine):
         ]
         return selector, chosen
 
-    def wish_or_become(self, chosen: Sequence[Modelled], those: Sequence[State], state: State) -> int:
+    def wish_or_become(self, chosen: Sequence[Modelled], those: Sequence[State], state: State, reason: str = "") -> int:
         now_so = [one for one in chosen if one.state in those]
         wished = [one for one in chosen if one.state is State.SENDING]
         for one in now_so:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from smtprelay.message import Origin
-from smtprelay.spool import Selector, Spool, State
+from smtprelay.spool import DNS, DOMAIN, LeaseLost, Result, Selector, Spool, State
 from tests.spool.support import (
     CREDENTIAL,
     HOUR,
@@ -31,6 +33,44 @@ async def test_what_is_held_waits_until_it_is_released(spool: Spool) -> None:
     assert (await shown(spool, original.id)).recipients[0].reason == "operator"
     assert await spool.release(ALL, NOW + HOUR) == 1
     assert await spool.next_due([CREDENTIAL]) == NOW + HOUR
+
+
+@pytest.mark.parametrize("reason", [DNS, DOMAIN])
+async def test_what_would_go_on_by_itself_is_held_by_an_operator(spool: Spool, reason: str) -> None:
+    """The fault: an account is suspended, and DNS lets go what it had sent before."""
+    original = message(hold=reason)
+    await spool.put([original])
+    assert await spool.hold(ALL, NOW + HOUR, "suspended") == 1
+    assert await spool.release(Selector(state=State.HELD, reason=reason), NOW) == 0
+    assert (await shown(spool, original.id)).recipients[0].reason == "suspended"
+    await spool.release(ALL, NOW + 3 * HOUR)
+    assert (await lease_one(spool, NOW + 3 * HOUR)).recipients[0].held == 3 * HOUR, "the hour before counts too"
+
+
+async def test_held_mail_is_refused_with_its_notification(spool: Spool) -> None:
+    original, dsn = message("a@example.net", "b@example.net", hold=DNS), message()
+    await spool.put([original])
+    refused = Result(1, State.BOUNCED, reason="refused", phase="policy", reply="550 5.7.23 no", dsn=dsn.id)
+    await spool.end_held(original.id, NOW + 1, [refused], [dsn])
+    first, second = (await shown(spool, original.id)).recipients
+    assert (first.state, first.reason, first.attempts, first.dsn) == (State.BOUNCED, "refused", 1, dsn.id)
+    [attempt] = first.history
+    assert (attempt.outcome, attempt.phase, attempt.reply) == ("bounced", "policy", "550 5.7.23 no")
+    assert (second.state, second.attempts) == (State.HELD, 0)
+    assert (await lease_one(spool)).message.id == dsn.id
+
+    await spool.end_held(original.id, NOW + 1, [replace(refused, recipient=2)])
+    assert not (await shown(spool, original.id)).body_kept
+
+
+async def test_what_an_operator_has_let_go_is_not_refused(spool: Spool) -> None:
+    original, dsn = message("a@example.net", "b@example.net", hold=DNS), message()
+    await spool.put([original])
+    await spool.release(ALL, NOW)
+    with pytest.raises(LeaseLost):
+        await spool.end_held(original.id, NOW, [Result(1, State.BOUNCED)], [dsn])
+    assert await states(spool, original.id) == [State.QUEUED, State.QUEUED]
+    assert await spool.show(dsn.id) is None
 
 
 async def test_release_keeps_the_time_that_was_asked_for(spool: Spool) -> None:

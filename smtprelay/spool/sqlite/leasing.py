@@ -164,6 +164,31 @@ def finish(
     storing.end_where_done(connection, message_id, now)
 
 
+def end_held(
+    connection: sqlite3.Connection, message_id: str, now: int, results: Sequence[Result], new: Sequence[Message]
+) -> None:
+    """By way of a lease that begins and ends within the transaction."""
+    token = secrets.token_hex(8)
+    connection.execute("INSERT INTO leases VALUES (?, ?, '', ?)", (token, message_id, now))
+    taken = connection.executemany(
+        """
+        UPDATE recipients SET state = 'sending', lease = ?, attempts = attempts + 1
+        WHERE message = ? AND n = ? AND state = 'held'
+        """,
+        [(token, message_id, result.recipient) for result in results],
+    )
+    if taken.rowcount != len(results):
+        raise LeaseLost(f"Some recipients of {message_id} are not held any more.")
+    connection.execute(
+        """
+        INSERT INTO attempts (message, n, number, started_at)
+        SELECT message, n, attempts, ? FROM recipients WHERE state = 'sending' AND lease = ?
+        """,
+        (now, token),
+    )
+    finish(connection, token, now, results, new)
+
+
 def _finish_recipient(
     connection: sqlite3.Connection, message_id: str, row: sqlite3.Row, now: int, result: Result
 ) -> None:

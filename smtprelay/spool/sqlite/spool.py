@@ -74,6 +74,11 @@ class SQLiteSpool:
         self._fresh.take(lease.message.id)  # it was of use for one attempt
         self._fresh.keep(new)
 
+    async def end_held(self, message_id: str, now: int, results: Sequence[Result], new: Sequence[Message] = ()) -> None:
+        async with self._bodies_ahead(new):
+            await self._writer.run(lambda connection: leasing.end_held(connection, message_id, now, results, new))
+        self._fresh.keep(new)
+
     async def reclaim(self, now: int, ttl: int, limit: int) -> list[Lease]:
         return await self._writer.run(lambda connection: leasing.reclaim(connection, now, ttl, limit))
 

@@ -10,13 +10,15 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Protocol
 
+from smtprelay.spool.interface import DNS, DOMAIN
 from smtprelay.spool.sqlite import storing
 from smtprelay.spool.sqlite.selection import Key
 
-_HOLD = """
-    UPDATE recipients SET state = 'held', reason = ?, held_since = ?, updated_at = ?
-    WHERE message = ? AND n = ? AND state = 'queued'
-"""
+_HOLD = f"""
+    UPDATE recipients
+    SET state = 'held', reason = ?, held_since = iif(state = 'held', held_since, ?), updated_at = ?
+    WHERE message = ? AND n = ? AND (state = 'queued' OR state = 'held' AND reason IN ('{DNS}', '{DOMAIN}'))
+"""  # noqa: S608 - our own words
 _WISH_HELD = """
     UPDATE recipients SET wish = 'held', reason = ? WHERE message = ? AND n = ? AND state = 'sending'
 """
