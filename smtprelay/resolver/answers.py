@@ -1,9 +1,11 @@
-"""Asynchronous DNS: absent is not the same as failed."""
+"""What DNS is asked and what it tells."""
 
 from __future__ import annotations
 
+import ipaddress
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 T = TypeVar("T")
 TXT: TypeAlias = tuple[bytes, ...]  # the strings of one record
@@ -72,3 +74,47 @@ class Lookup(Protocol):
 
     async def ptr(self, address: str) -> Answer[str]:
         """The names of an IP address, in lower case, without a trailing dot."""
+
+
+RecordType: TypeAlias = Literal["TXT", "MX", "A", "AAAA", "PTR"]
+
+
+class Question(NamedTuple):
+    """What DNS is asked: the name in lower case, without a trailing dot."""
+
+    name: str
+    type: RecordType
+
+
+Ask: TypeAlias = Callable[[Question], Awaitable[Answer[Any]]]
+
+
+class View:
+    """`Lookup`, by a function that takes questions."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+
+    async def txt(self, name: str) -> Answer[TXT]:
+        return await self._ask(Question(normal(name), "TXT"))
+
+    async def mx(self, name: str) -> Answer[MX]:
+        return await self._ask(Question(normal(name), "MX"))
+
+    async def addresses(self, name: str, version: Literal[4, 6]) -> Answer[str]:
+        return await self._ask(Question(normal(name), "A" if version == 4 else "AAAA"))
+
+    async def ptr(self, address: str) -> Answer[str]:
+        return await self._ask(Question(_reverse(address), "PTR"))
+
+
+def normal(name: str) -> str:
+    """In lower case, without a trailing dot."""
+    return name.lower().removesuffix(".")
+
+
+def _reverse(address: str) -> str:
+    try:
+        return ipaddress.ip_address(address).reverse_pointer
+    except ValueError:
+        return ""  # no name, so that there are no records either

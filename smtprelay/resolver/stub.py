@@ -1,0 +1,177 @@
+"""The stub resolver (RFC 1034 §5.3.1): all that touches dnspython."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import dns.asyncresolver
+import dns.exception
+import dns.message
+import dns.name
+import dns.nameserver
+import dns.rcode
+import dns.rdatatype
+import dns.resolver
+
+from smtprelay.resolver.answers import MX, Absent, Answer, Failed, Found, Question, RecordType, normal
+from smtprelay.resolver.cache import MAX_NEGATIVE_TTL, Cache
+from smtprelay.values import Listen
+
+PORT = 53
+NEGATIVE_TTL = 60_000  # milliseconds, where there is no SOA to tell, RFC 2308 §5
+MAX_QUESTIONS = 100  # under way: each has a socket
+TIMEOUT = 5.0  # seconds that a name server has for one answer, as in resolv.conf(5)
+TRIES = 2  # where there is one name server; otherwise as many as there are
+EDNS_SIZE = 1232  # octets over UDP that no network fragments; DNS Flag Day 2020
+RESOLV_CONF = Path("/etc/resolv.conf")
+
+
+class Resolver(Cache):
+    """`Lookup` by DNS.
+
+    :param nameservers: IP addresses and ports; without any, those of the system, as /etc/resolv.conf has them whenever
+        DNS is asked.
+    :param clock: Unix time in milliseconds.
+    :param timeout: seconds that a name server has for one answer.
+    """
+
+    def __init__(
+        self,
+        nameservers: Sequence[Listen] = (),
+        *,
+        clock: Callable[[], int],
+        timeout: float = TIMEOUT,
+        resolv_conf: Path = RESOLV_CONF,
+    ) -> None:
+        super().__init__(self._resolve, clock)
+        self._nameservers = nameservers
+        self._timeout = timeout
+        self._resolv_conf = resolv_conf
+        self._silent: set[Listen] = set()
+        self._slots = asyncio.Semaphore(MAX_QUESTIONS)
+
+    async def _resolve(self, question: Question) -> Answer[Any]:
+        try:
+            # Not from_text(), to which a backslash means something (RFC 1035 §5.1).
+            name = dns.name.Name([*question.name.encode("ascii").split(b"."), b""])
+        except (dns.exception.DNSException, UnicodeEncodeError):
+            return Absent(name_exists=False, expires_at=self._clock() + MAX_NEGATIVE_TTL)
+        try:
+            resolver = self._configured()
+        except (dns.exception.DNSException, ValueError) as error:
+            return Failed(
+                f"no name server is known ({error}): list yours in {self._resolv_conf}, or in domain_rules.nameservers"
+            )
+        try:
+            async with self._slots:
+                response = await _response(resolver, name, question.type)
+            return read(response, question, self._clock())
+        except dns.exception.DNSException as error:
+            return Failed(_reason(error, question, resolver))
+
+    def _configured(self) -> dns.asyncresolver.Resolver:
+        """:raises dns.exception.DNSException, ValueError: the system's configuration is absent or wrong."""
+        if self._nameservers:
+            resolver = dns.asyncresolver.Resolver(configure=False)
+            addresses = self._nameservers
+        else:
+            resolver = dns.asyncresolver.Resolver(self._resolv_conf)
+            addresses = [Listen(str(server), PORT) for server in resolver.nameservers]
+        # Who did not answer the last time comes last, so that a dead name server costs its timeout once.
+        servers = [_NameServer(address, self._silent) for address in addresses]
+        servers.sort(key=lambda server: server.listen in self._silent)
+        resolver.nameservers = servers
+        resolver.rotate = False
+        resolver.timeout = self._timeout
+        resolver.lifetime = self._timeout * max(TRIES, len(servers))
+        resolver.use_edns(0, payload=EDNS_SIZE)
+        return resolver
+
+
+class _NameServer(dns.nameserver.Do53Nameserver):
+    """Remembers whether it answers.
+
+    :param silent: those that do not.
+    """
+
+    def __init__(self, listen: Listen, silent: set[Listen]) -> None:
+        super().__init__(listen.host, listen.port)
+        self.listen = listen
+        self._silent = silent
+
+    def __str__(self) -> str:
+        return str(self.listen)
+
+    async def async_query(self, *args: Any, **kwargs: Any) -> dns.message.Message:
+        try:
+            response = await super().async_query(*args, **kwargs)
+        except dns.message.Truncated:
+            raise
+        except (dns.exception.DNSException, OSError, EOFError):
+            self._silent.add(self.listen)
+            raise
+        self._silent.discard(self.listen)
+        return response
+
+
+async def _response(
+    resolver: dns.asyncresolver.Resolver, name: dns.name.Name, record_type: RecordType
+) -> dns.message.QueryMessage:
+    """Records, or that there are none. :raises dns.exception.DNSException: neither."""
+    try:
+        return (await resolver.resolve(name, record_type, search=False, raise_on_no_answer=False)).response
+    except dns.resolver.NXDOMAIN as none:
+        return cast("dns.message.QueryMessage", none.kwargs["responses"][name])
+
+
+def read(response: dns.message.QueryMessage, question: Question, now: int) -> Answer[Any]:
+    """What a name server's NOERROR or NXDOMAIN says.
+
+    :param now: Unix time in milliseconds.
+    :raises dns.exception.DNSException: nothing that makes sense.
+    """
+    chain = response.resolve_chaining()
+    if chain.answer is not None:
+        records = [_READ[question.type](record) for record in chain.answer]
+        if question.type == "MX":
+            records.sort(key=lambda mx: (mx.preference, mx.exchange))
+        name = _text(chain.canonical_name) if chain.cnames else question.name
+        return Found(tuple(records), name, now + chain.minimum_ttl * 1000)
+    authority = {rrset.rdtype for rrset in response.authority}
+    if dns.rdatatype.SOA in authority:
+        ttl = chain.minimum_ttl * 1000
+    elif dns.rdatatype.NS in authority and response.rcode() == dns.rcode.NOERROR:
+        # RFC 2308 §2.2: it refers to others, and says nothing.
+        return Failed("the name server knows its own zones only: name a resolver in its place")
+    else:
+        ttl = NEGATIVE_TTL
+    return Absent(name_exists=response.rcode() == dns.rcode.NOERROR, expires_at=now + ttl)
+
+
+def _text(name: dns.name.Name) -> str:
+    return normal(name.to_text())
+
+
+_READ: dict[RecordType, Callable[[Any], Any]] = {
+    "TXT": lambda record: record.strings,
+    "MX": lambda record: MX(record.preference, _text(record.exchange)),
+    "A": lambda record: record.address,
+    "AAAA": lambda record: record.address,
+    "PTR": lambda record: _text(record.target),
+}
+
+
+def _reason(error: dns.exception.DNSException, question: Question, resolver: dns.asyncresolver.Resolver) -> str:
+    """For a person; dnspython's own sentences are for programmers."""
+    asked = f"{question.type} of {question.name}"
+    if isinstance(error, dns.resolver.LifetimeTimeout):
+        servers = ", ".join(map(str, resolver.nameservers))
+        return f"{asked}: no usable answer from {servers} within {resolver.lifetime:g} s"
+    if isinstance(error, dns.resolver.NoNameservers):
+        # Of each the name server, and the exception or the answer's code.
+        errors = (f"{error[0]}: {error[3] or type(error[3]).__name__}" for error in error.kwargs["errors"])
+        return f"{asked}: {', '.join(errors)}"
+    return f"{asked}: {error}"
