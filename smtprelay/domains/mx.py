@@ -1,0 +1,116 @@
+"""MX: the platform delivers only for domains that let their bounces come to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from smtprelay.domains.verdict import Finding, Record, Status
+from smtprelay.resolver import MX, Absent, Failed, Found, Lookup
+
+_PREFERENCE = 10
+_STEP = 10
+_MAX_PREFERENCE = 65_535  # 16 bits, RFC 1035 §3.3.9
+_MAX_TARGETS = 10  # hosts that are asked for an alias: a domain's DNS cannot make us ask without end
+_NULL_MX_CODE = "7.27"  # RFC 7505 §4.2: sender address has null MX
+
+
+async def check_mx(lookup: Lookup, domain: str, mx: str) -> Finding:
+    """Whether one of a domain's MX records is the platform's host.
+
+    :param domain: as A-labels in lower case, without a trailing dot; so is `mx`.
+    """
+    answer = await lookup.mx(domain)
+    if isinstance(answer, Failed):
+        problem = f"DNS does not tell the MX records of {domain}: {answer.reason}"
+        return Finding("mx", Status.TEMPORARY, problem=problem)
+    if isinstance(answer, Absent):
+        return Finding("mx", Status.FAIL, problem=await _absence(lookup, domain, answer), publish=(_to(domain, mx),))
+    if any(record.exchange == mx for record in answer.records):
+        return _passed(domain, mx, answer)
+    if not any(record.exchange for record in answer.records):
+        problem = (
+            f'the MX record of {domain} is "0 .", which says that it takes no mail: receivers refuse what it sends'
+        )
+        remove = _records(domain, answer.records)
+        return Finding("mx", Status.FAIL, _shown(answer), problem, (_to(domain, mx),), remove, code=_NULL_MX_CODE)
+    if answer.canonical_name != domain:
+        problem = _alias(domain, answer.canonical_name, f"whose MX records do not name {mx}")
+        return Finding("mx", Status.FAIL, _shown(answer), problem, (_to(domain, mx),))
+    return await _elsewhere(lookup, domain, mx, answer)
+
+
+async def _absence(lookup: Lookup, domain: str, answer: Absent) -> str:
+    if not answer.name_exists:
+        return f"there is no {domain} in DNS at all: it is misspelt, or nothing has been published for it yet"
+    canonical = await _canonical_name(lookup, domain)
+    return _alias(domain, canonical, "which has no MX record") if canonical else f"{domain} has no MX record"
+
+
+def _alias(domain: str, canonical: str, clause: str) -> str:
+    # RFC 2181 §10.1
+    return (
+        f"{domain} is an alias (CNAME) of {canonical}, {clause}; an alias can have no records of its own, "
+        "so let addresses (A, AAAA) take its place first"
+    )
+
+
+def _passed(domain: str, mx: str, answer: Found[MX]) -> Finding:
+    ours = min(record.preference for record in answer.records if record.exchange == mx)
+    others = [record for record in answer.records if record.exchange not in ("", mx)]
+    null = [record for record in answer.records if not record.exchange]
+    warnings = []
+    if answer.canonical_name != domain:
+        warnings.append(f"{domain} is an alias (CNAME) of {answer.canonical_name}: whoever owns that decides its MX")
+    if first := [record.exchange for record in others if record.preference < ours]:
+        warnings.append(f"bounces go first to {', '.join(first)}, whose number is lower than that of {mx}")
+    elif same := [record.exchange for record in others if record.preference == ours]:
+        warnings.append(f"bounces go to {', '.join(same)} as often as to {mx}: the numbers are the same")
+    if null:  # RFC 7505 §3: it stands alone
+        warnings.append(
+            f'the MX record "0 ." says that {domain} takes no mail, and the others contradict it: remove it'
+        )
+    return Finding("mx", Status.PASS, _shown(answer), remove=_records(domain, null), warnings=tuple(warnings))
+
+
+async def _elsewhere(lookup: Lookup, domain: str, mx: str, answer: Found[MX]) -> Finding:
+    """None of the hosts is the platform's, unless by an alias, which the platform does not follow."""
+    hosts = [record for record in answer.records if record.exchange]
+    for record in hosts[:_MAX_TARGETS]:
+        if await _canonical_name(lookup, record.exchange) == mx:  # RFC 2181 §10.3
+            problem = (
+                f"the MX record of {domain} names {record.exchange}, which is an alias (CNAME) of {mx}: "
+                f"it has to name {mx} itself"
+            )
+            publish = (_to(domain, mx, record.preference),)
+            return Finding("mx", Status.FAIL, _shown(answer), problem, publish, _records(domain, [record]))
+    highest = max(record.preference for record in hosts)
+    problem = (
+        f"{mx} is not among the MX records of {domain}: add it, and incoming mail still goes where it goes now, "
+        "to the host with the lowest number"
+    )
+    publish = (_to(domain, mx, min(highest + _STEP, _MAX_PREFERENCE)),)
+    null = [record for record in answer.records if not record.exchange]
+    return Finding("mx", Status.FAIL, _shown(answer), problem, publish, _records(domain, null))
+
+
+async def _canonical_name(lookup: Lookup, name: str) -> str:
+    """Where a name's chain of aliases ends; ``""`` where it is none, or DNS does not tell."""
+    versions: tuple[Literal[4], Literal[6]] = (4, 6)
+    for version in versions:
+        answer = await lookup.addresses(name, version)
+        if isinstance(answer, Found):
+            return answer.canonical_name if answer.canonical_name != name else ""
+    return ""
+
+
+def _to(domain: str, mx: str, preference: int = _PREFERENCE) -> Record:
+    return Record(domain, "MX", f"{preference} {mx}")
+
+
+def _records(domain: str, records: Sequence[MX]) -> tuple[Record, ...]:
+    return tuple(_to(domain, record.exchange, record.preference) for record in records)
+
+
+def _shown(answer: Found[MX]) -> str:
+    return ", ".join(f"{record.preference} {record.exchange or '.'}" for record in answer.records)
