@@ -14,9 +14,10 @@ from dataclasses import replace
 
 from benchmarks import report, waiting
 from benchmarks.load import Load
-from benchmarks.peers import Peer, SinkProcess, postfix, postfix_opendkim, smtprelay
+from benchmarks.peers import Peer, SinkProcess, name_server, postfix, postfix_opendkim, smtprelay
 from benchmarks.rounds import Figures, measure, median, send
 from benchmarks.stalls import Stalls, watching
+from smtprelay.sandbox.nameserver import NameServer
 
 LOADS = {
     "Kept connections": Load(0, 0, kept=True),
@@ -25,6 +26,7 @@ LOADS = {
 }
 SHARE = 0.6  # of what Postfix with OpenDKIM takes: the rate of arrival at which latencies are compared
 WARM_UP = 200  # messages
+SLOW_DNS = 3.0  # seconds
 LARGE = Load(0, messages=4, size=25_000_000, sessions=4)
 
 
@@ -32,7 +34,8 @@ async def main(rounds: int, messages: int, waiting_recipients: int) -> None:
     print(f"# {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}\n", flush=True)
     print(f"5 KB a message, 20 sessions, RSA-2048; medians of {rounds} rounds of {messages} messages.\n")
     async with SinkProcess.running() as sink, SinkProcess.running() as idle, AsyncExitStack() as stack:
-        relay, started = await stack.enter_async_context(smtprelay(sink.port))
+        dns = await stack.enter_async_context(name_server())
+        relay, started = await stack.enter_async_context(smtprelay(sink.port, dns))
         await asyncio.sleep(1)
         at_rest = relay.resident()
         base = await stack.enter_async_context(postfix_opendkim(sink.port))
@@ -41,6 +44,7 @@ async def main(rounds: int, messages: int, waiting_recipients: int) -> None:
         peers = (relay, base, tcp, plain)
         capacity = await _throughput(peers, sink, rounds, messages)
         await _latency(peers, sink, rounds, messages, SHARE * capacity)
+        await _slow_dns(relay, dns, sink, rounds, messages)
         stalls = await _stalls(relay, sink, idle, rounds, Load(0, messages))
         loaded = relay.peak()
         await relay.alone()
@@ -83,6 +87,18 @@ async def _latency(peers: Sequence[Peer], sink: SinkProcess, rounds: int, messag
         f"## Until the 250, at {rate:.0f} messages a second, each on a new connection\n\n{report.latency(medians)}",
         flush=True,
     )
+
+
+async def _slow_dns(relay: Peer, dns: NameServer, sink: SinkProcess, rounds: int, messages: int) -> None:
+    """The domain is known, and looked up again in the background all the time."""
+    kinds = {f"each answer takes {SLOW_DNS:g} s": SLOW_DNS, "DNS answers at once": None}
+    figures: dict[str, list[Figures]] = {name: [] for name in kinds}
+    for _ in range(rounds):
+        for name, dns.fault in kinds.items():
+            figures[name].append(await measure(relay, sink, Load(relay.port, messages)))
+    dns.fault = None
+    medians = {name: median(found) for name, found in figures.items()}
+    print(f"## Kept connections, by how fast DNS is\n\n{report.throughput(medians, 'DNS answers at once')}", flush=True)
 
 
 async def _in_turn(peers: Sequence[Peer], sink: SinkProcess, rounds: int, load: Load) -> dict[str, Figures]:

@@ -17,7 +17,9 @@ from typing import Any
 from benchmarks import usage
 from benchmarks.load import PASSWORD, SENDER
 from benchmarks.sink import Seen
+from smtprelay.config import DomainRules
 from smtprelay.gateway.auth import hash_password
+from smtprelay.sandbox.nameserver import NameServer
 from smtprelay.signing import generate_key
 from tests.peers.postfix import Postfix
 from tests.peers.program import reserve_port
@@ -42,6 +44,8 @@ port = {sink}
 [[upstream.credentials]]
 username = "{sender}"
 password_file = "password"
+[domain_rules]
+nameservers = ["{dns}"]
 [[domains]]
 name = "{domain}"
 keys = [{{ selector = "relay1", file = "key.pem" }}]
@@ -111,14 +115,14 @@ class Peer:
 
 
 @asynccontextmanager
-async def smtprelay(sink: int, folder: Path | None = None) -> AsyncIterator[tuple[Peer, float]]:
+async def smtprelay(sink: int, dns: NameServer, folder: Path | None = None) -> AsyncIterator[tuple[Peer, float]]:
     """The daemon, and the seconds that its start took.
 
     :param folder: with a spool; by default an empty one.
     """
     with TemporaryDirectory(prefix="smtprelay-") as empty:
         folder = folder or Path(empty)
-        write_relay(folder, sink)
+        write_relay(folder, sink, dns.address)
         began = time.monotonic()
         with (folder / "log").open("wb") as log:
             process = await asyncio.create_subprocess_exec(
@@ -133,12 +137,23 @@ async def smtprelay(sink: int, folder: Path | None = None) -> AsyncIterator[tupl
             await process.wait()
 
 
-def write_relay(folder: Path, sink: int) -> None:
+def name_server() -> NameServer:
+    """DNS, in which the sender's domain is set up for the provider; its answers hold for a second."""
+    rules = DomainRules()
+    return NameServer(
+        f'{DOMAIN}. IN TXT "v=spf1 include:{rules.spf_include} -all"',
+        f"{DOMAIN}. IN MX 10 {rules.mx}.",
+        f'{rules.spf_include}. IN TXT "v=spf1 ip4:192.0.2.0/24 -all"',
+    )
+
+
+def write_relay(folder: Path, sink: int, dns: str) -> None:
     """Its configuration, key and password."""
     (folder / "key.pem").write_bytes(generate_key("rsa", 2048))
     (folder / "password").write_text(PASSWORD)
-    settings = {"sender": SENDER, "domain": DOMAIN, "sink": sink, "password_hash": hash_password(PASSWORD)}
-    (folder / "config.toml").write_text(RELAY.format(**settings))
+    (folder / "config.toml").write_text(
+        RELAY.format(sender=SENDER, domain=DOMAIN, sink=sink, dns=dns, password_hash=hash_password(PASSWORD))
+    )
 
 
 async def _ready(log: Path, process: asyncio.subprocess.Process) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.load import SENDER
-from benchmarks.peers import SinkProcess, smtprelay
+from benchmarks.peers import SinkProcess, name_server, smtprelay
 from smtprelay.clock import now_ms
 from smtprelay.message import Envelope, Message, Origin, Recipient, new_id
 from smtprelay.spool.sqlite import SQLiteSpool
@@ -22,7 +22,7 @@ async def start(sink: SinkProcess, count: int) -> tuple[float, float]:
     while they are being delivered."""
     with TemporaryDirectory(prefix="smtprelay-") as folder:
         await _fill(Path(folder) / "spool.db", count)
-        async with smtprelay(sink.port, Path(folder)) as (relay, seconds):
+        async with name_server() as dns, smtprelay(sink.port, dns, Path(folder)) as (relay, seconds):
             await asyncio.sleep(SETTLES)
             return seconds, relay.peak()
 

@@ -20,7 +20,15 @@ async def test_a_short_run_reports_everything() -> None:
     output, _ = await process.communicate()
     assert process.returncode == 0
     report = output.decode()
-    for heading in ("Kept connections", "A connection a message", "AUTH LOGIN", "Until the 250", "Memory", "Start"):
+    for heading in (
+        "Kept connections",
+        "A connection a message",
+        "AUTH LOGIN",
+        "Until the 250",
+        "DNS",
+        "Memory",
+        "Start",
+    ):
         assert f"## {heading}" in report or heading in report
     for peer in ("smtprelay", "Postfix + OpenDKIM, Unix socket", "Postfix + OpenDKIM, TCP socket", "Postfix"):
         assert report.count(f"\n| {peer} |") >= 4

@@ -49,6 +49,8 @@ name = "news"
 [retry]
 schedule = "{schedule}"
 {retry}
+[domain_rules]
+{domain_rules}
 [[domains]]
 name = "{domain}"
 {keys}
@@ -217,6 +219,7 @@ def make_relay(folder: Path, smarthost_port: int, *, keys: Sequence[str] = ("rsa
         "schedule": "1s",
         "timeout": "2s",
         "retry": "",
+        "domain_rules": 'on_failure = "off"',
         "more": "",
     }
     (folder / "config.toml").write_text(
