@@ -159,7 +159,7 @@ class Signer:
         return domain or None
 
     def keys_for(self, from_domain: str) -> tuple[SigningKey, ...]:
-        """The keys that sign for a ``From:`` domain, be they its parent's."""
+        """The keys that sign mail from a domain: those of `domain_for`; none where that is None."""
         return tuple(self._keys.get(self.domain_for(from_domain) or "", ()))
 
     def selectors(self, domain: str) -> tuple[str, ...]:

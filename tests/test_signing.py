@@ -281,6 +281,7 @@ class TestDomains:
     )
     def test_nearest_parent_with_keys(self, from_domain: str, expected: str | None) -> None:
         assert self.SIGNER.domain_for(from_domain) == expected
+        assert [key.domain for key in self.SIGNER.keys_for(from_domain)] == ([expected] if expected else [])
 
 
 def encoded(
