@@ -71,7 +71,7 @@ class Parts:
 
     async def state(self, message: Message) -> tuple[State, str]:
         """Where it stands once `Holding` has nothing more to do."""
-        while self.holding._answered.is_set() or not self.holding._answered._waiters:  # type: ignore[attr-defined]
+        while self.holding._answered.is_set() or not self.holding._answered._waiters:
             await asyncio.sleep(0.001)
         record = await self.spool.show(message.id)
         assert record is not None

@@ -22,10 +22,10 @@ _HELD: Mapping[str, str] = {
     "release' to send it (perhaps again) or 'smtprelay queue cancel'.",
     "corrupt": "What is on disk is not what was written. Check the disk, restore the spool from a backup if you can; "
     "'smtprelay queue cancel' gives the message up.",
-    "dns": "DNS has not told yet whether its sender's domain is set up; it goes on by itself, or is returned, when DNS "
-    "answers. 'smtprelay domain check' shows what DNS says; 'smtprelay queue release' sends it without that.",
-    "domain": "Its sender's domain is not set up: publish what 'smtprelay domain check' shows, and it goes on by itself; "
-    "'smtprelay queue release' sends it all the same.",
+    "dns": "DNS has not told yet whether its sender's domain is set up; when it does, this goes on by itself, or is "
+    "returned. 'smtprelay domain check' shows what DNS says; 'smtprelay queue release' sends it without that.",
+    "domain": "Its sender's domain is not set up: publish what 'smtprelay domain check' shows, and it goes on by "
+    "itself; 'smtprelay queue release' sends it all the same.",
     "rate": _OVER_LIMIT,
     "recipients_per_day": _OVER_LIMIT,
     "suspended": "Its account is suspended: 'smtprelay account resume', then 'smtprelay queue release' or 'cancel'.",
@@ -37,8 +37,8 @@ _BY_PHASE: Mapping[str, str] = {
     Phase.STARTTLS: "TLS with the smarthost failed: check [upstream] tls and tls_ca_file.",
     Phase.EHLO: "The smarthost does not like the relay's name: check [gateway] hostname.",
     Phase.AUTH: "The smarthost refuses the log-in: check username and password of the credential ('smtprelay check').",
-    Phase.POLICY: "It was held until DNS answered, and its sender's domain is not set up: publish the records above, and "
-    "have the app send again.",
+    Phase.POLICY: "It was held until DNS answered, and its sender's domain is not set up: publish the records above, "
+    "and have the app send again.",
 }
 _BY_STATUS: Mapping[str, str] = {
     "1.": "The address is wrong or does not exist: correct it where the app took it from.",
