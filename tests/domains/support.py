@@ -17,8 +17,9 @@ Entry = str | TXT
 
 class Zone:
     """A `Lookup` over a mapping of names to their records, each as a line of a zone file without name and class:
-    ``TXT v=spf1 -all``, ``MX 10 mail.example.com``, ``A 192.0.2.1``, ``AAAA 2001:db8::1``, ``PTR``, ``CNAME``. A tuple of
-    octets is a TXT record of these strings. ``FAIL`` makes DNS fail at this name for all types that have no record there.
+    ``TXT v=spf1 -all``, ``MX 10 mail.example.com``, ``A 192.0.2.1``, ``AAAA 2001:db8::1``, ``PTR``, ``CNAME``.
+    A tuple of octets is a TXT record of these strings. ``FAIL`` makes DNS fail at this name for all types that have
+    no record there.
 
     `questions` tells what was asked, in order: type and name.
     """

@@ -1,0 +1,207 @@
+"""The rule "spf": the domain's SPF record authorises the platform, and what to publish so that it does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from ..resolver import TXT, Absent, Failed, Found, Lookup
+from .spf import Evaluation, check_host
+from .spf_macros import fold
+from .spf_merge import merge, new_record
+from .spf_questions import MAX_LOOKUPS, Result
+from .spf_record import (
+    Mechanism,
+    Modifier,
+    Qualifier,
+    SPFRecord,
+    is_spf,
+    parse_record,
+    parse_resembling,
+    readable,
+    resemblance,
+    shorten,
+)
+from .spf_tree import Path, Tree, explore
+from .verdict import MAX_STRING, Finding, Record, Status
+
+CODE = "7.23"  # RFC 7372 §3.2: SPF validation failed
+MANY_LOOKUPS = 8
+LONG = 450  # octets, RFC 7208 §3.4
+
+_EFFECTS = {
+    Qualifier.FAIL: "forbids what it should allow",
+    Qualifier.SOFTFAIL: "marks as suspicious what it should allow",
+    Qualifier.NEUTRAL: "allows nothing",
+}
+
+
+async def check_spf(lookup: Lookup, domain: str, include: str) -> Finding:
+    """Whether the domain's SPF record authorises another (RFC 7208). Nothing is raised.
+
+    :param domain: as A-labels; the record is looked up at this very name.
+    :param include: the domain to be authorised, by a mechanism ``include:`` that passes.
+    :return: pass, fail or temporary.
+    """
+    domain, include = fold(domain), fold(include)
+    answer = await lookup.txt(domain)
+    if isinstance(answer, Failed):
+        problem = f"DNS does not answer for {domain}: {answer.reason}"
+        return Finding("spf", Status.TEMPORARY, problem=problem, code=CODE)
+    if isinstance(answer, Absent):
+        problem = f"{domain} has no SPF record" if answer.name_exists else f"there is no such name in DNS: {domain}"
+        return _fail(domain, problem, new_record(include))
+    published = [strings for strings in answer.records if is_spf(b"".join(strings))]
+    if not published:
+        return _without_record(domain, include, answer)
+    if len(published) > 1:
+        return _several(domain, include, [b"".join(strings) for strings in published])
+    return await _judge(lookup, domain, include, published[0], _strangers(answer))
+
+
+def _without_record(domain: str, include: str, answer: Found[TXT]) -> Finding:
+    texts = [text for text in map(b"".join, answer.records) if resemblance(text)]
+    if not texts:
+        return _fail(domain, f"{domain} has no SPF record", new_record(include))
+    problem = f"'{shorten(readable(texts[0]))}' is no SPF record: {resemblance(texts[0])}"
+    # Somebody meant them: what they say is kept, as of records.
+    meant = [parse_resembling(text) for text in texts]
+    says_something = any(record.mechanisms for record in meant)
+    return _fail(domain, problem, merge(meant, domain, include) if says_something else new_record(include), texts)
+
+
+def _several(domain: str, include: str, texts: Sequence[bytes]) -> Finding:
+    """RFC 7208 §4.5."""
+    problem = f"{domain} has {len(texts)} SPF records, and receivers heed none: there may be only one"
+    return _fail(domain, problem, merge([parse_record(text) for text in texts], domain, include), texts)
+
+
+def _fail(domain: str, problem: str, publish: str, replaced: Sequence[bytes] = ()) -> Finding:
+    """Of a domain whose record cannot even be evaluated."""
+    return Finding(
+        "spf",
+        Status.FAIL,
+        found=", ".join(map(readable, replaced)),
+        problem=problem,
+        publish=(Record(domain, "TXT", publish),),
+        remove=tuple(Record(domain, "TXT", readable(text)) for text in replaced),
+        code=CODE,
+    )
+
+
+async def _judge(lookup: Lookup, domain: str, include: str, strings: TXT, strangers: Sequence[str]) -> Finding:
+    """Of a domain's only record."""
+    text = b"".join(strings)
+    record = parse_record(text)
+    evaluation = await check_host(lookup, domain, authorised=include)
+    tree = await explore(lookup, domain, record, include)
+    count = f"{tree.lookups} of {MAX_LOOKUPS}" if tree.whole else f"{tree.lookups} or more of {MAX_LOOKUPS}"
+    found = f"{readable(text)} ({count} look-ups)"
+    warnings = (*_warnings(record, strings, tree, count), *strangers)
+    if evaluation.result is Result.PASS and evaluation.authorised:
+        return Finding("spf", Status.PASS, found, warnings=warnings, code=CODE)
+    if evaluation.result is Result.TEMPERROR:
+        return Finding("spf", Status.TEMPORARY, found, evaluation.problem, warnings=warnings, code=CODE)
+    return Finding(
+        "spf",
+        Status.FAIL,
+        found,
+        _problem(evaluation, tree, record, include),
+        publish=(Record(domain, "TXT", merge([record], domain, include)),),
+        remove=(Record(domain, "TXT", readable(text)),),
+        warnings=warnings,
+        code=CODE,
+    )
+
+
+def _problem(evaluation: Evaluation, tree: Tree, record: SPFRecord, include: str) -> str:
+    """Why the record does not authorise the domain."""
+    if evaluation.result is Result.PERMERROR:
+        if tree.circle and evaluation.lookups > MAX_LOOKUPS:
+            return f"the SPF record leads back to itself ({' → '.join(tree.circle)}), and receivers give up"
+        return evaluation.problem
+    if not tree.includes:
+        return _absence(record, include)
+    explained = next(filter(None, map(_obstacle, tree.includes)), "")
+    if not explained and evaluation.matched:
+        return f"'{shorten(evaluation.matched[0])}' decides before receivers come to include:{include}"
+    return explained or f"receivers do not come to include:{include}"
+
+
+def _absence(record: SPFRecord, include: str) -> str:
+    wanted = f"include:{include}"
+    for name in ("include", "redirect"):
+        modifier = record.modifier(name)
+        if modifier and fold(modifier.text.partition("=")[2]) == include:
+            return f"the SPF record has '{shorten(modifier.text)}' where it needs {wanted}"
+    return f"the SPF record lacks {wanted}"
+
+
+def _obstacle(path: Path) -> str:
+    """Why a receiver does not come to the end of the path, or what it makes of it there; ``""`` for no reason."""
+    goal = f"'{shorten(path[-1].term.text)}'"
+    for step in path:
+        end = step.record.all
+        term = f"'{shorten(step.term.text)}'" + (f" in the SPF record of {step.domain}" if step is not path[0] else "")
+        if isinstance(step.term, Modifier):
+            if end:  # RFC 7208 §6.1
+                return f"{goal} does not count: receivers ignore {term} because of '{end.text}' in the same record"
+        elif not step.is_read:  # RFC 7208 §5.1
+            return f"{term} stands behind '{end.text if end else ''}', where receivers read no further"
+        elif step.term.qualifier is not Qualifier.PASS:
+            effect = f"begins with '{step.term.qualifier}' and so {_EFFECTS[step.term.qualifier]}"
+            return f"{term} {effect}" if step is path[-1] else f"{term} leads to {goal}, but {effect}"
+    return ""
+
+
+def _warnings(record: SPFRecord, strings: TXT, tree: Tree, count: str) -> tuple[str, ...]:
+    """What is not wrong yet, or wrong for others."""
+    warnings = []
+    if tree.lookups >= MANY_LOOKUPS:
+        warnings.append(f"the SPF record needs {count} DNS look-ups, and receivers make no more than {MAX_LOOKUPS}")
+    warnings += [
+        f"'{shorten(m.text)}' allows anybody to send as the domain"
+        for m in record.read
+        if m.qualifier is Qualifier.PASS and _is_everybody(m)
+    ]
+    length = sum(map(len, strings))
+    if length > LONG:
+        warnings.append(f"the SPF record has {length} octets, and some receivers cannot take more than {LONG}")
+    warnings += _joints(strings)
+    ignored = record.mechanisms[len(record.read) :]  # RFC 7208 §5.1
+    if ignored:
+        end = record.read[-1].text
+        warnings.append(f"receivers ignore '{shorten(ignored[0].text)}', because it stands behind '{end}'")
+    if any(m.name == "ptr" for m in record.read):  # RFC 7208 §5.5
+        warnings.append("'ptr' in the SPF record is slow and unreliable, and should be replaced")
+    return tuple(warnings)
+
+
+def _is_everybody(mechanism: Mechanism) -> bool:
+    return mechanism.name == "all" or (mechanism.network is not None and mechanism.network.prefixlen == 0)
+
+
+def _joints(strings: TXT) -> list[str]:
+    """Strings are joined as they are (RFC 7208 §3.3): where one is not full, a space was forgotten."""
+    return [
+        f"'{_last_word(left)}' and '{_first_word(right)}' are read as one word: a space is missing between the strings"
+        for left, right in pairwise(strings)
+        if left and right and len(left) < MAX_STRING and not (left.endswith(b" ") or right.startswith(b" "))
+    ]
+
+
+def _last_word(octets: bytes) -> str:
+    return shorten(readable(octets.rpartition(b" ")[2]))
+
+
+def _first_word(octets: bytes) -> str:
+    return shorten(readable(octets.partition(b" ")[0]))
+
+
+def _strangers(answer: Found[TXT]) -> list[str]:
+    """Records beside the one that counts that were meant to be such."""
+    return [
+        f"'{shorten(readable(text))}' is no SPF record: {resemblance(text)}"
+        for text in map(b"".join, answer.records)
+        if resemblance(text)
+    ]
