@@ -24,7 +24,7 @@ class Holding:
     """Goes through what is held whenever a domain's verdict is there.
 
     :param refuse: ends a held message by a reply, with the notification that is due (`Delivery.refuse`).
-    :param wake: called when mail was let go.
+    :param wake: called when mail or notifications may have become due.
     :param clock: Unix time in milliseconds.
     """
 
@@ -83,16 +83,18 @@ class Holding:
                 before = page[-1].message.id if page else ""
 
     async def _decide(self, page: Sequence[MessageRecord], reason: str) -> None:
-        free = []
+        free, refused = [], 0
         for record in page:
             judged = [self._judge(domain) for domain in self._policy.domains_of(record.message)]
             if refusal := next((result for result in judged if isinstance(result, Reject)), None):
                 await self._refuse(record, refusal.reply)
+                refused += 1
             elif not self._wait_for(record.message):
                 free.append(record.message.id)
         if free:
             count = await self._spool.release(Selector(tuple(free), state=State.HELD, reason=reason), self._clock())
             log.warning("held mail goes on: its domains are set up", recipients=count)
+        if free or refused:
             self._wake()
 
     def _wait_for(self, message: Message) -> set[str]:

@@ -117,13 +117,13 @@ def _refusal(domain: str, failing: Sequence[Finding]) -> Reject:
     lines = []
     for finding in failing:
         if finding.publish:
-            lines.append(f"Publish in the DNS of {domain}:")
-            lines += [record.zone_line for record in finding.publish]
+            lines += [f"Publish in the DNS of {domain}:", *(record.zone_line for record in finding.publish)]
+            lines.append(f"because {finding.problem}.")
+        else:
+            lines.append(f"{finding.problem}.")
         if finding.remove:
-            lines.append("in place of:" if finding.publish else "Remove:")
-            lines += [record.zone_line for record in finding.remove]
-        lines.append(f"because {finding.problem}" if finding.publish or finding.remove else finding.problem)
-    lines.append(f"See 'smtprelay domain check {domain}', and send again")
+            lines += ["And remove:", *(record.zone_line for record in finding.remove)]
+    lines.append(f"See 'smtprelay domain check {domain}', and send again.")
     # RFC 7372 §3.3: several checks that failed have a code of their own.
     code = failing[0].code if len(failing) == 1 else "7.26"
     return Reject(550, code, "\n".join(lines))

@@ -18,9 +18,9 @@ log = structlog.get_logger("domains")
 VERDICT = "domain/"  # prefix of the facts in the spool that are verdicts
 PATIENCE = 5.0  # seconds that the first message of a domain waits for DNS
 STALE = 86_400_000  # milliseconds for which the last answer counts while DNS fails
-AGAIN = 10_000  # milliseconds until a domain is looked up again, at the earliest; and where it does not pass, then
+AGAIN = 5_000  # milliseconds until a domain is looked up again, at the earliest; and where it does not pass, then
 KEEP_EVERY = 600_000  # milliseconds after which a verdict that did not change is written again
-LOOK = 5.0  # seconds between two looks at what has to be looked up without being asked for
+LOOK = 2.0  # seconds between two looks at what has to be looked up without being asked for
 MAX_DOMAINS = 10_000  # that are known at one time
 
 _TOLD = {

@@ -185,7 +185,7 @@ def test_several_failures_are_one_refusal(config: Config) -> None:
     assert (refusal.value.reply.code, refusal.value.reply.detail) == (550, "7.26")
     lines = refusal.value.reply.text.splitlines()
     assert {SPF.zone_line, MX.zone_line, NULL_MX.zone_line} <= set(lines)
-    assert lines.index("in place of:") < lines.index(NULL_MX.zone_line)
+    assert lines.index("And remove:") < lines.index(NULL_MX.zone_line)
 
 
 def test_an_address_literal_cannot_be_set_up(config: Config) -> None:
