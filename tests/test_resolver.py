@@ -1,10 +1,9 @@
-"""The resolver: what it keeps, without sockets; and its dialogue with a name server on loopback."""
+"""The resolver's dialogue with a name server on loopback."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,237 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smtprelay.domains.verdict import Record
-from smtprelay.resolver import MX, TXT, Absent, Answer, Failed, Found, Lookup, Resolver, cache, stub
+from smtprelay.resolver import MX, TXT, Absent, Answer, Failed, Found, Lookup, Resolver, stub
 from smtprelay.resolver.answers import Question
-from smtprelay.resolver.cache import Cache
 from smtprelay.sandbox.nameserver import Fault, NameServer
 from smtprelay.values import Listen, parse_nameserver
 
 START = 1_700_000_000_000
 SECOND = 1000
 MINUTE = 60 * SECOND
-HOUR = 60 * MINUTE
-DAY = 24 * HOUR
-EXAMPLE = Question("example.com", "TXT")
-SERVFAIL = Failed("SERVFAIL")
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> int:
-        return self.now
-
-
-class World:
-    """DNS without sockets.
-
-    :ivar answer: to every question.
-    :ivar gate: which answers wait for.
-    """
-
-    def __init__(self) -> None:
-        self.clock = Clock()
-        self.answer: Answer[Any] = found()
-        self.asked: list[Question] = []
-        self.gate: asyncio.Event | None = None
-        self.cache = Cache(self.ask, self.clock)
-
-    async def ask(self, question: Question) -> Answer[Any]:
-        self.asked.append(question)
-        answer = self.answer
-        if self.gate:
-            await self.gate.wait()
-        return answer
-
-
-def found(text: bytes = b"v=spf1 -all", ttl: int = MINUTE) -> Found[TXT]:
-    return Found(((text,),), "example.com", START + ttl)
-
-
-async def settle() -> None:
-    """Let all tasks go on until each waits."""
-    for _ in range(5):
-        await asyncio.sleep(0)
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-async def test_an_answer_is_kept_for_its_ttl(world: World) -> None:
-    assert await world.cache.txt("example.com") == found()
-    world.clock.now += MINUTE - 1
-    assert await world.cache.txt("example.com") == found()
-    assert len(world.asked) == 1
-    world.clock.now += 1
-    world.answer = found(b"new", 2 * MINUTE)
-    assert await world.cache.txt("example.com") == world.answer
-    assert world.asked == [EXAMPLE, EXAMPLE]
-
-
-@pytest.mark.parametrize(
-    ("answer", "kept"),
-    [
-        (found(ttl=0), 5 * SECOND),
-        (found(ttl=DAY), HOUR),
-        (Absent(name_exists=True, expires_at=START), 5 * SECOND),
-        (Absent(name_exists=False, expires_at=START + DAY), 5 * MINUTE),
-        (Failed("SERVFAIL"), 5 * SECOND),
-    ],
-)
-async def test_how_long_answers_are_kept_is_bounded(world: World, answer: Answer[TXT], kept: int) -> None:
-    world.answer = answer
-    first = await world.cache.txt("example.com")
-    assert isinstance(first, Failed) or first.expires_at == START + kept
-    world.clock.now += kept - 1
-    assert await world.cache.txt("example.com") == first
-    assert len(world.asked) == 1
-    world.clock.now += 1
-    await world.cache.txt("example.com")
-    assert len(world.asked) == 2
-
-
-async def test_what_is_one_question(world: World) -> None:
-    await world.cache.txt("example.com")
-    await world.cache.txt("Example.COM.")
-    assert world.asked == [EXAMPLE]
-    await world.cache.mx("example.com")
-    await world.cache.addresses("example.com", 4)
-    await world.cache.addresses("example.com", 6)
-    await world.cache.ptr("192.0.2.1")
-    assert [question.type for question in world.asked] == ["TXT", "MX", "A", "AAAA", "PTR"]
-    assert world.asked[-1].name == "1.2.0.192.in-addr.arpa"
-
-
-async def test_the_least_recently_used_go_first(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "MAX_ANSWERS", 2)
-    for name in ("a", "b", "a", "c"):
-        await world.cache.txt(name)
-    world.asked.clear()
-    for name in ("a", "c", "b"):
-        await world.cache.txt(name)
-    assert [question.name for question in world.asked] == ["b"]
-
-
-async def test_a_clock_that_was_set_back_keeps_nothing_longer(world: World) -> None:
-    await world.cache.txt("example.com")
-    world.clock.now -= DAY
-    await world.cache.txt("example.com")
-    assert len(world.asked) == 2
-
-
-async def test_equal_questions_are_asked_once(world: World) -> None:
-    world.gate = asyncio.Event()
-    askers = [asyncio.create_task(world.cache.txt("example.com")) for _ in range(50)]
-    other = asyncio.create_task(world.cache.mx("example.com"))
-    await settle()
-    assert world.asked == [EXAMPLE, Question("example.com", "MX")]
-    world.gate.set()
-    assert set(await asyncio.gather(*askers)) == {found()}
-    await other
-
-
-async def test_who_gives_up_takes_the_answer_from_nobody(world: World) -> None:
-    world.gate = asyncio.Event()
-    first, second = (asyncio.create_task(world.cache.txt("example.com")) for _ in range(2))
-    await settle()
-    first.cancel()
-    await settle()
-    assert first.cancelled()
-    second.cancel()
-    await settle()
-    third = asyncio.create_task(world.cache.txt("example.com"))
-    world.gate.set()
-    assert await third == found()
-    assert len(world.asked) == 1
-
-
-@pytest.mark.parametrize("last", [found(), Absent(name_exists=False, expires_at=START + MINUTE)])
-async def test_while_dns_fails_the_last_answer_serves_for_a_day(world: World, last: Found[TXT] | Absent) -> None:
-    world.answer = last
-    assert await world.cache.txt("example.com") == last
-    world.answer = SERVFAIL
-    world.clock.now += DAY - SECOND
-    for _ in range(2):  # DNS is asked, and is not
-        stale = await world.cache.txt("example.com")
-        again_at = world.clock.now + 5 * SECOND
-        assert stale == replace(last, stale=True, expires_at=again_at)
-    assert len(world.asked) == 2
-    world.clock.now += SECOND
-    assert await world.cache.txt("example.com") == SERVFAIL
-
-
-async def test_dns_that_is_back_is_believed(world: World) -> None:
-    await world.cache.txt("example.com")
-    world.answer = SERVFAIL
-    world.clock.now += HOUR
-    assert (await world.cache.txt("example.com")) != SERVFAIL
-    world.clock.now += 5 * SECOND
-    world.answer = Absent(name_exists=True, expires_at=world.clock.now + MINUTE)
-    assert await world.cache.txt("example.com") == world.answer
-
-
-async def test_a_fresh_view_takes_nothing_from_before(world: World) -> None:
-    await world.cache.txt("example.com")
-    fresh = world.cache.fresh()
-    world.answer = found(b"new")
-    assert await fresh.txt("example.com") == found(b"new")
-    assert await world.cache.txt("example.com") == found(b"new")
-    assert await fresh.txt("example.com") == found(b"new")
-    assert len(world.asked) == 2
-
-
-async def test_a_fresh_view_has_no_stale_answers(world: World) -> None:
-    await world.cache.txt("example.com")
-    world.answer = SERVFAIL
-    fresh = world.cache.fresh()
-    assert await fresh.txt("example.com") == SERVFAIL
-    stale = await world.cache.txt("example.com")
-    assert isinstance(stale, Found)
-    assert stale.stale
-    assert await fresh.txt("example.com") == SERVFAIL
-    assert len(world.asked) == 2
-
-
-async def test_a_fresh_view_shares_questions_that_began_after_it(world: World) -> None:
-    world.gate = asyncio.Event()
-    fresh = world.cache.fresh()
-    askers = [asyncio.create_task(view.txt("example.com")) for view in (world.cache, fresh, world.cache)]
-    await settle()
-    world.gate.set()
-    assert set(await asyncio.gather(*askers)) == {found()}
-    assert len(world.asked) == 1
-
-
-async def test_a_fresh_view_does_not_join_a_question_that_began_before_it(world: World) -> None:
-    world.gate = late = asyncio.Event()
-    old = asyncio.create_task(world.cache.txt("example.com"))
-    await settle()
-    world.gate, world.answer = None, found(b"new")
-    assert await world.cache.fresh().txt("example.com") == found(b"new")
-    late.set()
-    assert await old == found()
-    assert await world.cache.txt("example.com") == found(b"new")  # the old answer came last, and is not kept
-    assert len(world.asked) == 2
-
-
-async def test_close_ends_what_is_under_way(world: World) -> None:
-    await world.cache.mx("example.com")
-    world.gate = asyncio.Event()
-    asker = asyncio.create_task(world.cache.txt("example.com"))
-    await settle()
-    await world.cache.close()
-    assert await asker == Failed("the resolver is closed")
-    assert await world.cache.txt("example.org") == Failed("the resolver is closed")
-    assert asyncio.all_tasks() == {asyncio.current_task()}
-    assert len(world.asked) == 2
-
-
-# From here on with a name server on loopback.
-
 ZONE = (
     'example.com. IN TXT "v=spf1 " "-all"',
     'example.com. IN TXT "another"',
@@ -264,8 +40,12 @@ SHORT = 0.1  # seconds, where no answer comes
 FAR = START + 100 * SECOND
 
 
+def clock() -> int:
+    return START
+
+
 def resolver_of(*servers: NameServer, timeout: float = stub.TIMEOUT) -> Resolver:
-    return Resolver([parse_nameserver(server.address) for server in servers], clock=Clock(), timeout=timeout)
+    return Resolver([parse_nameserver(server.address) for server in servers], clock=clock, timeout=timeout)
 
 
 @pytest_asyncio.fixture
@@ -331,6 +111,12 @@ async def test_absent(
     assert await ask(resolver) == Absent(name_exists, FAR)
 
 
+async def test_an_answer_that_edns_lets_through_comes_over_udp(server: NameServer, resolver: Resolver) -> None:
+    server.publish(Record("edns.example.com", "TXT", "x" * 1000).zone_line)
+    assert isinstance(await resolver.txt("edns.example.com"), Found)
+    assert [question.via for question in server.questions] == ["udp"]
+
+
 async def test_a_long_answer_comes_over_tcp(server: NameServer, resolver: Resolver) -> None:
     answer = await resolver.txt("long.example.com")
     assert isinstance(answer, Found)
@@ -386,16 +172,17 @@ def test_three_seconds_are_not_too_slow() -> None:
     assert stub.TIMEOUT * stub.TRIES > 2 * 3
 
 
-async def test_one_of_two_name_servers_is_dead(server: NameServer) -> None:
+async def test_two_of_three_name_servers_are_dead(server: NameServer) -> None:
     async with NameServer(*ZONE) as dead:
         dead.fault = Fault.SILENCE
-        resolver = resolver_of(dead, server, timeout=0.5)
+        resolver = resolver_of(dead, dead, server, timeout=0.4)
         assert isinstance(await resolver.mx("example.com"), Found)
         assert isinstance(await resolver.txt("example.com"), Found)
-        assert len(dead.questions) == 1  # it is not waited for again
+        assert len(dead.questions) == 2  # they are not waited for again
         server.fault, dead.fault = Fault.REFUSED, None
         assert isinstance(await resolver.mx("null.example.com"), Found)
-        assert len(dead.questions) == 2
+        assert isinstance(await resolver.addresses("mail.example.com", 4), Found)
+        assert len(server.questions) == 3  # those that are back have their place again
         await resolver.close()
 
 
@@ -410,8 +197,11 @@ async def test_not_all_questions_at_once(server: NameServer, monkeypatch: pytest
     server.fault = 3600.0
     askers = [asyncio.create_task(resolver.mx(f"{number}.example.com")) for number in range(5)]
     await server.wait_for(2)
-    await settle()
-    assert len(server.questions) == 2
+    server.faults["last.example.com"] = 0.0
+    other = resolver_of(server)
+    await other.mx("last.example.com")
+    assert len(server.questions) == 3  # the three that wait would have come before the last
+    await other.close()
     await resolver.close()
     assert len(await asyncio.gather(*askers)) == 5
 
@@ -439,7 +229,7 @@ async def test_no_address_has_no_name(resolver: Resolver) -> None:
 @given(st.text())
 def test_no_name_raises(name: str) -> None:
     async def ask() -> Answer[TXT]:
-        return await Resolver(clock=Clock(), resolv_conf=Path("/nowhere")).txt(name)
+        return await Resolver(clock=clock, resolv_conf=Path("/nowhere")).txt(name)
 
     assert isinstance(asyncio.run(ask()), Absent | Failed)
 
@@ -449,7 +239,7 @@ async def test_no_name_server_is_known(tmp_path: Path, content: bytes | None) ->
     path = tmp_path / "resolv.conf"
     if content is not None:
         path.write_bytes(content)
-    answer = await Resolver(clock=Clock(), resolv_conf=path).mx("example.com")
+    answer = await Resolver(clock=clock, resolv_conf=path).mx("example.com")
     assert isinstance(answer, Failed)
     assert answer.reason.startswith("no name server is known (")
     assert str(path) in answer.reason
@@ -459,7 +249,7 @@ async def test_the_systems_name_servers(server: NameServer, tmp_path: Path, monk
     """They are read when DNS is asked: a machine may get them after we have started."""
     monkeypatch.setattr(stub, "PORT", server.port)
     path = tmp_path / "resolv.conf"
-    resolver = Resolver(clock=Clock(), resolv_conf=path)
+    resolver = Resolver(clock=clock, resolv_conf=path)
     assert isinstance(await resolver.mx("example.com"), Failed)
     path.write_text("search example.com\noptions rotate timeout:1\nnameserver 127.0.0.1\n")
     assert isinstance(await resolver.fresh().mx("example.com"), Found)
@@ -493,7 +283,7 @@ def heard(authority: str, rcode: str = "NOERROR") -> Answer[TXT]:
     )
     response = dns.message.from_text(text)
     assert isinstance(response, dns.message.QueryMessage)
-    return stub.read(response, EXAMPLE, START)
+    return stub.read(response, Question("example.com", "TXT"), START)
 
 
 def test_absence_without_an_soa() -> None:
@@ -512,5 +302,5 @@ def test_a_referral_says_nothing() -> None:
 
 
 def test_a_listen_address_of_ipv6() -> None:
-    [server] = Resolver([Listen("::1", 53)], clock=Clock())._configured().nameservers
+    [server] = Resolver([Listen("::1", 53)], clock=clock)._configured().nameservers
     assert str(server) == "[::1]:53"

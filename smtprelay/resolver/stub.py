@@ -59,36 +59,34 @@ class Resolver(Cache):
             name = dns.name.Name([*question.name.encode("ascii").split(b"."), b""])
         except (dns.exception.DNSException, UnicodeEncodeError):
             return Absent(name_exists=False, expires_at=self._clock() + MAX_NEGATIVE_TTL)
-        try:
-            resolver = self._configured()
-        except (dns.exception.DNSException, ValueError) as error:
-            return Failed(
-                f"no name server is known ({error}): list yours in {self._resolv_conf}, or in domain_rules.nameservers"
-            )
-        try:
-            async with self._slots:
-                response = await _response(resolver, name, question.type)
-            return read(response, question, self._clock())
-        except dns.exception.DNSException as error:
-            return Failed(_reason(error, question, resolver))
+        async with self._slots:
+            try:
+                resolver = self._configured()
+            except (dns.exception.DNSException, ValueError) as error:
+                advice = f"list yours in {self._resolv_conf}, or in domain_rules.nameservers"
+                return Failed(f"no name server is known ({error}): {advice}")
+            try:
+                return read(await _response(resolver, name, question.type), question, self._clock())
+            except dns.exception.DNSException as error:
+                return Failed(_reason(error, question, resolver))
 
     def _configured(self) -> dns.asyncresolver.Resolver:
         """:raises dns.exception.DNSException, ValueError: the system's configuration is absent or wrong."""
-        if self._nameservers:
-            resolver = dns.asyncresolver.Resolver(configure=False)
-            addresses = self._nameservers
-        else:
-            resolver = dns.asyncresolver.Resolver(self._resolv_conf)
-            addresses = [Listen(str(server), PORT) for server in resolver.nameservers]
+        addresses = self._nameservers or _system_nameservers(self._resolv_conf)
         # Who did not answer the last time comes last, so that a dead name server costs its timeout once.
         servers = [_NameServer(address, self._silent) for address in addresses]
         servers.sort(key=lambda server: server.listen in self._silent)
+        resolver = dns.asyncresolver.Resolver(configure=False)
         resolver.nameservers = servers
-        resolver.rotate = False
         resolver.timeout = self._timeout
         resolver.lifetime = self._timeout * max(TRIES, len(servers))
         resolver.use_edns(0, payload=EDNS_SIZE)
         return resolver
+
+
+def _system_nameservers(resolv_conf: Path) -> list[Listen]:
+    """:raises dns.exception.DNSException, ValueError: there are none."""
+    return [Listen(str(address), PORT) for address in dns.resolver.BaseResolver(resolv_conf).nameservers]
 
 
 class _NameServer(dns.nameserver.Do53Nameserver):
@@ -108,8 +106,6 @@ class _NameServer(dns.nameserver.Do53Nameserver):
     async def async_query(self, *args: Any, **kwargs: Any) -> dns.message.Message:
         try:
             response = await super().async_query(*args, **kwargs)
-        except dns.message.Truncated:
-            raise
         except (dns.exception.DNSException, OSError, EOFError):
             self._silent.add(self.listen)
             raise
@@ -122,7 +118,7 @@ async def _response(
 ) -> dns.message.QueryMessage:
     """Records, or that there are none. :raises dns.exception.DNSException: neither."""
     try:
-        return (await resolver.resolve(name, record_type, search=False, raise_on_no_answer=False)).response
+        return (await resolver.resolve(name, record_type, raise_on_no_answer=False)).response
     except dns.resolver.NXDOMAIN as none:
         return cast("dns.message.QueryMessage", none.kwargs["responses"][name])
 
