@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-import uvicorn
+import uvicorn.config
+import uvicorn.server
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route, Router
@@ -237,7 +238,7 @@ class Control:
     async def start(self) -> None:
         """Open it. :raises ControlError: it cannot be opened."""
         sock = _unix_socket(self._path)
-        config = uvicorn.Config(
+        config = uvicorn.config.Config(
             self._app(),
             http=_PeerProtocol,
             log_config=None,
@@ -327,7 +328,7 @@ def _log_action(request: Request, action: str, words: dict[str, Any], count: int
     log.warning("operator", action=action, by=by, pid=pid, recipients=count, **{k: v for k, v in words.items() if v})
 
 
-class _Server(uvicorn.Server):
+class _Server(uvicorn.server.Server):
     """Signals are the daemon's, not the web server's."""
 
     @contextlib.contextmanager
