@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, TypeAlias, TypeVar
 
@@ -55,7 +55,6 @@ class Questions:
     ip: IPAddress | None
     lookups: int = 0
     void_lookups: int = 0
-    _validated: tuple[str, ...] | None = field(default=None, init=False)
 
     def count(self, term: str) -> None:
         """A term is reached that makes DNS be asked."""
@@ -73,7 +72,7 @@ class Questions:
             raise _failed(domain, answer)
         found = [text for text in map(b"".join, _records(answer)) if is_spf(text)]
         if len(found) > 1:
-            raise Broken(f"{domain} has {len(found)} SPF records, and receivers heed none: there may be only one")
+            raise Broken(several_records(domain, len(found)))
         return parse_record(found[0]) if found else None
 
     async def explanation(self, name: str) -> bytes:
@@ -101,12 +100,10 @@ class Questions:
 
     async def client_names(self) -> tuple[str, ...]:
         """The client's names, of those that lead back to it (RFC 7208 §5.5); DNS that fails makes none."""
-        if self._validated is None:
-            answer = await self.lookup.ptr(str(self.ip))
-            names = () if isinstance(answer, Failed) else self._tell(str(self.ip), answer)
-            # Those beyond the limit are left out, no error: the client publishes them, not the domain.
-            self._validated = tuple([name for name in names[:MAX_NAMES] if await self._leads_back(name)])
-        return self._validated
+        answer = await self.lookup.ptr(str(self.ip))
+        names = () if isinstance(answer, Failed) else self._tell(str(self.ip), answer)
+        # Those beyond the limit are left out, no error: the client publishes them, not the domain.
+        return tuple([name for name in names[:MAX_NAMES] if await self._leads_back(name)])
 
     async def _leads_back(self, name: str) -> bool:
         if self.ip is None or not is_name(name):
@@ -125,6 +122,11 @@ class Questions:
                 problem = f"more than {MAX_VOID_LOOKUPS} of the names in the SPF record do not exist"
                 raise Broken(f"{problem}, and receivers give up at {shorten(name)}", limit=True)
         return found
+
+
+def several_records(domain: str, count: int) -> str:
+    """RFC 7208 §4.5, for a person."""
+    return f"{domain} has {count} SPF records, and receivers heed none: there may be only one"
 
 
 def _records(answer: Answer[T]) -> tuple[T, ...]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 from typing import TypeAlias
 
 from .spf_macros import MacroString, parse_domain_spec, parse_macro_string
@@ -260,6 +261,30 @@ def _prefix(digits: str | None, bits: int) -> int:
     if length > bits:
         raise ValueError(f"the prefix length {length} is more than the {bits} bits of an address")
     return length
+
+
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """Two terms that became one, because strings are joined without a space (RFC 7208 §3.3)."""
+
+    left: str
+    right: str
+
+
+def joints(strings: Sequence[bytes]) -> list[Joint]:
+    """The joints of a record's strings, of those which each are whole terms on either side."""
+    found = []
+    for left, right in pairwise(strings):
+        words = [left.rpartition(b" ")[2], right.partition(b" ")[0]]
+        if all(words) and not parse_terms(words).bad:
+            found.append(Joint(readable(words[0]), readable(words[1])))
+    return found
+
+
+def parse_meant(strings: Sequence[bytes]) -> SPFRecord:
+    """The terms that somebody meant to publish, of a record that has `joints`."""
+    spaced = [right if not joints([left, right]) else b" " + right for left, right in pairwise([b"", *strings])]
+    return parse_record(b"".join(spaced))
 
 
 def resemblance(octets: bytes) -> str:

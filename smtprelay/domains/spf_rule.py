@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
 
 from ..resolver import TXT, Absent, Failed, Found, Lookup
 from .spf import Evaluation, check_host
 from .spf_macros import fold
 from .spf_merge import merge, new_record
-from .spf_questions import MAX_LOOKUPS, Result
+from .spf_questions import MAX_LOOKUPS, Result, several_records
 from .spf_record import (
     Mechanism,
     Modifier,
     Qualifier,
     SPFRecord,
     is_spf,
+    joints,
+    parse_meant,
     parse_record,
     parse_resembling,
     readable,
@@ -23,7 +24,7 @@ from .spf_record import (
     shorten,
 )
 from .spf_tree import Path, Tree, explore
-from .verdict import MAX_STRING, Finding, Record, Status
+from .verdict import Finding, Record, Status
 
 CODE = "7.23"  # RFC 7372 §3.2: SPF validation failed
 MANY_LOOKUPS = 8
@@ -55,7 +56,7 @@ async def check_spf(lookup: Lookup, domain: str, include: str) -> Finding:
     if not published:
         return _without_record(domain, include, answer)
     if len(published) > 1:
-        return _several(domain, include, [b"".join(strings) for strings in published])
+        return _several(domain, include, published)
     return await _judge(lookup, domain, include, published[0], _strangers(answer))
 
 
@@ -66,14 +67,16 @@ def _without_record(domain: str, include: str, answer: Found[TXT]) -> Finding:
     problem = f"'{shorten(readable(texts[0]))}' is no SPF record: {resemblance(texts[0])}"
     # Somebody meant them: what they say is kept, as of records.
     meant = [parse_resembling(text) for text in texts]
-    says_something = any(record.mechanisms for record in meant)
-    return _fail(domain, problem, merge(meant, domain, include) if says_something else new_record(include), texts)
+    publish = merge(meant, domain, include)
+    says_nothing = publish == merge([SPFRecord(())], domain, include)
+    return _fail(domain, problem, new_record(include) if says_nothing else publish, texts)
 
 
-def _several(domain: str, include: str, texts: Sequence[bytes]) -> Finding:
+def _several(domain: str, include: str, published: Sequence[TXT]) -> Finding:
     """RFC 7208 §4.5."""
-    problem = f"{domain} has {len(texts)} SPF records, and receivers heed none: there may be only one"
-    return _fail(domain, problem, merge([parse_record(text) for text in texts], domain, include), texts)
+    problem = several_records(domain, len(published))
+    merged = merge([parse_meant(strings) for strings in published], domain, include)
+    return _fail(domain, problem, merged, [b"".join(strings) for strings in published])
 
 
 def _fail(domain: str, problem: str, publish: str, replaced: Sequence[bytes] = ()) -> Finding:
@@ -106,22 +109,22 @@ async def _judge(lookup: Lookup, domain: str, include: str, strings: TXT, strang
         "spf",
         Status.FAIL,
         found,
-        _problem(evaluation, tree, record, include),
-        publish=(Record(domain, "TXT", merge([record], domain, include)),),
+        _problem(evaluation, tree, strings, include),
+        publish=(Record(domain, "TXT", merge([parse_meant(strings)], domain, include)),),
         remove=(Record(domain, "TXT", readable(text)),),
         warnings=warnings,
         code=CODE,
     )
 
 
-def _problem(evaluation: Evaluation, tree: Tree, record: SPFRecord, include: str) -> str:
+def _problem(evaluation: Evaluation, tree: Tree, strings: TXT, include: str) -> str:
     """Why the record does not authorise the domain."""
     if evaluation.result is Result.PERMERROR:
         if tree.circle and evaluation.lookups > MAX_LOOKUPS:
             return f"the SPF record leads back to itself ({' → '.join(tree.circle)}), and receivers give up"
-        return evaluation.problem
+        return next(_joints(strings), evaluation.problem)
     if not tree.includes:
-        return _absence(record, include)
+        return next(_joints(strings), _absence(parse_record(b"".join(strings)), include))
     explained = next(filter(None, map(_obstacle, tree.includes)), "")
     if not explained and evaluation.matched:
         return f"'{shorten(evaluation.matched[0])}' decides before receivers come to include:{include}"
@@ -181,21 +184,10 @@ def _is_everybody(mechanism: Mechanism) -> bool:
     return mechanism.name == "all" or (mechanism.network is not None and mechanism.network.prefixlen == 0)
 
 
-def _joints(strings: TXT) -> list[str]:
-    """Strings are joined as they are (RFC 7208 §3.3): where one is not full, a space was forgotten."""
-    return [
-        f"'{_last_word(left)}' and '{_first_word(right)}' are read as one word: a space is missing between the strings"
-        for left, right in pairwise(strings)
-        if left and right and len(left) < MAX_STRING and not (left.endswith(b" ") or right.startswith(b" "))
-    ]
-
-
-def _last_word(octets: bytes) -> str:
-    return shorten(readable(octets.rpartition(b" ")[2]))
-
-
-def _first_word(octets: bytes) -> str:
-    return shorten(readable(octets.partition(b" ")[0]))
+def _joints(strings: TXT) -> Iterator[str]:
+    for joint in joints(strings):
+        words = f"'{shorten(joint.left)}' and '{shorten(joint.right)}'"
+        yield f"{words} are read as one word: a space is missing between the strings of the SPF record"
 
 
 def _strangers(answer: Found[TXT]) -> list[str]:

@@ -48,7 +48,7 @@ BROKEN = [
     *("a/33", "a//129", "mx:example.-com", "exists", "include", "ip6:::1/129", "redirect:x.example.com", "a:b%.c", "+"),
 ]
 
-targets = st.sampled_from([*HOSTS, *DOMAINS, *NOWHERE, FAILING, *MACROS])
+targets = st.sampled_from([*HOSTS * 5, *DOMAINS * 2, *NOWHERE, FAILING, *MACROS])
 networks = st.sampled_from(
     [
         "ip4:192.0.2.1",
@@ -62,24 +62,31 @@ networks = st.sampled_from(
 prefixes = st.sampled_from(["", "", "/24", "/0", "//48", "/25//0"])
 mechanisms = st.one_of(
     networks,
-    st.sampled_from(["a", "mx", "ptr", "all", "A", "Mx//64"]),
+    st.sampled_from(["a", "mx", "ptr", "A", "Mx//64"]),
     st.builds("a:{}{}".format, targets, prefixes),
     st.builds("mx:{}{}".format, targets, prefixes),
-    st.builds("include:{}".format, st.sampled_from([*DOMAINS, *DOMAINS, "gone.example.com", FAILING, "%{o}"])),
+    st.builds("include:{}".format, st.sampled_from([*DOMAINS, *DOMAINS, "gone.example.com", FAILING, "d1.%{d2}"])),
     st.builds("exists:{}".format, targets),
     st.builds("ptr:{}".format, st.sampled_from(["example.com", "h0.example.com", "%{d2}"])),
 )
 directives = st.builds("{}{}".format, st.sampled_from(["", "", "", "+", "-", "~", "?"]), mechanisms)
-terms = st.one_of(*[directives] * 12, st.sampled_from(["", "x-note=%{d}", *BROKEN[:1]]), st.sampled_from(BROKEN))
+
+
+def rarely(draw: st.DrawFn) -> bool:
+    return draw(st.integers(0, 15)) == 11
 
 
 @st.composite
 def records(draw: st.DrawFn, domain: str) -> str:
-    chosen = [t for t in draw(st.lists(terms, max_size=5)) if not t.endswith(f"include:{domain}")]
-    chosen += draw(st.sampled_from([[], [], ["-all"], ["~all"]]))
+    itself = (f"include:{domain}", f"include:{domain[:2]}.%{{d2}}")
+    terms = [t for t in draw(st.lists(directives, min_size=1, max_size=6)) if not t.endswith(itself)]
+    if rarely(draw):
+        terms.insert(draw(st.integers(0, len(terms))), draw(st.sampled_from(BROKEN)))
+    if rarely(draw):
+        terms.insert(0, "x-note=%{d}")
     others = [d for d in [*DOMAINS, "gone.example.com", FAILING] if d != domain]
-    chosen += draw(st.sampled_from([[], [], [], *([f"redirect={other}"] for other in others)]))
-    return " ".join(["v=spf1", *chosen])
+    ends = ["", "", "-all", "~all", "?all", *(f"redirect={other}" for other in others)]
+    return " ".join(["v=spf1", *terms, draw(st.sampled_from(ends))])
 
 
 @st.composite
@@ -88,9 +95,9 @@ def worlds(draw: st.DrawFn) -> dict[str, list[Entry]]:
     for host in HOSTS:
         world[host] = draw(st.lists(st.sampled_from(["A 192.0.2.1", "A 192.0.2.129", "AAAA 2001:db8::1"]), max_size=2))
     for domain in DOMAINS:
-        found = draw(st.lists(records(domain), min_size=domain == DOMAINS[0], max_size=1))
-        if draw(st.integers(0, 15)) == 0:
-            found = [*found, "v=spf1 -all"]
+        found = [] if rarely(draw) else [draw(records(domain))]
+        if rarely(draw):
+            found.append("v=spf1 -all")
         exchange = st.sampled_from(["MX 10 h0.example.com", "MX 5 gone.example.com", "MX 0 ", f"MX 1 {FAILING}"])
         mx = draw(st.lists(exchange, max_size=1))
         address = draw(st.lists(st.sampled_from(["A 198.51.100.7", "AAAA 2001:db8:ffff::2"]), max_size=1))
@@ -118,7 +125,7 @@ def answers(world: dict[str, list[Entry]], name: str, kind: str) -> Iterator[tup
 
 
 @given(worlds(), st.sampled_from(CLIENTS), st.sampled_from(["h0.example.com", "gone.example.com", "not a name"]))
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_pyspf_comes_to_the_same_result(
     monkeypatch: pytest.MonkeyPatch, world: dict[str, list[Entry]], client: str, helo: str
 ) -> None:
@@ -141,7 +148,7 @@ octets = st.one_of(st.binary(max_size=40), st.lists(st.sampled_from(PIECES), max
 
 
 @given(st.lists(octets.map(lambda text: b"v=spf1 " + text), min_size=1, max_size=2), st.sampled_from(CLIENTS), octets)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 async def test_arbitrary_octets_have_a_result(texts: list[bytes], client: str, other: bytes) -> None:
     zone = Zone({"d0.example.com": [(texts[0],)], "d1.example.com": [(other, texts[-1])]})
     for ip in (ipaddress.ip_address(client), None):
