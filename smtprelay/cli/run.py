@@ -10,6 +10,7 @@ import argparse
 import ctypes
 import os
 import sys
+import types
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,7 @@ def main(arguments: Sequence[str]) -> None:
     :param arguments: those after ``run``.
     """
     sys.modules["rich"] = None  # type: ignore[assignment]
+    _leave_out_uvicorns_command_line()
 
     from smtprelay.cli.configuration import CONFIG_HELP
 
@@ -31,6 +33,13 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("-c", "--config", type=Path, metavar="FILE", help=CONFIG_HELP)
     _give_large_blocks_back()
     _run(parser.parse_args(arguments).config)
+
+
+def _leave_out_uvicorns_command_line() -> None:
+    """The package imports it for others, with click, multiprocessing and what watches files: 1.6 MB."""
+    main = types.ModuleType("uvicorn.main")
+    main.__dict__.update(Server=None, main=None, run=None)
+    sys.modules[main.__name__] = main
 
 
 def _give_large_blocks_back() -> None:
