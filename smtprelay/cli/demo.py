@@ -7,19 +7,30 @@ import email
 import email.policy
 import json
 import os
+import smtplib
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from smtprelay.cli.common import octets
 
+if TYPE_CHECKING:
+    from smtprelay.sandbox.nameserver import NameServer
+    from smtprelay.sandbox.smarthost import Smarthost
+
 DOMAIN = "example.com"
+NEW_DOMAIN = "shop.example.com"
+DNS = (
+    f'{DOMAIN}. IN TXT "v=spf1 include:spf.bestedm.org -all"',
+    f"{DOMAIN}. IN MX 10 mail.bestedm.org.",
+    'spf.bestedm.org. IN TXT "v=spf1 ip4:192.0.2.0/24 -all"',
+)
 SENDER = f"billing@{DOMAIN}"
 PASSWORD = "sandbox-password"
 PATIENCE = 30.0  # seconds for the daemon to start, and for all mail to arrive
@@ -50,6 +61,12 @@ password_file = "platform.password"
 [retry]
 schedule = "1s"
 
+[domain_rules]
+nameservers = ["{dns}"]
+
+[[domains]]
+name = "{new_domain}"
+keys = [{{ selector = "relay1", file = "relay1.pem" }}]
 [[domains]]
 name = "{domain}"
 [[domains.keys]]
@@ -100,12 +117,14 @@ class _Demo:
         self._begin = time.monotonic()
 
     async def run(self, stay: bool) -> bool:
+        from smtprelay.sandbox.nameserver import NameServer
         from smtprelay.sandbox.smarthost import Rule, Smarthost
 
         fails_once = Rule("DOT", "451 4.3.0 Mailbox busy, try again", times=1)
-        async with Smarthost(fails_once, credentials={SENDER: PASSWORD}) as smarthost:
+        async with Smarthost(fails_once, credentials={SENDER: PASSWORD}) as smarthost, NameServer(*DNS) as dns:
             self._say(f"sandbox smarthost on 127.0.0.1:{smarthost.port}: wants AUTH LOGIN, verifies DKIM, fails once")
-            self._prepare(smarthost.port)
+            self._say(f"sandbox DNS on {dns.address}: {DOMAIN} is set up, {NEW_DOMAIN} is not")
+            self._prepare(smarthost.port, dns.address)
             daemon = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "smtprelay", "run", "-c", "config.toml",
                 cwd=self._folder, stdout=asyncio.subprocess.PIPE,
@@ -116,6 +135,7 @@ class _Demo:
                 port = await self._ready()
                 self._say(f"smtprelay run: gateway on 127.0.0.1:{port}, spool in {self._folder}")
                 ok = await self._send_and_show(smarthost, port)
+                ok = await self._set_up_a_domain(smarthost, dns, port) and ok
                 if stay:
                     self._say(f"staying; send to 127.0.0.1:{port} as {SENDER}, password {PASSWORD}; Ctrl-C ends it")
                     self._say(f"look with: smtprelay queue list -c {self._folder}/config.toml")
@@ -131,7 +151,7 @@ class _Demo:
     def _say(self, text: str) -> None:
         typer.echo(f"{time.monotonic() - self._begin:5.1f}s  {text}")
 
-    def _prepare(self, smarthost_port: int) -> None:
+    def _prepare(self, smarthost_port: int, dns: str) -> None:
         """Keys, password and configuration, as an operator would make them."""
         from smtprelay.gateway.auth import hash_password
         from smtprelay.signing import generate_key, load_key
@@ -143,7 +163,14 @@ class _Demo:
             self._records[key.record_name] = key.record
         (self._folder / "platform.password").write_text(PASSWORD + "\n", encoding="utf-8")
         (self._folder / "config.toml").write_text(
-            _CONFIG.format(domain=DOMAIN, sender=SENDER, port=smarthost_port, password_hash=hash_password(PASSWORD)),
+            _CONFIG.format(
+                domain=DOMAIN,
+                new_domain=NEW_DOMAIN,
+                sender=SENDER,
+                port=smarthost_port,
+                dns=dns,
+                password_hash=hash_password(PASSWORD),
+            ),
             encoding="utf-8",
         )
 
@@ -162,10 +189,7 @@ class _Demo:
                         return int(str(entry["listen"][0]).rpartition(":")[2])  # type: ignore[index]
                 await asyncio.sleep(0.02)
 
-    async def _send_and_show(self, smarthost: object, port: int) -> bool:
-        from smtprelay.sandbox.smarthost import Smarthost
-
-        assert isinstance(smarthost, Smarthost)
+    async def _send_and_show(self, smarthost: Smarthost, port: int) -> bool:
         apps = _apps(port)
         for app in apps:
             await asyncio.to_thread(app.send)
@@ -176,13 +200,46 @@ class _Demo:
         shown = [self._show(smarthost, app) for app in apps]
         retried = next(entry for entry in self._log if entry["event"] == "attempt" and entry["status"] == "deferred")
         self._say(f"the one that failed once, as 'smtprelay queue why {retried['id']}' tells it:")
-        why = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "smtprelay", "queue", "why", str(retried["id"]), "-c", "config.toml",
+        told = await self._command("queue", "why", str(retried["id"]))
+        return all(shown) and told
+
+    async def _command(self, *arguments: str) -> bool:
+        """Show what a command prints. :returns: whether it ended with 0."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "smtprelay", *arguments, "-c", "config.toml",
             cwd=self._folder, stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
-        story, _ = await why.communicate()
-        typer.echo("".join(f"        {line}\n" for line in story.decode().splitlines()), nl=False)
-        return all(shown) and why.returncode == os.EX_OK
+        output, _ = await process.communicate()
+        typer.echo("".join(f"        {line}".rstrip() + "\n" for line in output.decode().splitlines()), nl=False)
+        return process.returncode == os.EX_OK
+
+    async def _set_up_a_domain(self, smarthost: Smarthost, dns: NameServer, port: int) -> bool:
+        """An app sends from a domain that nobody has set up for the provider, until somebody has."""
+        from smtprelay.sandbox.apps import Endpoint, plain_mail
+
+        def send() -> str:
+            try:
+                plain_mail(Endpoint("127.0.0.1", port), "customer@example.org", f"orders@{NEW_DOMAIN}")
+            except smtplib.SMTPSenderRefused as refusal:
+                return f"{refusal.smtp_code} {refusal.smtp_error.decode()}"
+            return ""
+
+        self._say(f"an app sends from {NEW_DOMAIN}, which would be lost at the provider; it is told:")
+        reply = await asyncio.to_thread(send)
+        typer.echo("".join(f"        {line}\n" for line in reply.splitlines()), nl=False)
+        records = [line.partition(" ")[2] for line in reply.splitlines() if " IN " in line]
+        for record in records:
+            dns.publish(record)
+        self._say(f"these {len(records)} records published, 'smtprelay domain check {NEW_DOMAIN}' says:")
+        passes = await self._command("domain", "check", NEW_DOMAIN)
+        arrived = len(smarthost.messages)
+        refused = await asyncio.to_thread(send)
+        if refused:
+            self._say(f"BAD  {refused}")
+            return False
+        await smarthost.wait_for(arrived + 1, PATIENCE)
+        self._say(f"the next mail from {NEW_DOMAIN} arrived")
+        return bool(records) and passes
 
     async def _all_recorded(self, count: int) -> None:
         """The smarthost hears of a message a moment before the spool does."""
@@ -190,10 +247,9 @@ class _Demo:
             while sum(entry.get("status") == "sent" for entry in self._log) < count:
                 await asyncio.sleep(0.02)
 
-    def _show(self, smarthost: object, app: _App) -> bool:
-        from smtprelay.sandbox.smarthost import Smarthost, verify
+    def _show(self, smarthost: Smarthost, app: _App) -> bool:
+        from smtprelay.sandbox.smarthost import verify
 
-        assert isinstance(smarthost, Smarthost)
         received = next(message for message in smarthost.messages if app.recipient in message.recipients)
         message = email.message_from_bytes(received.content, policy=email.policy.default)
         signatures = verify(received, self._records)

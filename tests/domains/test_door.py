@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from smtprelay.domains.checker import Checker
-from smtprelay.domains.verdict import Record
 
 from smtprelay.clock import now_ms
 from smtprelay.config import parse_config
+from smtprelay.domains.checker import Checker
+from smtprelay.domains.verdict import Record
 from smtprelay.gateway.listeners import Listeners
 from smtprelay.offload import Offload
 from smtprelay.pipeline import Pipeline
