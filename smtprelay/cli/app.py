@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from smtprelay.cli import account, check, demo, dkim, password, queue
+from smtprelay.cli import account, check, demo, dkim, domain, password, queue
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(check.check)
@@ -12,6 +12,7 @@ app.command()(demo.demo)
 app.command()(password.hash_password)
 app.add_typer(queue.app, name="queue")
 app.add_typer(account.app, name="account")
+app.add_typer(domain.app, name="domain")
 app.add_typer(dkim.app, name="dkim")
 
 

@@ -7,15 +7,22 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from smtprelay.advice import insecurities
 from smtprelay.cli.common import ConfigOption, JsonOption, octets, print_json
 from smtprelay.cli.configuration import config_path, load_config
-from smtprelay.config import Config, ConfigError
+from smtprelay.config import Config, ConfigError, DomainRules
+from smtprelay.domains.dkim import GOOD_RSA_BITS
+from smtprelay.domains.verdict import Finding as DomainFinding
+from smtprelay.domains.verdict import Status
 from smtprelay.outcome import accepts_credential
+
+_CODES = {Status.FAIL: os.EX_CONFIG, Status.TEMPORARY: os.EX_TEMPFAIL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +40,20 @@ def check(
     offline: Annotated[bool, typer.Option("--offline", help="Leave out what needs the network.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Check the configuration, its files and keys, and the log-in to the smarthost."""
+    """Check the configuration, its files and keys, what DNS says of the domains, and the log-in to the smarthost."""
     settings = load_config(config)
     findings = [Finding("configuration", "ok", str(config_path(config))), *_local(settings)]
-    if not offline and not any(finding.what == "passwords" and finding.code for finding in findings):
-        findings += asyncio.run(_log_ins(settings))
+    if not offline:
+        findings += asyncio.run(_domains(settings, config_path(config)))
+        if not any(finding.what == "passwords" and finding.code for finding in findings):
+            findings += asyncio.run(_log_ins(settings))
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
         for finding in findings:
             typer.echo(f"{finding.result:<8} {finding.what}: {finding.detail}")
-    raise typer.Exit(next((finding.code for finding in findings if finding.code), os.EX_OK))
+    # What has to be mended (78) comes before what may pass by itself (75, 69).
+    raise typer.Exit(max(finding.code for finding in findings))
 
 
 def _local(config: Config) -> Iterator[Finding]:
@@ -59,6 +69,9 @@ def _local(config: Config) -> Iterator[Finding]:
     try:
         for key in load_keys(config):
             yield Finding("key", "ok", f"{key.record_name} ({key.algorithm})")
+            if isinstance(key.private, RSAPrivateKey) and key.private.key_size < GOOD_RSA_BITS:
+                detail = f"{key.record_name} has {key.private.key_size} bits, and {GOOD_RSA_BITS} are good practice"
+                yield Finding("key", "warning", detail)
     except ConfigError as error:
         yield Finding("keys", "failed", str(error), os.EX_CONFIG)
     try:
@@ -80,6 +93,35 @@ def _spool(config: Config) -> Finding:
         detail = f"{octets(free)} free in {folder} are less than min_free ({octets(floor)}): all mail would be refused"
         return Finding("spool", "failed", detail, os.EX_CONFIG)
     return Finding("spool", "ok", f"{config.spool.path}, {octets(free)} free")
+
+
+async def _domains(config: Config, path: Path) -> list[Finding]:
+    """What is required of each configured domain."""
+    from smtprelay.cli.domain_setup import setup_of
+
+    if config.domain_rules.on_failure == "off":
+        return []
+    setup = setup_of(config, path)
+    async with setup.resolver() as resolver:
+        verdicts = await asyncio.gather(*(setup.verdict(domain.name, resolver) for domain in config.domains))
+    return [
+        _of_domain(verdict.domain, finding, config.domain_rules)
+        for verdict in verdicts
+        for finding in verdict.findings
+        if finding.rule in config.domain_rules.require
+    ]
+
+
+def _of_domain(domain: str, found: DomainFinding, rules: DomainRules) -> Finding:
+    from smtprelay.cli.domain_text import rule_name
+
+    name = f"{domain}, {rule_name(found, rules)}"
+    if found.passes:
+        return Finding("domain", "ok", f"{name}: {found.found}")
+    # Where its mail is sent all the same, the relay works as it is meant to.
+    code = os.EX_OK if rules.on_failure == "warn" else _CODES[found.status]
+    publish = "".join(f"; publish {record.zone_line}" for record in found.publish)
+    return Finding("domain", "failed" if code == os.EX_CONFIG else "warning", f"{name}: {found.problem}{publish}", code)
 
 
 async def _log_ins(config: Config) -> list[Finding]:

@@ -4,6 +4,7 @@ spool itself under its lock and its owner's uid."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import json
 import os
@@ -24,6 +25,7 @@ from smtprelay.spool import Selector, SpoolError
 from smtprelay.spool.sqlite import SQLiteSpool
 
 T = TypeVar("T")
+LOOK_TIMEOUT = 10.0  # seconds that the daemon has to look a domain up
 
 
 class Relay(Protocol):
@@ -56,13 +58,23 @@ def connect(config: Config) -> Relay:
 class _Connection(http.client.HTTPConnection):
     """HTTP over a Unix socket."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost")
+    def __init__(self, path: Path, timeout: float | None = None) -> None:
+        super().__init__("localhost", timeout=timeout)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))
+
+
+def look_again(path: Path, domain: str) -> None:
+    """Have the daemon look a domain up now. In silence where none runs, or where it does not let us."""
+    connection = _Connection(path, LOOK_TIMEOUT)
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        connection.request("POST", f"/v1/domains/{quote(domain, safe='')}/check")
+        connection.getresponse().read()
+    connection.close()
 
 
 class _Running:

@@ -7,8 +7,6 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Literal, TypeVar
 
-from pydantic import TypeAdapter
-
 from smtprelay.config import DomainRules
 from smtprelay.domains.dkim import check_key, check_platform_key
 from smtprelay.domains.dmarc import check_dmarc
@@ -22,7 +20,6 @@ T = TypeVar("T")
 Check = Callable[[Lookup], Awaitable[Finding]]
 
 _NEVER = 2**63 - 1  # fits the spool's integers
-VERDICT_JSON = TypeAdapter(Verdict)  # in the spool, and for ``--json``
 
 
 class Checker:

@@ -184,7 +184,9 @@ class _Wanted:
             status,
             found=listed(texts) if len(texts) > 1 else "".join(map(shown, texts)),
             problem=problem,
-            publish=(Record(self.name, "TXT", self.record),) if self.record and not good else (),
+            publish=(Record(self.name, "TXT", self.record),)
+            if status is Status.FAIL and self.record and not good
+            else (),
             remove=tuple(Record(self.name, "TXT", shown(text)) for text in remove),
             selector=self.selector,
             code=_CODE,
@@ -194,7 +196,7 @@ class _Wanted:
 def _judge(wanted: _Wanted, answer: Answer[TXT]) -> Finding:
     whose = "our key" if wanted.rule == "dkim" else "the platform's key"
     if isinstance(answer, Failed):
-        return wanted.finding(Status.TEMPORARY, f"DNS does not tell {whose} at {wanted.name}: {answer.reason}")
+        return wanted.finding(Status.TEMPORARY, f"DNS does not answer: {answer.reason}")
     if isinstance(answer, Absent):
         return wanted.finding(Status.FAIL, f"{whose} is not published at {wanted.name}{wanted.source}")
     texts = [text_of(record) for record in answer.records]

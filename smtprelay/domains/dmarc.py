@@ -110,7 +110,7 @@ async def walk(lookup: Lookup, domain: str) -> Walk:
     for target in targets(domain):
         answer = await lookup.txt(f"_dmarc.{target}")
         if isinstance(answer, Failed):
-            found.failure = f"DNS does not tell the record at _dmarc.{target}: {answer.reason}"
+            found.failure = f"DNS does not answer: {answer.reason}"
             break
         texts = [text_of(record) for record in answer.records] if isinstance(answer, Found) else []
         policies = [policy for policy in map(parse_policy, texts) if policy]
@@ -146,7 +146,7 @@ async def check_dmarc(lookup: Lookup, domain: str, signing_domain: str) -> Findi
     if policy.unusable:
         problem = f"the DMARC record at _dmarc.{source} {policy.unusable}"
         remove = (Record(f"_dmarc.{source}", "TXT", shown(policy.text)),) if source == domain else ()
-        return _finding(Status.FAIL, found, problem, (_record(domain),), remove)
+        return _finding(Status.FAIL, found, problem, (dmarc_record(domain),), remove)
     if signer != domain:
         if policy.value("adkim") == "s":
             problem = f"we sign mail from {domain} as {signer}, and its DMARC record wants the very same name (adkim=s)"
@@ -170,12 +170,12 @@ def _missing(found: Walk) -> Finding:
     if found.strangers:
         problem = f"what stands at {name} is no DMARC record, because it does not begin with v=DMARC1"
         remove = [Record(name, "TXT", shown(text)) for text in found.strangers]
-        return _finding(Status.FAIL, listed(found.strangers), problem, (_record(domain),), tuple(remove))
+        return _finding(Status.FAIL, listed(found.strangers), problem, (dmarc_record(domain),), tuple(remove))
     problem = (
         f"{domain} has no DMARC record, nor has a domain above it: since 2024 the big receivers ask for one of "
         "everybody who sends in bulk"
     )
-    return _finding(Status.FAIL, problem=problem, publish=(_record(domain),))
+    return _finding(Status.FAIL, problem=problem, publish=(dmarc_record(domain),))
 
 
 def _warnings(found: Walk, policy: Policy, source: str) -> list[str]:
@@ -199,7 +199,8 @@ async def _exists(lookup: Lookup, domain: str) -> bool:
     return not isinstance(answer, Absent) or answer.name_exists
 
 
-def _record(domain: str) -> Record:
+def dmarc_record(domain: str) -> Record:
+    """The least that a domain without one has to publish."""
     return Record(f"_dmarc.{domain}", "TXT", _LEAST)
 
 

@@ -22,10 +22,11 @@ async def check_mx(lookup: Lookup, domain: str, mx: str) -> Finding:
     """
     answer = await lookup.mx(domain)
     if isinstance(answer, Failed):
-        problem = f"DNS does not tell the MX records of {domain}: {answer.reason}"
-        return Finding("mx", Status.TEMPORARY, problem=problem)
+        return Finding("mx", Status.TEMPORARY, problem=f"DNS does not answer: {answer.reason}")
     if isinstance(answer, Absent):
-        return Finding("mx", Status.FAIL, problem=await _absence(lookup, domain, answer), publish=(_to(domain, mx),))
+        return Finding(
+            "mx", Status.FAIL, problem=await _absence(lookup, domain, answer), publish=(mx_record(domain, mx),)
+        )
     if any(record.exchange == mx for record in answer.records):
         return _passed(domain, mx, answer)
     if not any(record.exchange for record in answer.records):
@@ -33,10 +34,10 @@ async def check_mx(lookup: Lookup, domain: str, mx: str) -> Finding:
             f'the MX record of {domain} is "0 .", which says that it takes no mail: receivers refuse what it sends'
         )
         remove = _records(domain, answer.records)
-        return Finding("mx", Status.FAIL, _shown(answer), problem, (_to(domain, mx),), remove, code=_NULL_MX_CODE)
+        return Finding("mx", Status.FAIL, _shown(answer), problem, (mx_record(domain, mx),), remove, code=_NULL_MX_CODE)
     if answer.canonical_name != domain:
         problem = _alias(domain, answer.canonical_name, f"whose MX records do not name {mx}")
-        return Finding("mx", Status.FAIL, _shown(answer), problem, (_to(domain, mx),))
+        return Finding("mx", Status.FAIL, _shown(answer), problem, (mx_record(domain, mx),))
     return await _elsewhere(lookup, domain, mx, answer)
 
 
@@ -82,14 +83,14 @@ async def _elsewhere(lookup: Lookup, domain: str, mx: str, answer: Found[MX]) ->
                 f"the MX record of {domain} names {record.exchange}, which is an alias (CNAME) of {mx}: "
                 f"it has to name {mx} itself"
             )
-            publish = (_to(domain, mx, record.preference),)
+            publish = (mx_record(domain, mx, record.preference),)
             return Finding("mx", Status.FAIL, _shown(answer), problem, publish, _records(domain, [record]))
     highest = max(record.preference for record in hosts)
     problem = (
         f"{mx} is not among the MX records of {domain}: add it, and incoming mail still goes where it goes now, "
         "to the host with the lowest number"
     )
-    publish = (_to(domain, mx, min(highest + _STEP, _MAX_PREFERENCE)),)
+    publish = (mx_record(domain, mx, min(highest + _STEP, _MAX_PREFERENCE)),)
     null = [record for record in answer.records if not record.exchange]
     return Finding("mx", Status.FAIL, _shown(answer), problem, publish, _records(domain, null))
 
@@ -104,12 +105,13 @@ async def _canonical_name(lookup: Lookup, name: str) -> str:
     return ""
 
 
-def _to(domain: str, mx: str, preference: int = _PREFERENCE) -> Record:
+def mx_record(domain: str, mx: str, preference: int = _PREFERENCE) -> Record:
+    """To be published."""
     return Record(domain, "MX", f"{preference} {mx}")
 
 
 def _records(domain: str, records: Sequence[MX]) -> tuple[Record, ...]:
-    return tuple(_to(domain, record.exchange, record.preference) for record in records)
+    return tuple(mx_record(domain, record.exchange, record.preference) for record in records)
 
 
 def _shown(answer: Found[MX]) -> str:

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smtprelay.config import DomainRules
-from smtprelay.domains.checker import VERDICT_JSON, Checker
-from smtprelay.domains.verdict import Finding, Record, Rule, Status, Verdict
+from smtprelay.domains.checker import Checker
+from smtprelay.domains.verdict import Finding, Record, Rule, Status, Verdict, from_json, to_json
 from smtprelay.resolver import MX, TXT, Answer, Failed
 from smtprelay.signing import Signer, SigningKey, generate_key, load_key
 from tests.domains.support import EXPIRES_AT, Zone
@@ -193,4 +193,9 @@ times = st.integers(0, 2**63 - 1)
 
 @given(st.builds(Verdict, texts, st.booleans(), times, times, st.lists(findings, max_size=4).map(tuple)))
 def test_a_verdict_survives_json(verdict: Verdict) -> None:
-    assert VERDICT_JSON.validate_json(VERDICT_JSON.dump_json(verdict)) == verdict
+    assert from_json(to_json(verdict)) == verdict
+
+
+@pytest.mark.parametrize("text", ["", "{}", "null", to_json(Verdict("example.com", True, 0, 0, ())).replace("0", "x")])
+def test_what_another_version_has_written_is_no_verdict(text: str) -> None:
+    assert from_json(text) is None

@@ -1,0 +1,78 @@
+"""What the commands check domains with: the rules, the keys, DNS."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from smtprelay.cli.configuration import DEFAULT_CONFIG, config_path, load_config
+from smtprelay.clock import now_ms
+from smtprelay.config import Config, ConfigError, DomainRules
+from smtprelay.domains.checker import Checker
+from smtprelay.domains.verdict import Verdict
+from smtprelay.resolver import Lookup, Resolver
+from smtprelay.signing import Signer, SigningKey
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What domains are checked with.
+
+    :param keys: None where they cannot be read.
+    :param control: the daemon's socket, where one may run.
+    :param notes: what a person has to know of all this.
+    """
+
+    rules: DomainRules
+    known: tuple[str, ...] = ()
+    keys: tuple[SigningKey, ...] | None = ()
+    control: Path | None = None
+    notes: tuple[str, ...] = ()
+
+    async def verdict(self, name: str, lookup: Lookup) -> Verdict:
+        """How a domain stands."""
+        checker = Checker(self.rules, self.known, Signer(self.keys or ()).keys_for)
+        verdict = await checker.check(name, lookup, now_ms())
+        if self.keys is None:  # nothing can be said of them
+            return replace(verdict, findings=tuple(f for f in verdict.findings if f.rule != "dkim"))
+        return verdict
+
+    @asynccontextmanager
+    async def resolver(self) -> AsyncIterator[Resolver]:
+        """DNS, as the rules want it asked."""
+        resolver = Resolver(self.rules.nameservers, clock=now_ms)
+        try:
+            yield resolver
+        finally:
+            await resolver.close()
+
+
+def find_setup(option: Path | None) -> Setup:
+    """By the configuration; by the default rules for who has none yet.
+
+    :param option: the configuration's file, where it is named.
+    """
+    if option is None and not os.environ.get("SMTPRELAY_CONFIG") and not DEFAULT_CONFIG.exists():
+        note = f"{DEFAULT_CONFIG} does not exist, and -c names no other: the default rules count, and no key is known."
+        return Setup(DomainRules(), notes=(note,))
+    return setup_of(load_config(option), config_path(option))
+
+
+def setup_of(config: Config, path: Path) -> Setup:
+    """What a configuration says.
+
+    :param path: its file's, to be named.
+    """
+    from smtprelay.daemon import load_keys
+
+    keys: tuple[SigningKey, ...] | None = None
+    notes: tuple[str, ...] = ()
+    try:
+        keys = tuple(load_keys(config))
+    except ConfigError as error:
+        notes = (*(f"{path}: {problem}." for problem in error.problems), "Without them nothing is said of our keys.")
+    known = tuple(section.name for section in config.domains)
+    return Setup(config.domain_rules, known, keys, config.status.control, notes)

@@ -1,0 +1,159 @@
+"""How a domain stands, for a person who has a DNS provider's web form before them, and as JSON."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+import typer
+
+from smtprelay.config import DomainRules
+from smtprelay.domains.verdict import Finding, Record, Status, Verdict
+
+WIDTH = 100  # columns of prose; records are never broken
+_INDENT = " " * 9
+_COMMAND = re.compile(r"'smtprelay [^']*'")
+_NO_BREAK = "\u00a0"
+
+_NAMES = {"spf": "SPF", "mx": "MX", "dkim": "DKIM", "platform_dkim": "DKIM", "dmarc": "DMARC"}
+_PLATFORM = (
+    "not listed in [[domains]], and not verified",
+    "verified, but not listed in [[domains]]",
+    "listed in [[domains]], but not verified",
+    "listed in [[domains]], and verified",
+)
+
+
+def prose(text: str, indent: str = "") -> str:
+    """Sentences on lines that fit a terminal; a command in them stays on one."""
+    unbroken = _COMMAND.sub(lambda command: command[0].replace(" ", _NO_BREAK), text)
+    filled = textwrap.fill(
+        unbroken, WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return filled.replace(_NO_BREAK, " ")
+
+
+def rule_name(finding: Finding, rules: DomainRules) -> str:
+    """``SPF``, ``DKIM relay1``, ``DKIM umail (the platform's)``."""
+    if finding.rule == "platform_dkim":
+        return f"DKIM {rules.dkim_selector} (the platform's)"
+    return f"{_NAMES[finding.rule]} {finding.selector}".rstrip()
+
+
+def as_text(verdict: Verdict, rules: DomainRules) -> str:
+    """All findings, and under each what to type where."""
+    lines = [_headline(verdict, rules), ""]
+    for finding in verdict.findings:
+        lines += _finding(finding, rules)
+    if any(finding.publish for finding in _failing(verdict)):
+        lines.append(
+            prose(
+                "Some forms add the domain to the name by themselves: there, leave it out of the name; where nothing "
+                "is left of it, type @.",
+                "  ",
+            )
+        )
+    return "\n".join(lines).rstrip()
+
+
+def _failing(verdict: Verdict) -> Iterator[Finding]:
+    return (finding for finding in verdict.findings if finding.status is Status.FAIL)
+
+
+def _headline(verdict: Verdict, rules: DomainRules) -> str:
+    failing, unknown = verdict.failing(rules.require), verdict.unknown(rules.require)
+    if failing:
+        standing = f"{_names(failing, rules)} must be mended"
+    elif unknown:
+        standing = f"DNS does not tell {_names(unknown, rules)}; try again later"
+    else:
+        standing = "all that is required passes"
+    if any(finding.rule in ("spf", "mx") for finding in verdict.unknown(("spf", "mx"))):
+        return f"{verdict.domain}: {standing}"
+    status = verdict.platform_status
+    return f"{verdict.domain}: {standing}\n  platform status {status}: {_PLATFORM[status]}"
+
+
+def _names(findings: Iterable[Finding], rules: DomainRules) -> str:
+    return ", ".join(rule_name(finding, rules) for finding in findings)
+
+
+def _finding(finding: Finding, rules: DomainRules) -> Iterator[str]:
+    required = finding.rule in rules.require
+    yield f"  {_mark(finding, required)} {rule_name(finding, rules)}{'' if required else ', not required'}"
+    if finding.found:
+        yield f"{_INDENT}found: {finding.found}"
+    if finding.problem:
+        yield prose(_sentence(finding.problem), _INDENT)
+    if finding.status is Status.STALE:
+        yield prose("DNS fails now; so it was when DNS last answered.", _INDENT)
+    for warning in finding.warnings:
+        yield prose(f"Mind: {warning}.", _INDENT)
+    if finding.publish:
+        yield f"{_INDENT}Publish:"
+        yield from _fields(finding.publish)
+    if finding.remove:
+        yield f"{_INDENT}{'In the place of:' if finding.publish else 'Remove:'}"
+        yield from _fields(finding.remove, zone_lines=False)
+    yield ""
+
+
+def _mark(finding: Finding, required: bool) -> str:
+    match finding.status:
+        case Status.PASS:
+            return typer.style("ok    ", fg="green")
+        case Status.STALE:
+            return typer.style("ok    ", fg="yellow")
+        case Status.TEMPORARY:
+            return typer.style("?     ", fg="yellow")
+        case Status.FAIL:
+            return typer.style("FAILED", fg="red", bold=True) if required else typer.style("advice", fg="yellow")
+
+
+def _sentence(clause: str) -> str:
+    # A domain's name keeps its case.
+    first = clause.partition(" ")[0]
+    return f"{clause}." if "." in first else f"{clause[:1].upper()}{clause[1:]}."
+
+
+def _fields(records: Iterable[Record], *, zone_lines: bool = True) -> Iterator[str]:
+    """As a web form asks for it, and as a line of a zone file."""
+    for record in records:
+        fields = {"name": record.name, "type": record.type, "value": record.value}
+        if record.type == "MX":
+            preference, _, host = record.value.partition(" ")
+            fields = {"name": record.name, "type": "MX", "priority": preference, "value": host or "."}
+        if zone_lines:
+            fields["zone line"] = record.zone_line
+        for label, text in fields.items():
+            yield f"{_INDENT}  {label:<10} {text}"
+
+
+def as_dict(verdict: Verdict, required: Collection[str]) -> dict[str, Any]:
+    """For ``--json``."""
+    return {
+        "domain": verdict.domain,
+        "passes": not verdict.failing(required) and not verdict.unknown(required),
+        "required": list(required),
+        "platform_status": verdict.platform_status,
+        "known": verdict.known,
+        "checked_at": verdict.checked_at,
+        "expires_at": verdict.expires_at,
+        "findings": [
+            {
+                **asdict(finding),
+                "publish": [record_as_dict(record) for record in finding.publish],
+                "remove": [record_as_dict(record) for record in finding.remove],
+            }
+            for finding in verdict.findings
+        ],
+    }
+
+
+def record_as_dict(record: Record) -> dict[str, Any]:
+    """With its strings, where it is a TXT record, and as a line of a zone file."""
+    strings = {"strings": list(record.strings)} if record.type == "TXT" else {}
+    return {**asdict(record), **strings, "zone_line": record.zone_line}
