@@ -61,12 +61,15 @@ async def records_of(verdict: Verdict, rules: DomainRules, keys: Sequence[Signin
 
 async def _line(finding: Finding, domain: str, rules: DomainRules, key: SigningKey | None, lookup: Lookup) -> Line:
     title = rule_name(finding, rules)
+    if finding.status is Status.FAIL:
+        return Line(title, "missing", finding.publish, finding.remove, finding.problem)
+    there = await _published(finding, domain, key, lookup)
     if finding.passes:
-        there = await _published(finding, domain, key, lookup)
         return Line(title, "published", there, finding.remove, "" if there else finding.found)
-    if finding.status is Status.TEMPORARY:
-        return Line(title, "unknown", _default(finding, domain, rules, key), note=finding.problem)
-    return Line(title, "missing", finding.publish, finding.remove, finding.problem)
+    if there:
+        return Line(title, "unknown", there, note=f"{finding.problem}; this is what stands there now")
+    note = f"{finding.problem}; this is for a domain that has no such record yet"
+    return Line(title, "unknown", _default(finding, domain, rules, key), note=note)
 
 
 async def _published(finding: Finding, domain: str, key: SigningKey | None, lookup: Lookup) -> tuple[Record, ...]:
@@ -103,7 +106,7 @@ def _default(finding: Finding, domain: str, rules: DomainRules, key: SigningKey 
 _STATES: dict[State, str] = {
     "published": "published already",
     "missing": "to be published",
-    "unknown": "DNS failed, and this is for a domain that has none yet",
+    "unknown": "DNS failed",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from smtprelay.domains.spf_record import readable
 from smtprelay.resolver import TXT
 
 
@@ -13,8 +14,8 @@ def text_of(record: TXT) -> str:
 
 
 def shown(text: str) -> str:
-    """A record's text for a person: what could steer a terminal, or is no ASCII, as ``\\xNN``."""
-    return "".join(c if " " <= c <= "~" else f"\\x{ord(c):02x}" for c in text)
+    """A record's text, as `text_of` gives it, for a person and a terminal."""
+    return readable(text.encode("latin-1", "backslashreplace"))
 
 
 def listed(texts: Iterable[str]) -> str:

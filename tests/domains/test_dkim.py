@@ -245,7 +245,7 @@ async def test_several_keys_any_of_which_may_be_the_platforms() -> None:
     assert finding.remove == (Record(PLATFORM, "TXT", "v=spf1 -all"),)
 
 
-@pytest.mark.parametrize("expected", ["p=", "rubbish", "AAAA", "k=rsa; p=x"])
+@pytest.mark.parametrize("expected", ["p=", "rubbish", "AAAA", "k=rsa; p=x", "k=рса; p=AAAA"])
 async def test_a_configured_key_that_is_none(expected: str) -> None:
     finding = await platform(key().record, expected=expected)
     assert finding.status is Status.FAIL
