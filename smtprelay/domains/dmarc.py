@@ -48,7 +48,7 @@ class Policy:
         :param exists: the domain in question is in DNS.
         """
         tags = ["sp", "p"] if inherited else ["p"]
-        if inherited and not exists:
+        if not exists:
             tags.insert(0, "np")
         tag = next((tag for tag in tags if tag in self.tags), "")
         return self.value(tag) if self._good(tag) else "none"
@@ -88,19 +88,19 @@ class Walk:
 
     @property
     def organizational_domain(self) -> str:
-        """RFC 9989 §4.10.2."""
-        for domain, policy in self.policies.items():
-            if policy.value("psd") == "n":
-                return domain
-            if policy.value("psd") == "y" and domain != self.domain:
-                return ".".join(self.domain.split(".")[-domain.count(".") - 2 :])
-        return next(reversed(self.policies), self.domain)
+        """The one with the fewest labels that has a record, or, where that is a public suffix, the one below
+        (RFC 9989 §4.10.2)."""
+        last = next(reversed(self.policies), "")
+        if not last:
+            return self.domain
+        labels = last.count(".") + 1 + (self.policies[last].value("psd") == "y")
+        return ".".join(self.domain.split(".")[-labels:])
 
     @property
     def source(self) -> str | None:
         """The domain whose record applies (RFC 9989 §4.10.1): itself, its organisation, its public suffix; None where
         there is no record."""
-        last = next(reversed(self.policies), None)  # where there is one of the public suffix, it ended the walk
+        last = next(reversed(self.policies), None)  # the public suffix, where there is a record of it
         return next((d for d in (self.domain, self.organizational_domain, last) if d in self.policies), None)
 
 

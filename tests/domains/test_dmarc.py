@@ -105,6 +105,13 @@ async def test_a_misspelt_policy(text: str, wrong: str) -> None:
     assert finding.remove == (Record("_dmarc.example.com", "TXT", f"v=DMARC1; {text}"),)
 
 
+async def test_a_misspelt_policy_of_a_domain_above_can_stay() -> None:
+    finding = await checked(Zone({"_dmarc.example.com": ["TXT v=DMARC1; p=nonne"]}), "mail.example.com")
+    assert "at _dmarc.example.com asks for what no receiver knows" in finding.problem
+    assert finding.publish == (Record("_dmarc.mail.example.com", "TXT", LEAST),)
+    assert finding.remove == ()
+
+
 async def test_it_is_missing() -> None:
     finding = await checked(Zone({"example.com": ["TXT v=spf1 -all"]}))
     assert finding.status is Status.FAIL
@@ -148,6 +155,7 @@ async def test_several_below_a_good_one() -> None:
         ("p=none; sp=quarantine; np=reject", False, "reject"),
         ("p=reject; sp=quarantine", False, "quarantine"),
         ("p=quarantine; np=none", False, "none"),
+        ("p=rejct; rua=mailto:d@example.com", True, "none"),
     ],
 )
 async def test_what_applies_to_a_sub_domain(tags: str, exists: bool, policy: str) -> None:
@@ -165,6 +173,11 @@ async def test_the_record_of_a_public_suffix_applies_below_the_organisation() ->
     assert "at _dmarc.example; for mail.shop.example: reject" in finding.found
 
 
+async def test_the_organisations_record_comes_before_its_public_suffix() -> None:
+    zone = Zone({"_dmarc.example.com": [NONE], "_dmarc.com": ["TXT v=DMARC1; p=reject; psd=y"]})
+    assert "at _dmarc.example.com;" in (await checked(zone, "mail.example.com")).found
+
+
 async def test_a_parents_signature_counts_by_default() -> None:
     zone = Zone({"_dmarc.example.com": [NONE]})
     assert (await checked(zone, "mail.example.com", "example.com")).status is Status.PASS
@@ -178,6 +191,8 @@ async def test_a_parents_signature_does_not_count_where_the_name_must_be_the_sam
     assert "dkim keygen mail.example.com" in finding.problem
     assert "asked to reject" in finding.problem
     assert (await checked(zone, "example.com")).status is Status.PASS
+    zone.add("_dmarc.mail.example.com", "TXT v=DMARC1; p=none; sp=reject; adkim=s")
+    assert "asked to" not in (await checked(zone, "mail.example.com", "example.com")).problem
 
 
 @pytest.mark.parametrize(
@@ -214,6 +229,11 @@ async def test_dns_that_fails(failing: str, signing_domain: str, status: Status)
     finding = await checked(zone, "mail.example.com", signing_domain)
     assert finding.status is status
     assert (failing in finding.problem) is (status is Status.TEMPORARY)
+
+
+async def test_dns_that_fails_for_the_author_alone() -> None:
+    zone = Zone({"_dmarc.mail.example.com": [NONE], "_dmarc.com": ["FAIL"]})
+    assert (await checked(zone, "mail.example.com", "other.example")).status is Status.TEMPORARY
 
 
 async def test_dns_that_fails_for_the_signer_alone() -> None:

@@ -79,8 +79,9 @@ async def test_the_highest_preference_is_not_exceeded() -> None:
     assert finding.publish == (record("65535 mail.bestedm.org"),)
 
 
-async def test_a_host_whose_name_only_resembles_it() -> None:
-    finding = await checked(Zone({DOMAIN: ["MX 10 mail.bestedm.org.example.com"]}))
+@pytest.mark.parametrize("host", ["mail.bestedm.org.example.com", "webmail.bestedm.org"])
+async def test_a_host_whose_name_only_resembles_it(host: str) -> None:
+    finding = await checked(Zone({DOMAIN: [f"MX 10 {host}"]}))
     assert finding.status is Status.FAIL
 
 
