@@ -272,6 +272,14 @@ class Spool(Protocol):
     async def accepted_since(self, since: int) -> dict[str, int]:
         """Recipients accepted since then, by `Origin.key`."""
 
+    async def signed_with(self, domain: str, selector: str) -> int:
+        """How many messages that have not ended carry the signature of this key. One that was stored before selectors
+        were noted counts for every key of its domain.
+
+        :param domain: ``d=`` of the signature.
+        :param selector: ``s=``.
+        """
+
     def free(self) -> int:
         """Bytes free on the spool's disk, now or a moment ago."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -228,3 +229,27 @@ async def test_history_goes_when_all_recipients_ended_before_then(spool: Spool) 
     assert await spool.prune(NOW + 1) == 0
     assert await spool.show(ended.id) is None
     assert await states(spool, waiting.id) == [State.DELIVERED, State.QUEUED]
+
+
+async def test_live_messages_are_counted_by_the_keys_that_signed_them(spool: Spool) -> None:
+    signed: dict[str, Any] = {"domain": "example.com", "selectors": ("old", "ed")}
+    ended, waiting, half = (
+        message(**signed),
+        message(hold="domain", **signed),
+        message("a@b.test", "c@b.test", **signed),
+    )
+    await spool.put([ended, waiting, half])
+    for lease in await lease_all(spool):
+        await spool.finish(lease, NOW, results(lease)[:1] + results(lease, State.QUEUED, next_at=NOW + HOUR)[1:])
+    await spool.put([message(domain="example.com", selectors=("older",), due_at=NOW + HOUR)])
+    await spool.put([message(domain="sub.example.com", selectors=("old",)), message()])
+    assert await spool.signed_with("example.com", "old") == 2
+    assert await spool.signed_with("example.com", "ed") == 2
+    assert await spool.signed_with("example.com", "older") == 1
+    assert await spool.signed_with("example.com", "new") == await spool.signed_with("example.com", "ol") == 0
+    assert await spool.signed_with("example.net", "old") == 0
+
+
+async def test_what_was_signed_before_selectors_were_noted_counts_for_every_key(spool: Spool) -> None:
+    await spool.put([message(domain="example.com"), message()])
+    assert await spool.signed_with("example.com", "old") == await spool.signed_with("example.com", "new") == 1

@@ -97,6 +97,17 @@ def accepted_since(connection: sqlite3.Connection, since: int) -> dict[str, int]
     return {row["origin"]: row["accepted"] for row in counts}
 
 
+def signed_with(connection: sqlite3.Connection, domain: str, selector: str) -> int:
+    counted = connection.execute(
+        """
+        SELECT count(*) AS messages FROM messages
+        WHERE ended_at = 0 AND domain = ? AND (selectors = '' OR instr(' ' || selectors || ' ', ' ' || ? || ' ') > 0)
+        """,
+        (domain, selector),
+    )
+    return int(counted.fetchone()["messages"])
+
+
 def stats(connection: sqlite3.Connection, size: int, free: int) -> Stats:
     """The recipients are counted along the indices: some 100 ms for a million.
 

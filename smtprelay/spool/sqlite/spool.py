@@ -124,6 +124,9 @@ class SQLiteSpool:
     async def accepted_since(self, since: int) -> dict[str, int]:
         return await self._readers.run(partial(history.accepted_since, since=since))
 
+    async def signed_with(self, domain: str, selector: str) -> int:
+        return await self._readers.run(partial(history.signed_with, domain=domain, selector=selector))
+
     def free(self) -> int:
         now = time.monotonic()
         if now >= self._free_until:
