@@ -28,7 +28,7 @@ from smtprelay.pipeline import Pipeline
 from smtprelay.policy import DAY, Gate, Limits, Policy
 from smtprelay.resolver import Resolver
 from smtprelay.scheduler import Credentials, Scheduler
-from smtprelay.signing import KeyProblem, Signer, SigningKey, load_key
+from smtprelay.signing import KeyProblem, SigningKey, load_key
 from smtprelay.spool import SpoolError
 from smtprelay.spool.sqlite import SQLiteSpool
 from smtprelay.upstream import Rates, Upstream
@@ -139,9 +139,9 @@ class Daemon:
             {key.removeprefix(SUSPENDED) for key in facts if key.startswith(SUSPENDED)},
             now_ms(),
         )
-        signer = Signer(self._keys)
+        offload = Offload(self._config, self._keys)
         resolver = Resolver(self._config.domain_rules.nameservers, clock=now_ms)
-        watch = self._watch(spool, facts, resolver, signer)
+        watch = self._watch(spool, facts, resolver, offload)
         policy, gate = Policy(self._config), Gate(self._config, watch.verdict)
 
         def accepted(message: Message) -> None:
@@ -153,8 +153,7 @@ class Daemon:
             policy,
             gate,
             limits,
-            Offload(self._config, self._keys),
-            signer,
+            offload,
             spool,
             accepted=accepted,
             smtputf8=upstream.smtputf8,
@@ -208,10 +207,10 @@ class Daemon:
             await upstream.close()
             await pipeline.close()
 
-    def _watch(self, spool: SQLiteSpool, facts: Mapping[str, str], resolver: Resolver, signer: Signer) -> Watch:
+    def _watch(self, spool: SQLiteSpool, facts: Mapping[str, str], resolver: Resolver, offload: Offload) -> Watch:
         rules = self._config.domain_rules
         names = [domain.name for domain in self._config.domains]
-        checker = Checker(rules, names, signer.keys_for)
+        checker = Checker(rules, names, lambda domain: offload.signer.keys_for(domain))
         watch = Watch(
             lambda domain, fresh: checker.check(domain, resolver.fresh() if fresh else resolver, now_ms()),
             spool.remember,

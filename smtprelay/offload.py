@@ -41,20 +41,29 @@ LEAVE = 5.0  # seconds that it has for that
 class Offload:
     """Carries out the CPU's work on messages off the event loop.
 
-    :param keys: all that messages are signed with.
+    :param keys: all that messages are signed with, until `sign_with` names others.
+    :ivar signer: signs with them.
     """
 
     def __init__(self, config: Config, keys: Sequence[SigningKey]) -> None:
-        self._setup = Setup(__version__, config, [(key.pem, key.domain, key.selector) for key in keys])
-        self._preparer = Preparer(config, Signer(keys))
+        self._config = config
+        self._process: Process | None = None
+        self.sign_with(keys)
         # One thread for the many small messages, as more would only wait for the interpreter's lock; one for large
         # ones, so that nobody waits behind them.
         self._small = ThreadPoolExecutor(1, thread_name_prefix="prepare")
         self._large = ThreadPoolExecutor(1, thread_name_prefix="prepare-large")
         self._preparing = 0
-        self._process: Process | None = None
         self._life: asyncio.Task[None] | None = None
         self._not_before = 0.0
+
+    def sign_with(self, keys: Sequence[SigningKey]) -> None:
+        """Whatever is handed in from now on is signed with these keys, wherever it is prepared."""
+        self.signer = Signer(keys)
+        self._preparer = Preparer(self._config, self.signer)
+        self._setup = Setup(__version__, self._config, [(key.pem, key.domain, key.selector) for key in keys])
+        if self._process:
+            self._process.ask(self._setup)
 
     async def prepare(self, submission: Submission) -> Message:
         """See `Preparer.prepare`.
@@ -102,7 +111,7 @@ class Offload:
         """The process's life, from the call for it to its rest."""
         try:
             async with _started() as process:
-                if await process.ask(self._setup):
+                if await self._set_up(process):
                     log.info("busy: messages are prepared in a process of their own", pid=process.pid)
                     self._process = process
                     await process.rested()
@@ -114,6 +123,15 @@ class Offload:
             self._not_before = time.monotonic() + REST
         finally:
             self._process = self._life = None
+
+    async def _set_up(self, process: Process) -> bool:
+        """Tell it what it has to know; again where the keys changed meanwhile. :returns: whether it can work."""
+        told: Setup | None = None
+        while told is not self._setup:
+            told = self._setup
+            if not await process.ask(told):
+                return False
+        return True
 
 
 class Process(asyncio.Protocol):
@@ -132,14 +150,15 @@ class Process(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
 
-    async def ask(self, request: Submission | Setup) -> Any:
+    def ask(self, request: Submission | Setup) -> asyncio.Future[Any]:
         """The answer; None where there is none, because it failed or is gone."""
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         if self.lost.done():
-            return None
-        answer = asyncio.get_running_loop().create_future()
-        self._asked.append(answer)
-        self._transport.write(packed(request))
-        return await answer
+            answer.set_result(None)
+        else:
+            self._asked.append(answer)
+            self._transport.write(packed(request))
+        return answer
 
     async def rested(self) -> None:
         """Wait until it has had nothing to do for a while, or is gone."""

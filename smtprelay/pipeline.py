@@ -15,7 +15,6 @@ from smtprelay.offload import Offload
 from smtprelay.policy import Gate, Limits, Policy, leaving_domain
 from smtprelay.preparation import Submission
 from smtprelay.reply import Defer, Reject
-from smtprelay.signing import Signer
 from smtprelay.spool import Spool, SpoolError, SpoolFull
 
 log = structlog.get_logger("pipeline")
@@ -24,7 +23,6 @@ log = structlog.get_logger("pipeline")
 class Pipeline:
     """policy ▸ repair ▸ signing ▸ spool.
 
-    :param signer: of the notifications.
     :param accepted: called with each message that was stored.
     :param smtputf8: whether the smarthost of a credential takes non-ASCII local parts; None where that is not known.
     """
@@ -36,7 +34,6 @@ class Pipeline:
         gate: Gate,
         limits: Limits,
         offload: Offload,
-        signer: Signer,
         spool: Spool,
         *,
         accepted: Callable[[Message], None],
@@ -48,7 +45,6 @@ class Pipeline:
         self._gate = gate
         self._limits = limits
         self._offload = offload
-        self._signer = signer
         self._spool = spool
         self._accepted = accepted
         self._smtputf8 = smtputf8
@@ -156,9 +152,10 @@ class Pipeline:
             id=message_id,
             now=now,
         )
-        signed = bool(message.domain and self._signer.domain_for(message.domain))
-        if signed:
-            content = self._signer.sign(content, message.domain, now) + content
+        signer = self._offload.signer
+        signing_domain = signer.domain_for(message.domain)
+        if signing_domain:
+            content = signer.sign(content, signing_domain, now) + content
         credential = next((c for c in self._config.upstream.credentials if c.key == message.credential), None)
         from_credential = self._config.bounces.envelope == "credential" and credential is not None
         return Message(
@@ -174,8 +171,8 @@ class Pipeline:
             received_at=now,
             due_at=now,
             credential=message.credential,
-            domain=message.domain if signed else "",
-            selectors=self._signer.selectors(message.domain) if signed else (),
+            domain=signing_domain or "",
+            selectors=signer.selectors(signing_domain) if signing_domain else (),
             author_domain=domain,
             subject=f"Delivery status of {message.id}",
             message_id=f"<{message_id}@{domain}>",

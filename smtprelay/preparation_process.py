@@ -1,8 +1,8 @@
 """The process that prepares messages under load, and how it is spoken to.
 
 ``python -m smtprelay.preparation_process FD``: a request is a value, pickled, behind its length; so is its answer, and
-answers come in the order of the requests. The first request is the setup. The socket is one end of a pair that the
-daemon has made and nobody else can reach.
+answers come in the order of the requests. The first request is the setup; another one may come at any time, and counts
+for what follows it. The socket is one end of a pair that the daemon has made and nobody else can reach.
 """
 
 from __future__ import annotations
@@ -79,12 +79,12 @@ def main() -> None:
         sock.makefile("rb", _BUFFER) as requests,
     ):
         setup: Setup | None = _next(requests)
-        if setup is None or setup.version != __version__:
-            return
-        preparer = Preparer(setup.config, Signer(load_key(*key) for key in setup.keys))
-        sock.sendall(packed(True))
-        while (submission := _next(requests)) is not None:
-            sock.sendall(packed(_answer(preparer, submission)))
+        while setup is not None and setup.version == __version__:
+            preparer = Preparer(setup.config, Signer(load_key(*key) for key in setup.keys))
+            sock.sendall(packed(True))
+            while isinstance(request := _next(requests), Submission):
+                sock.sendall(packed(_answer(preparer, request)))
+            setup = request
 
 
 if __name__ == "__main__":

@@ -16,13 +16,15 @@ from smtprelay.config import parse_config
 from smtprelay.message import Envelope, Message, Origin, Recipient
 from smtprelay.offload import BUSY, LARGE, Offload, Process
 from smtprelay.preparation import Submission
+from smtprelay.preparation_process import Setup
 from smtprelay.reply import Reject
-from smtprelay.signing import generate_key, load_key
+from smtprelay.signing import SigningKey, generate_key, load_key
 from tests.verifiers import dkimpy_verify
 
 NOW = 1_700_000_000_000
 RSA = load_key(generate_key("rsa", 1024), "example.com", "rsa")
 KEYS = [RSA, load_key(generate_key("ed25519"), "example.com", "ed")]
+NEW = load_key(generate_key("rsa", 1024), "example.com", "new")
 RECORDS = {key.record_name: key.record for key in KEYS}
 CONFIG = """
 [[upstream.credentials]]
@@ -168,3 +170,52 @@ async def test_signals_that_a_service_manager_sends_to_all_are_the_daemons() -> 
         check(await of.prepare(submission()))
         assert not process.lost.done()
     assert not alive(process.pid)
+
+
+def signed_by(message: Message, key: SigningKey) -> bool:
+    """By this key, and no other."""
+    return dkimpy_verify(message.content, {key.record_name: key.record}) == [True] and message.selectors == (
+        key.selector,
+    )
+
+
+async def test_what_is_handed_in_after_the_keys_changed_is_signed_with_the_new_ones() -> None:
+    async with offloading() as of:
+        check(await of.prepare(submission()))
+        of.sign_with([NEW])
+        assert signed_by(await of.prepare(submission()), NEW)
+        assert of.signer.selectors("example.com") == ("new",)
+
+
+async def test_the_process_changes_keys_between_two_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All are with it at once, and each is signed with the keys of the moment when it was handed in."""
+    async with offloading() as of:
+        process = await busy(of)
+        monkeypatch.setattr(of, "run", None)  # no thread from here on
+        os.kill(process.pid, signal.SIGSTOP)
+        before = [asyncio.create_task(of.prepare(submission())) for _ in range(20)]
+        await until(lambda: len(process._asked) == 20)
+        of.sign_with([NEW])
+        after = [asyncio.create_task(of.prepare(submission())) for _ in range(20)]
+        await until(lambda: len(process._asked) == 41)
+        os.kill(process.pid, signal.SIGCONT)
+        for message in await asyncio.gather(*before):
+            check(message)
+        assert all(signed_by(message, NEW) for message in await asyncio.gather(*after))
+        assert not process.lost.done()
+
+
+async def test_keys_that_change_while_the_process_starts_are_known_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with offloading() as of:
+        asking = Process.ask
+
+        def ask(process: Process, request: Submission | Setup) -> asyncio.Future[object]:
+            answer = asking(process, request)
+            if of._setup is request and of.signer.selectors("example.com") != ("new",):
+                of.sign_with([NEW])
+            return answer
+
+        monkeypatch.setattr(Process, "ask", ask)
+        await busy(of)
+        monkeypatch.setattr(of, "run", None)
+        assert signed_by(await of.prepare(submission()), NEW)

@@ -92,6 +92,7 @@ class MemorySpool:
 @dataclass
 class Parts:
     pipeline: Pipeline
+    offload: Offload
     spool: MemorySpool
     accepted: list[Message]
 
@@ -111,19 +112,19 @@ def parts(
         finding = Finding("spf", (statuses or {}).get(domain, Status.PASS), problem="there is no SPF record")
         return Verdict(domain, True, NOW, NOW, (finding,))
 
+    offload = Offload(config, [KEY])
     pipeline = Pipeline(
         config,
         Policy(config),
         Gate(config, ask),
         Limits(config.gateway, {}, {"suspended"}, NOW),
-        Offload(config, [KEY]),
-        Signer([KEY]),
+        offload,
         spool,  # type: ignore[arg-type]
         accepted=accepted.append,
         smtputf8=lambda _: smtputf8,
         clock=lambda: NOW,
     )
-    return Parts(pipeline, spool, accepted)
+    return Parts(pipeline, offload, spool, accepted)
 
 
 def envelope(sender: str, *recipients: str) -> Envelope:
@@ -348,6 +349,18 @@ async def test_a_notification_inherits_credential_and_domain_and_is_signed() -> 
     assert made.envelope == Envelope("", (Recipient("a@example.com", "NEVER"),))
     assert dkimpy_verify(made.content, RECORDS) == [True]
     assert email.message_from_bytes(made.content)["From"].endswith("<postmaster@example.com>")
+
+
+async def test_a_notification_is_signed_with_the_keys_of_its_moment() -> None:
+    """The message about which it tells was signed for a sub-domain that has no key any more."""
+    of = parts()
+    of.offload.sign_with([load_key(generate_key("rsa", 1024), "sub.example.com", "old")])
+    message = await submitted(of, TRUSTED, "a@sub.example.com", "From: a@sub.example.com\n\nx\n")
+    of.offload.sign_with([KEY])
+    made = await of.pipeline.notification(message, [STATUS], b"", None)
+    assert isinstance(made, Message)
+    assert (made.domain, made.selectors) == ("example.com", ("relay1",))
+    assert dkimpy_verify(made.content, RECORDS) == [True]
 
 
 @pytest.mark.parametrize(

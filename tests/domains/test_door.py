@@ -23,7 +23,7 @@ from smtprelay.pipeline import Pipeline
 from smtprelay.policy import Gate, Limits, Policy
 from smtprelay.resolver import Resolver
 from smtprelay.sandbox.nameserver import Fault, NameServer, Trouble
-from smtprelay.signing import Signer, generate_key, load_key
+from smtprelay.signing import generate_key, load_key
 from smtprelay.spool import Selector
 from smtprelay.spool.sqlite import SQLiteSpool
 from smtprelay.watch import Watch
@@ -201,8 +201,8 @@ async def door(
         dns.fault = fault
         config = parse_config(CONFIG.format(dns=dns.address, on_failure=on_failure).encode(), folder)
         spool = await SQLiteSpool.open(config.spool.path, now=now_ms())
-        resolver, signer = Resolver(config.domain_rules.nameservers, clock=now_ms), Signer([KEY])
-        checker = Checker(config.domain_rules, [DOMAIN], signer.keys_for)
+        resolver, offload = Resolver(config.domain_rules.nameservers, clock=now_ms), Offload(config, [KEY])
+        checker = Checker(config.domain_rules, [DOMAIN], offload.signer.keys_for)
         watch = Watch(
             lambda domain, fresh: checker.check(domain, resolver.fresh() if fresh else resolver, now_ms()),
             spool.remember,
@@ -210,10 +210,10 @@ async def door(
             configured=(),
             clock=now_ms,
         )
-        policy, limits, offload = Policy(config), Limits(config.gateway, {}, set(), now_ms()), Offload(config, [KEY])
+        policy, limits = Policy(config), Limits(config.gateway, {}, set(), now_ms())
         gate = Gate(config, watch.verdict)
         pipeline = Pipeline(
-            config, policy, gate, limits, offload, signer, spool, accepted=lambda message: None, smtputf8=lambda _: None
+            config, policy, gate, limits, offload, spool, accepted=lambda message: None, smtputf8=lambda _: None
         )
         listeners = Listeners(config.gateway, pipeline)
         [address] = await listeners.start()
