@@ -286,17 +286,6 @@ class Config(Section):
     status: Status = Status()
     log: Log = Log()
 
-    @model_validator(mode="after")
-    def _has_keys(self) -> Config:
-        keyless = [domain.name for domain in self.domains if not domain.keys]
-        if keyless and self.signing.on_missing_key == "reject":
-            raise ValueError(
-                f"domains without [[domains.keys]]: {', '.join(keyless)}. Make a key with "
-                "'smtprelay dkim keygen DOMAIN', or allow mail without a signature: "
-                '[signing] on_missing_key = "send-unsigned"'
-            )
-        return self
-
 
 # Pydantic's words where they would puzzle an operator, by the type of error.
 _WORDS = {

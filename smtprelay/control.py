@@ -15,7 +15,7 @@ import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import structlog
 import uvicorn.config
@@ -25,9 +25,12 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route, Router
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from smtprelay.clock import now_ms
 from smtprelay.domains.verdict import Verdict, to_json
+from smtprelay.keyring import Keyring, RotationRefused, Wish
 from smtprelay.policy import Limits
 from smtprelay.scheduler import Credentials
+from smtprelay.signing import Kind
 from smtprelay.spool import MessageRecord, Selector, Spool, SpoolError, State
 from smtprelay.values import parse_domain
 
@@ -205,6 +208,17 @@ def _domain(text: str) -> str:
         raise BadRequest(str(error)) from None
 
 
+def _wish(words: Mapping[str, Any]) -> Wish:
+    """The key that is meant. :raises BadRequest: a word is not understood."""
+    known = asdict(Wish(domain=""))
+    if not all(name in known and isinstance(value, type(known[name])) for name, value in words.items()):
+        raise BadRequest("domain, kind and selector are texts, bits is a number, and there is nothing else")
+    wish = Wish(**{**known, **words})
+    if wish.kind not in get_args(Kind):
+        raise BadRequest(f"{wish.kind} is none of {', '.join(get_args(Kind))}")
+    return wish
+
+
 def _limit(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) <= 5 and 1 <= int(text) <= MAX_LISTED):
         raise BadRequest(f"limit is a number from 1 to {MAX_LISTED}")
@@ -228,9 +242,12 @@ class Control:
     :param look_again: looks a domain up anew (`Watch.look_again`).
     """
 
-    def __init__(self, path: Path, operator: Operator, look_again: Callable[[str], Awaitable[Verdict]]) -> None:
+    def __init__(
+        self, path: Path, operator: Operator, keyring: Keyring, look_again: Callable[[str], Awaitable[Verdict]]
+    ) -> None:
         self._path = path
         self._operator = operator
+        self._keyring = keyring
         self._look_again = look_again
         self._server: _Server | None = None
         self._task: asyncio.Task[None] | None = None
@@ -275,7 +292,7 @@ class Control:
             words = await _words(request)
             action, reason = request.path_params["action"], str(words.pop("as", None) or "")
             count = await self._operator.act(action, _selector(words), reason)
-            _log_action(request, action, {**words, "as": reason}, count)
+            _log_action(request, action, {**words, "as": reason, "recipients": count})
             return {"recipients": count}
 
         async def account(request: Request) -> Any:
@@ -283,8 +300,17 @@ class Control:
             if action not in ("suspend", "resume"):
                 raise BadRequest(f"{action} is neither suspend nor resume")
             count = await (self._operator.suspend(name) if action == "suspend" else self._operator.resume(name))
-            _log_action(request, action, {"account": name}, count)
+            _log_action(request, action, {"account": name, "recipients": count})
             return {"recipients": count}
+
+        async def keys(_request: Request) -> Any:
+            return [asdict(key) for key in await self._keyring.status()]
+
+        async def rotate(request: Request) -> Any:
+            wish = _wish(await _words(request))
+            rotation = await self._keyring.rotate(wish, now_ms())
+            _log_action(request, "rotate", {"domain": rotation.domain, "selector": rotation.selector})
+            return asdict(rotation)
 
         async def domain(request: Request) -> Any:
             return Response(to_json(await self._look_again(_domain(request.path_params["name"]))), media_type=JSON)
@@ -295,6 +321,8 @@ class Control:
                 Route("/v1/queue/{id}", _json(show)),
                 Route("/v1/queue/{action}", _json(act), methods=["POST"]),
                 Route("/v1/stats", _json(stats)),
+                Route("/v1/keys", _json(keys)),
+                Route("/v1/keys/rotate", _json(rotate), methods=["POST"]),
                 Route("/v1/accounts/{name:path}/{action}", _json(account), methods=["POST"]),
                 Route("/v1/domains/{name}/check", _json(domain), methods=["POST"]),
             ]
@@ -306,7 +334,7 @@ def _json(handler: Callable[[Request], Awaitable[Any]]) -> Callable[[Request], A
         try:
             value = await handler(request)
             return value if isinstance(value, Response) else JSONResponse(value)
-        except BadRequest as error:
+        except (BadRequest, RotationRefused) as error:
             return JSONResponse({"error": str(error)}, status_code=400)
         except SpoolError as error:
             return JSONResponse({"error": str(error)}, status_code=503)
@@ -323,9 +351,9 @@ async def _array(first: dict[str, Any] | None, others: AsyncIterator[dict[str, A
     yield "]"
 
 
-def _log_action(request: Request, action: str, words: dict[str, Any], count: int) -> None:
+def _log_action(request: Request, action: str, words: dict[str, Any]) -> None:
     by, pid = request.client or ("", 0)
-    log.warning("operator", action=action, by=by, pid=pid, recipients=count, **{k: v for k, v in words.items() if v})
+    log.warning("operator", action=action, by=by, pid=pid, **{k: v for k, v in words.items() if v or k == "recipients"})
 
 
 class _Server(uvicorn.server.Server):

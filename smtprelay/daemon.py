@@ -22,13 +22,14 @@ from smtprelay.delivery import Delivery
 from smtprelay.domains.checker import Checker
 from smtprelay.gateway.listeners import Listeners
 from smtprelay.holding import Holding
+from smtprelay.keyfiles import configured_keys
+from smtprelay.keyring import Keyring
 from smtprelay.message import Message
 from smtprelay.offload import Offload
 from smtprelay.pipeline import Pipeline
 from smtprelay.policy import DAY, Gate, Limits, Policy
 from smtprelay.resolver import Resolver
 from smtprelay.scheduler import Credentials, Scheduler
-from smtprelay.signing import KeyProblem, SigningKey, load_key
 from smtprelay.spool import SpoolError
 from smtprelay.spool.sqlite import SQLiteSpool
 from smtprelay.upstream import Rates, Upstream
@@ -73,23 +74,6 @@ def _read_password(credential: Credential) -> str:
     return path.read_text(encoding="utf-8-sig").removesuffix("\n").removesuffix("\r")
 
 
-def load_keys(config: Config) -> list[SigningKey]:
-    """The private keys of all domains.
-
-    :raises ConfigError: with every one that cannot be used.
-    """
-    keys, problems = [], []
-    for domain in config.domains:
-        for key in domain.keys:
-            try:
-                keys.append(load_key(key.file.read_bytes(), domain.name, key.selector))
-            except (OSError, KeyProblem) as error:
-                problems.append(f"domains {domain.name}, selector {key.selector}: {error}")
-    if problems:
-        raise ConfigError(problems)
-    return keys
-
-
 def make_upstream(config: Config, passwords: Mapping[str, str], **memory: Any) -> Upstream:
     """The way out.
 
@@ -108,7 +92,7 @@ class Daemon:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._passwords = read_passwords(config)
-        self._keys = load_keys(config)
+        self._keys = configured_keys(config)
         self._stop = asyncio.Event()
         self.addresses: list[str] = []
 
@@ -139,8 +123,9 @@ class Daemon:
             {key.removeprefix(SUSPENDED) for key in facts if key.startswith(SUSPENDED)},
             now_ms(),
         )
-        offload = Offload(self._config, self._keys)
         resolver = Resolver(self._config.domain_rules.nameservers, clock=now_ms)
+        keyring = await self._keyring(spool, resolver)
+        offload = Offload(self._config, keyring.signing())
         watch = self._watch(spool, facts, resolver, offload)
         policy, gate = Policy(self._config), Gate(self._config, watch.verdict)
 
@@ -179,7 +164,7 @@ class Daemon:
         )
         holding = Holding(spool, watch, gate, policy, refuse=delivery.refuse, wake=scheduler.wake, clock=now_ms)
         operator = Operator(spool, limits, credentials, scheduler.wake, now_ms)
-        control = Control(self._config.status.control, operator, watch.look_again)
+        control = Control(self._config.status.control, operator, keyring, watch.look_again)
         listeners = Listeners(self._config.gateway, pipeline)
         background: list[asyncio.Task[None]] = []
         try:
@@ -188,7 +173,14 @@ class Daemon:
             await control.start()
             self.addresses = await listeners.start()
             background = [
-                asyncio.create_task(work) for work in (scheduler.run(), self._prune(spool), watch.run(), holding.run())
+                asyncio.create_task(work)
+                for work in (
+                    scheduler.run(),
+                    self._prune(spool),
+                    watch.run(),
+                    holding.run(),
+                    keyring.watch(offload.sign_with, now_ms),
+                )
             ]
             _spare_the_collector()
             log.info("ready", version=__version__, listen=self.addresses, recovered=recovered)
@@ -206,6 +198,14 @@ class Daemon:
             await resolver.close()
             await upstream.close()
             await pipeline.close()
+            await resolver.close()
+
+    async def _keyring(self, spool: SQLiteSpool, resolver: Resolver) -> Keyring:
+        keyring = await Keyring.open(self._config, spool, self._keys, resolver.fresh)
+        keyring.require_keys()
+        for problem in filter(None, (key.warning for key in keyring.signing())):
+            log.warning("weak key", problem=problem)
+        return keyring
 
     def _watch(self, spool: SQLiteSpool, facts: Mapping[str, str], resolver: Resolver, offload: Offload) -> Watch:
         rules = self._config.domain_rules

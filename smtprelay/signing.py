@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
+Kind = Literal["rsa", "ed25519"]  # ``k=`` of the record
+
 # What a reader sees or a mail program acts on. Each is signed once more than it is present, so that one added later
 # breaks the signature (RFC 6376 §8.15). RFC 8058 §4 wants both List-Unsubscribe fields signed. Everything else stays
 # unsigned, because honest relays add, change or reorder it: Received, Return-Path, Authentication-Results, Resent-*,
@@ -32,6 +34,8 @@ SIGNED_FIELDS = (
     *("list-unsubscribe", "list-unsubscribe-post", "list-id"),
 )
 MIN_RSA_BITS = 1024  # RFC 8301 §3.2
+GOOD_RSA_BITS = 2048  # RFC 8301 §3.2
+MAX_RSA_BITS = 4096  # RFC 8301 §3.2: no receiver has to verify more
 
 _CRLF = b"\r\n"
 _SLICE = 256 * 1024  # octets of body in one C call: none holds the GIL for more than a millisecond or so
@@ -58,7 +62,7 @@ class SigningKey:
     private: rsa.RSAPrivateKey | Ed25519PrivateKey = field(repr=False)
 
     @property
-    def kind(self) -> Literal["rsa", "ed25519"]:
+    def kind(self) -> Kind:
         """``k=`` of the record."""
         return "rsa" if isinstance(self.private, rsa.RSAPrivateKey) else "ed25519"
 
@@ -66,6 +70,21 @@ class SigningKey:
     def algorithm(self) -> Literal["rsa-sha256", "ed25519-sha256"]:
         """``a=`` of the signature."""
         return "rsa-sha256" if self.kind == "rsa" else "ed25519-sha256"
+
+    @property
+    def bits(self) -> int:
+        """The length of the key."""
+        return self.private.key_size if isinstance(self.private, rsa.RSAPrivateKey) else 256
+
+    @property
+    def warning(self) -> str:
+        """What is not wrong yet, as one sentence without a full stop; ``""`` for nothing."""
+        if self.kind != "rsa" or self.bits >= GOOD_RSA_BITS:
+            return ""
+        return (
+            f"the DKIM key of {self.domain}, selector {self.selector}, has {self.bits} bits, and {GOOD_RSA_BITS} are "
+            f"good practice (RFC 8301): replace it with 'smtprelay dkim rotate {self.domain}'"
+        )
 
     @property
     def record_name(self) -> str:
@@ -119,11 +138,16 @@ def load_key(pem: bytes, domain: str, selector: str) -> SigningKey:
     return SigningKey(domain, selector, private)
 
 
-def generate_key(kind: Literal["rsa", "ed25519"], bits: int = 2048) -> bytes:
+def generate_key(kind: Kind, bits: int = 2048) -> bytes:
     """A new private key in PEM form (PKCS#8, not encrypted).
 
-    :param bits: of an RSA key; RFC 8301 §3.2 wants 1024 at least and advises 2048.
+    :param bits: of an RSA key.
+    :raises KeyProblem: receivers would not verify with a key of that length.
     """
+    if kind == "rsa" and not MIN_RSA_BITS <= bits <= MAX_RSA_BITS:
+        raise KeyProblem(
+            f"an RSA key has {MIN_RSA_BITS} to {MAX_RSA_BITS} bits (RFC 8301), not {bits}; {GOOD_RSA_BITS} are good"
+        )
     private: rsa.RSAPrivateKey | Ed25519PrivateKey
     if kind == "rsa":
         private = rsa.generate_private_key(public_exponent=65537, key_size=bits)

@@ -30,6 +30,7 @@ _DURATION = re.compile(r"\s*([0-9]{1,9})\s*(ms|s|m|h|d)\s*")
 _SIZE = re.compile(r"\s*([0-9]{1,15})\s*([A-Za-z]*)\s*")
 _RATE = re.compile(r"\s*([1-9][0-9]{0,8})\s*/\s*(s|m|h|d)\s*")
 _REPETITION = re.compile(r"\s*([1-9][0-9]{0,2})\s*")
+MAX_NAME = 253  # octets of a domain name as it is written, RFC 1035 §2.3.4
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")  # RFC 1035 §2.3.4; underscores as in DKIM selectors
 _LISTEN = re.compile(r"(?:\[(?P<ipv6>[^]]+)\]|(?P<host>[A-Za-z0-9_.-]+)):(?P<port>[0-9]{1,5})")
 _FD = re.compile(r"fd:(?P<name>[!-9;-~]+)")  # sd_listen_fds_with_names(3): any visible character but the colon
@@ -104,7 +105,7 @@ def parse_domain(text: object) -> str:
     :raises ValueError: where DNS could not hold it.
     """
     domain = normalise_domain(text) if isinstance(text, str) else ""
-    if len(domain) > 253 or not all(_LABEL.fullmatch(label) for label in domain.split(".")):
+    if len(domain) > MAX_NAME or not all(_LABEL.fullmatch(label) for label in domain.split(".")):
         raise ValueError("a domain name is wanted, such as example.com")
     return domain
 

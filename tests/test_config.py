@@ -204,7 +204,6 @@ def test_good(text: str, path: str, value: object) -> None:
         (LEAST.replace('"relay1.pem"', '""'), "domains[1].keys[1].file: a path is wanted"),
         (LEAST.replace('"relay1.pem"', '"a\\u0000"'), "domains[1].keys[1].file: a path is wanted"),
         (LEAST.replace(', file = "relay1.pem"', ""), "domains[1].keys[1].file: this is needed and missing"),
-        (CREDENTIAL + '[[domains]]\nname = "example.com"', "domains without [[domains.keys]]: example.com. Make a key"),
         (LEAST + '[bounces]\nsend_to = "ops"', 'bounces.send_to: "reverse-path", "none", or an address'),
         (LEAST + '[bounces]\ndelay_warning = "soon"', "bounces.delay_warning: a duration is a number and a unit"),
         (LEAST + '[status]\ncontrol = ""', "status.control: a path is wanted"),

@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from smtprelay.advice import insecurities
 from smtprelay.cli.common import ConfigOption, JsonOption, octets, print_json
 from smtprelay.cli.configuration import config_path, load_config
 from smtprelay.config import Config, ConfigError, DomainRules
-from smtprelay.domains.dkim import GOOD_RSA_BITS
 from smtprelay.domains.verdict import Finding as DomainFinding
 from smtprelay.domains.verdict import Status
 from smtprelay.outcome import accepts_credential
@@ -57,7 +55,7 @@ def check(
 
 
 def _local(config: Config) -> Iterator[Finding]:
-    from smtprelay.daemon import load_keys, read_passwords
+    from smtprelay.daemon import read_passwords
     from smtprelay.gateway.listeners import ListenError, tls_context
 
     for warning in insecurities(config):
@@ -66,20 +64,31 @@ def _local(config: Config) -> Iterator[Finding]:
         yield Finding("passwords", "ok", f"{len(read_passwords(config))} of [[upstream.credentials]]")
     except ConfigError as error:
         yield Finding("passwords", "failed", str(error), os.EX_CONFIG)
-    try:
-        for key in load_keys(config):
-            yield Finding("key", "ok", f"{key.record_name} ({key.algorithm})")
-            if isinstance(key.private, RSAPrivateKey) and key.private.key_size < GOOD_RSA_BITS:
-                detail = f"{key.record_name} has {key.private.key_size} bits, and {GOOD_RSA_BITS} are good practice"
-                yield Finding("key", "warning", detail)
-    except ConfigError as error:
-        yield Finding("keys", "failed", str(error), os.EX_CONFIG)
+    yield from _keys(config)
     try:
         if tls_context(config.gateway.tls_certificate, config.gateway.tls_key):
             yield Finding("TLS", "ok", str(config.gateway.tls_certificate))
     except ListenError as error:
         yield Finding("TLS", "failed", str(error), os.EX_CONFIG)
     yield _spool(config)
+
+
+def _keys(config: Config) -> Iterator[Finding]:
+    from smtprelay.keyfiles import configured_keys, kept_folder, kept_keys, require_keys
+
+    kept, problems = kept_keys(kept_folder(config))
+    for problem in problems:
+        yield Finding("key", "warning", problem)
+    try:
+        keys = [found.key for found in (*configured_keys(config), *kept)]
+        require_keys(config, keys)
+    except ConfigError as error:
+        yield Finding("keys", "failed", str(error), os.EX_CONFIG)
+        return
+    for key in keys:
+        yield Finding("key", "ok", f"{key.record_name} ({key.algorithm})")
+        if key.warning:
+            yield Finding("key", "warning", key.warning)
 
 
 def _spool(config: Config) -> Finding:

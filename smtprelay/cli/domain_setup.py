@@ -66,12 +66,12 @@ def setup_of(config: Config, path: Path) -> Setup:
 
     :param path: its file's, to be named.
     """
-    from smtprelay.daemon import load_keys
+    from smtprelay.keyfiles import all_keys
 
     keys: tuple[SigningKey, ...] | None = None
     notes: tuple[str, ...] = ()
     try:
-        keys = tuple(load_keys(config))
+        keys = tuple(all_keys(config))
     except ConfigError as error:
         notes = (*(f"{path}: {problem}." for problem in error.problems), "Without them nothing is said of our keys.")
     known = tuple(section.name for section in config.domains)

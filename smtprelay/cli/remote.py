@@ -9,17 +9,23 @@ import http.client
 import json
 import os
 import socket
-from collections.abc import Awaitable, Callable
+import sys
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
+import structlog
+
 from smtprelay.cli.configuration import fail
 from smtprelay.clock import now_ms
-from smtprelay.config import Config
+from smtprelay.config import Config, ConfigError
 from smtprelay.control import SUSPENDED, BadRequest, Operator
+from smtprelay.keyfiles import configured_keys
+from smtprelay.keyring import Keyring, RotationRefused, Wish
 from smtprelay.policy import Limits
+from smtprelay.resolver import Resolver
 from smtprelay.scheduler import Credentials
 from smtprelay.spool import Selector, SpoolError
 from smtprelay.spool.sqlite import SQLiteSpool
@@ -29,7 +35,7 @@ LOOK_TIMEOUT = 10.0  # seconds that the daemon has to look a domain up
 
 
 class Relay(Protocol):
-    """`smtprelay.control.Operator`, for callers without an event loop."""
+    """`smtprelay.control.Operator` and `smtprelay.keyring.Keyring`, for callers without an event loop."""
 
     def list(self, selector: Selector, limit: int, before: str) -> list[dict[str, Any]]: ...
 
@@ -40,6 +46,10 @@ class Relay(Protocol):
     def act(self, action: str, selector: Selector, reason: str) -> int: ...
 
     def account(self, name: str, action: str) -> int: ...
+
+    def rotate(self, wish: Wish) -> dict[str, Any]: ...
+
+    def keys(self) -> Sequence[dict[str, Any]]: ...
 
 
 def connect(config: Config) -> Relay:
@@ -119,29 +129,57 @@ class _Running:
     def account(self, name: str, action: str) -> int:
         return int(self._ask("POST", f"/v1/accounts/{quote(name, safe='')}/{action}", {})["recipients"])
 
+    def rotate(self, wish: Wish) -> dict[str, Any]:
+        result: dict[str, Any] = self._ask("POST", "/v1/keys/rotate", asdict(wish))
+        return result
+
+    def keys(self) -> Sequence[dict[str, Any]]:
+        result: Sequence[dict[str, Any]] = self._ask("GET", "/v1/keys")
+        return result
+
 
 class _Offline:
     def __init__(self, config: Config) -> None:
         self._config = config
 
     def _ask(self, question: Callable[[Operator], Awaitable[T]]) -> T:
-        path = self._config.spool.path
-        try:
-            _become_owner(path)
-            return asyncio.run(self._answer(path, question))
-        except SpoolError as error:
-            fail(os.EX_TEMPFAIL, str(error))
-        except BadRequest as error:
-            fail(os.EX_USAGE, str(error))
-
-    async def _answer(self, path: Path, question: Callable[[Operator], Awaitable[T]]) -> T:
-        spool = await SQLiteSpool.open(path, now=now_ms())
-        try:
+        async def answer(spool: SQLiteSpool) -> T:
             suspended = {key.removeprefix(SUSPENDED) for key in await spool.recall(SUSPENDED)}
             limits = Limits(self._config.gateway, {}, suspended, now_ms())
             return await question(Operator(spool, limits, Credentials((), now_ms), lambda: None, now_ms))
-        finally:
-            await spool.close()
+
+        return self._with_spool(answer)
+
+    def _ask_keyring(self, question: Callable[[Keyring], Awaitable[T]]) -> T:
+        async def answer(spool: SQLiteSpool) -> T:
+            resolver = Resolver(self._config.domain_rules.nameservers, clock=now_ms)
+            try:
+                return await question(
+                    await Keyring.open(self._config, spool, configured_keys(self._config), resolver.fresh)
+                )
+            finally:
+                await resolver.close()
+
+        return self._with_spool(answer)
+
+    def _with_spool(self, answer: Callable[[SQLiteSpool], Awaitable[T]]) -> T:
+        async def opened(path: Path) -> T:
+            spool = await SQLiteSpool.open(path, now=now_ms())
+            try:
+                return await answer(spool)
+            finally:
+                await spool.close()
+
+        structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # the answer alone is printed
+        try:
+            _become_owner(self._config.spool.path)
+            return asyncio.run(opened(self._config.spool.path))
+        except SpoolError as error:
+            fail(os.EX_TEMPFAIL, str(error))
+        except ConfigError as error:
+            fail(os.EX_CONFIG, str(error))
+        except (BadRequest, RotationRefused) as error:
+            fail(os.EX_USAGE, str(error))
 
     def list(self, selector: Selector, limit: int, before: str) -> list[dict[str, Any]]:
         return self._ask(lambda operator: operator.list(selector, limit, before))
@@ -157,6 +195,12 @@ class _Offline:
 
     def account(self, name: str, action: str) -> int:
         return self._ask(lambda operator: operator.suspend(name) if action == "suspend" else operator.resume(name))
+
+    def rotate(self, wish: Wish) -> dict[str, Any]:
+        return asdict(self._ask_keyring(lambda keyring: keyring.rotate(wish, now_ms())))
+
+    def keys(self) -> Sequence[dict[str, Any]]:
+        return [asdict(key) for key in self._ask_keyring(lambda keyring: keyring.status())]
 
 
 def _become_owner(path: Path) -> None:

@@ -16,11 +16,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from smtprelay.domains.txt import listed, shown, split_tags, text_of
 from smtprelay.domains.verdict import Finding, Record, Status
 from smtprelay.resolver import TXT, Absent, Answer, Failed, Found, Lookup
-from smtprelay.signing import MIN_RSA_BITS, SigningKey
+from smtprelay.signing import GOOD_RSA_BITS, MIN_RSA_BITS, SigningKey
 
 PublicKey = rsa.RSAPublicKey | Ed25519PublicKey
-
-GOOD_RSA_BITS = 2048  # RFC 8301 §3.2
 
 _CODE = "7.20"  # RFC 7372 §3.1: no passing DKIM signature found
 _ED25519_OCTETS = 32  # RFC 8463 §4

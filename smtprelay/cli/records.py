@@ -1,0 +1,26 @@
+"""DNS records for a person to publish."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from smtprelay.domains.verdict import Record
+
+
+def as_text(records: Sequence[Record]) -> Iterator[str]:
+    """Lines that say what to enter in a provider's form, and, below, what to paste into a zone file."""
+    yield "Publish this record:" if len(records) == 1 else "Publish these records:"
+    for record in records:
+        yield f"  name   {record.name}"
+        yield f"  type   {record.type}"
+        yield f"  value  {record.value}"
+        yield ""
+    yield "In a zone file:"
+    for record in records:
+        yield record.zone_line
+
+
+def as_dict(record: Record) -> dict[str, Any]:
+    """A record as JSON."""
+    return {"name": record.name, "type": record.type, "value": record.value, "strings": list(record.strings)}

@@ -1,0 +1,406 @@
+"""The DKIM keys and their life: pending → active → retiring → retired.
+
+A rotation makes a key, and its owner publishes the record. As soon as DNS has it, the new key signs instead of those
+before it, whose records stay for the mail on its way. What moves a key on is kept as one small fact of the spool, and a
+key is replaced by what the fact of its successor says: one commit moves both, and there is nothing between two steps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+import structlog
+
+from smtprelay.config import Config
+from smtprelay.domains.dkim import holds
+from smtprelay.keyfiles import KeyFile, kept_file, kept_folder, kept_keys, require_keys, write_secret
+from smtprelay.resolver import TXT, Absent, Answer, Failed, Lookup
+from smtprelay.signing import GOOD_RSA_BITS, KeyProblem, Kind, SigningKey, generate_key, load_key
+from smtprelay.spool import Spool, SpoolError
+from smtprelay.values import MAX_NAME, parse_domain
+
+log = structlog.get_logger("keys")
+
+LOOK_EVERY = 60.0  # seconds between two looks at DNS …
+LOOK_AGAIN = 10.0  # … and while a record is waited for
+
+_FACTS = "key/"  # prefix in the spool
+_NUMBERED = re.compile(r"relay([0-9]{1,9})")
+
+
+class RotationRefused(Exception):
+    """No key can be made; the text says why, as one sentence without a full stop."""
+
+
+class KeyState(StrEnum):
+    PENDING = "pending"  # made by a rotation; DNS does not have its record yet
+    ACTIVE = "active"  # it signs
+    RETIRING = "retiring"  # replaced; its record has to stay for the mail that it has signed
+    RETIRED = "retired"  # its record can go
+
+
+class Publication(StrEnum):
+    """What DNS says of a key."""
+
+    PUBLISHED = "published"
+    NOT_PUBLISHED = "not published"
+    ANOTHER_KEY = "another key"
+    DNS_FAILS = "DNS fails"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """The key that a rotation is to make.
+
+    :param domain: as A-label in lower case.
+    :param bits: of an RSA key.
+    :param selector: ``""``: the next one of relay1, relay2 and so on.
+    """
+
+    domain: str
+    kind: Kind = "rsa"
+    bits: int = GOOD_RSA_BITS
+    selector: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """What a rotation has made.
+
+    :param name: of the TXT record to publish.
+    :param value: of the TXT record to publish.
+    :param is_new: False: it was pending already, and no other was made.
+    :param warning: as `SigningKey.warning`.
+    """
+
+    domain: str
+    selector: str
+    kind: Kind
+    bits: int
+    name: str
+    value: str
+    is_new: bool
+    warning: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyStatus:
+    """A key for an operator. All times are Unix time in milliseconds.
+
+    :param name: of its record.
+    :param value: of its record.
+    :param configured: it stands in `[[domains.keys]]`.
+    :param needed_until: of a retiring key: its record has to stay until then at least.
+    :param live: of a retiring key: how many messages that have not ended it has signed.
+    """
+
+    domain: str
+    selector: str
+    kind: Kind
+    bits: int
+    state: KeyState
+    dns: Publication
+    created_at: int
+    name: str
+    value: str
+    file: str
+    configured: bool
+    needed_until: int
+    live: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Fact:
+    """What the spool remembers of a key. All times are Unix time in milliseconds, or 0.
+
+    :param replaces: the selectors that signed before it; told when it becomes active.
+    """
+
+    created_at: int = 0
+    active_at: int = 0
+    replaces: tuple[str, ...] = ()
+    retired_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    key: SigningKey
+    file: Path
+    configured: bool
+    fact: _Fact
+
+    @property
+    def id(self) -> tuple[str, str]:
+        return self.key.domain, self.key.selector
+
+
+class Keyring:
+    """All keys. To be used in one event loop.
+
+    :param fresh: a view of DNS that asks anew.
+    """
+
+    def __init__(self, config: Config, spool: Spool, fresh: Callable[[], Lookup]) -> None:
+        self._config = config
+        self._domains = [domain.name for domain in config.domains]
+        self._folder = kept_folder(config)
+        self._spool = spool
+        self._fresh = fresh
+        self._entries: dict[tuple[str, str], _Entry] = {}
+        self._known: set[tuple[str, str]] = set()  # every name that a key has, or had
+        self._rotating = asyncio.Lock()
+
+    @classmethod
+    async def open(
+        cls, config: Config, spool: Spool, configured: Sequence[KeyFile], fresh: Callable[[], Lookup]
+    ) -> Keyring:
+        """The keys of the configuration, and those that rotations have kept.
+
+        :param configured: `smtprelay.keyfiles.configured_keys`.
+        """
+        ring = cls(config, spool, fresh)
+        facts = await ring._recall()
+        kept, problems = await asyncio.to_thread(kept_keys, ring._folder)
+        for problem in problems:
+            log.error("a key cannot be used", reason=problem)
+        for files, are_configured in ((kept, False), (configured, True)):
+            for found in files:
+                name = found.key.domain, found.key.selector
+                if found.key.domain not in ring._domains:
+                    log.warning("a key of a domain that is not in [[domains]] is not used", file=str(found.file))
+                    continue
+                fact = facts.get(name, _Fact())
+                fact = replace(fact, created_at=fact.created_at or found.written_at)
+                ring._entries[name] = _Entry(found.key, found.file, are_configured, fact)
+        for domain, selector in facts.keys() - ring._entries.keys():
+            if domain in ring._domains and not facts[domain, selector].retired_at:
+                log.error("a key is lost: its file is gone", domain=domain, selector=selector)
+        ring._known = facts.keys() | ring._entries.keys()
+        return ring
+
+    def require_keys(self) -> None:
+        """:raises ConfigError: see `smtprelay.keyfiles.require_keys`."""
+        require_keys(self._config, (entry.key for entry in self._entries.values()))
+
+    def signing(self) -> list[SigningKey]:
+        """The keys that sign now."""
+        return [entry.key for entry in self._in_state(KeyState.ACTIVE)]
+
+    async def rotate(self, wish: Wish, now: int) -> Rotation:
+        """A new key, pending until DNS has its record. There is one pending key of a kind at a time.
+
+        :raises RotationRefused: it cannot be had.
+        :raises SpoolError: it cannot be stored.
+        """
+        if wish.domain not in self._domains:
+            raise RotationRefused(f"{wish.domain} is not in [[domains]]: add it there, and start the daemon anew")
+        async with self._rotating:
+            for entry in self._in_state(KeyState.PENDING):
+                if (entry.key.domain, entry.key.kind) == (wish.domain, wish.kind):
+                    return _rotation(entry.key, is_new=False)
+            selector = self._free_selector(wish.domain, wish.selector)
+            key = await asyncio.to_thread(_made, replace(wish, selector=selector))
+            file = kept_file(self._folder, wish.domain, selector)
+            try:
+                await asyncio.to_thread(write_secret, file, key.pem)
+            except FileExistsError as error:
+                raise RotationRefused(f"{file} exists and stays as it is: name another selector") from error
+            except OSError as error:
+                raise SpoolError(f"The key cannot be written to {file}: {error.strerror}.") from error
+            await self._note(_Entry(key, file, configured=False, fact=_Fact(created_at=now)))
+        return _rotation(key, is_new=True)
+
+    async def watch(self, sign_with: Callable[[Sequence[SigningKey]], None], clock: Callable[[], int]) -> None:
+        """Move the keys on, for ever.
+
+        :param sign_with: called whenever other keys sign.
+        """
+        while True:
+            signing = self.signing()
+            try:
+                await self.look(clock())
+            except SpoolError as error:  # a full disk, say: it passes, and all stays as it is with it
+                log.error("the state of the keys cannot be stored", reason=str(error))
+            if self.signing() != signing:
+                sign_with(self.signing())
+            for _ in range(round(LOOK_EVERY / LOOK_AGAIN)):
+                await asyncio.sleep(LOOK_AGAIN)
+                if self._in_state(KeyState.PENDING):
+                    break
+
+    async def look(self, now: int) -> None:
+        """See what DNS and the spool have, and move the keys on.
+
+        :raises SpoolError: a step could not be stored, and was not made.
+        """
+        for entry in self._in_state(KeyState.RETIRING):
+            await self._retire(entry, now)
+        asked = [e for e in self._entries.values() if self._state(e) is KeyState.PENDING or self._predecessors(e)]
+        asked += [predecessor for entry in asked for predecessor in self._predecessors(entry)]
+        answers = await self._ask(asked)
+        for entry in self._in_state(KeyState.PENDING):
+            if (answer := answers.get(entry.id)) and _certain(answer) and holds(answer, entry.key):
+                await self._activate(entry, now)
+        for entry in self._in_state(KeyState.ACTIVE):
+            await self._withdraw_if_gone(entry, answers)
+
+    async def status(self) -> list[KeyStatus]:
+        """All keys, with what DNS says of them now."""
+        entries = sorted(self._entries.values(), key=lambda entry: (self._domains.index(entry.key.domain), entry.id))
+        answers = await self._ask(entries)
+        return [await self._status(entry, answers[entry.id]) for entry in entries]
+
+    async def _status(self, entry: _Entry, answer: Answer[TXT]) -> KeyStatus:
+        key, state = entry.key, self._state(entry)
+        retiring = state is KeyState.RETIRING
+        return KeyStatus(
+            domain=key.domain,
+            selector=key.selector,
+            kind=key.kind,
+            bits=key.bits,
+            state=state,
+            dns=_publication(answer, key),
+            created_at=entry.fact.created_at,
+            name=key.record_name,
+            value=key.record,
+            file=str(entry.file),
+            configured=entry.configured,
+            needed_until=self._needed_until(entry) if retiring else 0,
+            live=await self._spool.signed_with(*entry.id) if retiring else 0,
+        )
+
+    async def _activate(self, entry: _Entry, now: int) -> None:
+        replaced = [
+            before.key.selector
+            for before in self._in_state(KeyState.ACTIVE)
+            if (before.key.domain, before.key.kind) == (entry.key.domain, entry.key.kind)
+        ]
+        await self._note(replace(entry, fact=replace(entry.fact, active_at=now, replaces=tuple(replaced))))
+        log.info("key active", domain=entry.key.domain, selector=entry.key.selector, replaces=replaced)
+
+    async def _withdraw_if_gone(self, entry: _Entry, answers: dict[tuple[str, str], Answer[TXT]]) -> None:
+        """Where its record is gone while those of the keys before it are still there, they sign again."""
+        before = self._predecessors(entry)
+        if not before or not all(e.id in answers for e in (entry, *before)):
+            return
+        if not _certain(answers[entry.id]) or holds(answers[entry.id], entry.key):
+            return
+        if all(_certain(answers[e.id]) and holds(answers[e.id], e.key) for e in before):
+            await self._note(replace(entry, fact=_Fact(created_at=entry.fact.created_at)))
+            log.error(
+                "the record of a key is gone: the key before it signs again until it is back",
+                domain=entry.key.domain,
+                selector=entry.key.selector,
+                record=entry.key.record_name,
+            )
+
+    async def _retire(self, entry: _Entry, now: int) -> None:
+        if now < self._needed_until(entry) or await self._spool.signed_with(*entry.id):
+            return
+        place = ", and the key from [[domains.keys]]" if entry.configured else ""
+        log.warning(
+            "a key is not needed any more",
+            domain=entry.key.domain,
+            selector=entry.key.selector,
+            todo=f"remove the TXT record {entry.key.record_name} from DNS{place}",
+        )
+        await self._note(replace(entry, fact=replace(entry.fact, retired_at=now)))
+
+    def _state(self, entry: _Entry) -> KeyState:
+        if entry.fact.retired_at:
+            return KeyState.RETIRED
+        if self._replaced_at(entry):
+            return KeyState.RETIRING
+        return KeyState.ACTIVE if entry.configured or entry.fact.active_at else KeyState.PENDING
+
+    def _replaced_at(self, entry: _Entry) -> int:
+        return max((successor.fact.active_at for successor in self._successors(entry)), default=0)
+
+    def _needed_until(self, entry: _Entry) -> int:
+        return self._replaced_at(entry) + self._config.signing.rotation_overlap
+
+    def _successors(self, entry: _Entry) -> Iterator[_Entry]:
+        for other in self._entries.values():
+            if other.key.domain == entry.key.domain and entry.key.selector in other.fact.replaces:
+                yield other
+
+    def _predecessors(self, entry: _Entry) -> list[_Entry]:
+        """The keys that would sign again without this one, if it signs."""
+        if self._state(entry) is not KeyState.ACTIVE:
+            return []
+        names = [(entry.key.domain, selector) for selector in entry.fact.replaces]
+        found = [self._entries[name] for name in names if name in self._entries]
+        return [before for before in found if self._state(before) is KeyState.RETIRING]
+
+    def _in_state(self, state: KeyState) -> list[_Entry]:
+        return [entry for entry in self._entries.values() if self._state(entry) is state]
+
+    def _free_selector(self, domain: str, wish: str) -> str:
+        """:raises RotationRefused: the selector that is wished for cannot be had."""
+        taken = {selector for of, selector in self._known if of == domain}
+        if not wish:
+            numbers = [int(match[1]) for selector in taken if (match := _NUMBERED.fullmatch(selector))]
+            return f"relay{max(numbers, default=0) + 1}"
+        try:
+            selector = parse_domain(wish)
+        except ValueError:
+            selector = ""
+        if not selector or "." in selector:
+            raise RotationRefused(f"{wish!r} is not a selector: use letters, digits and hyphens, such as relay2")
+        if selector in taken:
+            raise RotationRefused(f"{domain} has, or had, a key with selector {selector}: name another one")
+        return selector
+
+    async def _ask(self, entries: Sequence[_Entry]) -> dict[tuple[str, str], Answer[TXT]]:
+        lookup = self._fresh()
+        answers = await asyncio.gather(*(lookup.txt(entry.key.record_name) for entry in entries))
+        return {entry.id: answer for entry, answer in zip(entries, answers, strict=True)}
+
+    async def _note(self, entry: _Entry) -> None:
+        domain, selector = entry.id
+        await self._spool.remember(f"{_FACTS}{domain}/{selector}", json.dumps(asdict(entry.fact)))
+        self._entries[entry.id] = entry
+        self._known.add(entry.id)
+
+    async def _recall(self) -> dict[tuple[str, str], _Fact]:
+        facts = {}
+        for name, value in (await self._spool.recall(_FACTS)).items():
+            domain, _, selector = name.removeprefix(_FACTS).partition("/")
+            words = json.loads(value)
+            facts[domain, selector] = _Fact(**{**words, "replaces": tuple(words["replaces"])})
+        return facts
+
+
+def _made(wish: Wish) -> SigningKey:
+    try:
+        key = load_key(generate_key(wish.kind, wish.bits), wish.domain, wish.selector)
+    except KeyProblem as error:
+        raise RotationRefused(str(error)) from error
+    if len(key.record_name) > MAX_NAME:
+        raise RotationRefused(f"{key.record_name} is longer than the {MAX_NAME} octets of a domain name")
+    return key
+
+
+def _rotation(key: SigningKey, *, is_new: bool) -> Rotation:
+    return Rotation(
+        key.domain, key.selector, key.kind, key.bits, key.record_name, key.record, is_new=is_new, warning=key.warning
+    )
+
+
+def _certain(answer: Answer[TXT]) -> bool:
+    """Whether it is what DNS says at this moment."""
+    return not isinstance(answer, Failed) and not answer.stale
+
+
+def _publication(answer: Answer[TXT], key: SigningKey) -> Publication:
+    if not _certain(answer):
+        return Publication.DNS_FAILS
+    if holds(answer, key):
+        return Publication.PUBLISHED
+    return Publication.NOT_PUBLISHED if isinstance(answer, Absent) else Publication.ANOTHER_KEY
