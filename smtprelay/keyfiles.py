@@ -44,8 +44,8 @@ def configured_keys(config: Config) -> list[KeyFile]:
 
 
 def kept_folder(config: Config) -> Path:
-    """Where rotations keep their keys."""
-    return config.spool.path.parent / "keys"
+    """Where rotations keep their keys. Nobody else's keys must lie there: one without a fact is taken for a new one."""
+    return config.spool.path.parent / "rotated-keys"
 
 
 def kept_file(folder: Path, domain: str, selector: str) -> Path:

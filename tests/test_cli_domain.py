@@ -393,4 +393,4 @@ async def test_what_the_general_check_makes_of_it_is_configured(
 async def test_the_general_check_warns_of_short_keys(shell: Shell) -> None:
     (shell.folder / "relay1.pem").write_bytes(generate_key("rsa", 1024))
     text = (await invoke("check", "-c", shell.config, "--offline")).output
-    assert re.search(r"^warning  key: relay1\._domainkey\.example\.com has 1024 bits", text, re.MULTILINE)
+    assert re.search(r"^warning  key: the DKIM key of example.com, selector relay1, has 1024 bits", text, re.MULTILINE)

@@ -74,13 +74,12 @@ def _local(config: Config) -> Iterator[Finding]:
 
 
 def _keys(config: Config) -> Iterator[Finding]:
-    from smtprelay.keyfiles import configured_keys, kept_folder, kept_keys, require_keys
+    from smtprelay.keyfiles import all_keys, kept_folder, kept_keys, require_keys
 
-    kept, problems = kept_keys(kept_folder(config))
-    for problem in problems:
+    for problem in kept_keys(kept_folder(config))[1]:
         yield Finding("key", "warning", problem)
     try:
-        keys = [found.key for found in (*configured_keys(config), *kept)]
+        keys = all_keys(config)
         require_keys(config, keys)
     except ConfigError as error:
         yield Finding("keys", "failed", str(error), os.EX_CONFIG)
