@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import typer
 
-from smtprelay.cli import account, check, demo, dkim, domain, password, queue
+from smtprelay.cli import account, check, demo, dkim, domain, init, password, queue
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(check.check)
+app.command()(init.init)
 app.command()(demo.demo)
 app.command()(password.hash_password)
 app.add_typer(queue.app, name="queue")
