@@ -267,8 +267,8 @@ class Control:
         self._server = _Server(config)
         self._task = asyncio.create_task(self._server.serve(sockets=[sock]))
 
-    async def stop(self) -> None:
-        """Close it."""
+    async def close(self) -> None:
+        """Let go of it."""
         if self._server and self._task:
             self._server.should_exit = True
             await self._task

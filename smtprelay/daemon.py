@@ -7,8 +7,9 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,27 @@ def make_upstream(config: Config, passwords: Mapping[str, str], **memory: Any) -
         raise ConfigError([f"upstream.tls_ca_file: {config.upstream.tls_ca_file} cannot be used: {error}"]) from error
 
 
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What runs, from the way in to the way out, and what stands around."""
+
+    listeners: Listeners
+    pipeline: Pipeline
+    offload: Offload
+    scheduler: Scheduler
+    upstream: Upstream
+    resolver: Resolver
+    watch: Watch
+    holding: Holding
+    keyring: Keyring
+    control: Control
+
+    def work(self) -> list[Coroutine[Any, Any, None]]:
+        """What is done all the time."""
+        keys = self.keyring.watch(self.offload.sign_with, now_ms)
+        return [self.scheduler.run(), self.watch.run(), self.holding.run(), keys]
+
+
 class Daemon:
     """The running relay."""
 
@@ -114,42 +136,53 @@ class Daemon:
         self._stop.set()
 
     async def _serve(self, spool: SQLiteSpool) -> None:
+        parts = await self._parts(spool)
+        background: list[asyncio.Task[None]] = []
+        try:
+            recovered = await parts.scheduler.recover()
+            await self._warn_of_orphans(spool)
+            await parts.control.start()
+            self.addresses = await parts.listeners.start()
+            background = [asyncio.create_task(work) for work in (*parts.work(), self._prune(spool))]
+            _spare_the_collector()
+            log.info("ready", version=__version__, listen=self.addresses, recovered=recovered)
+            notify_service_manager(f"READY=1\nSTATUS=Listening on {' '.join(self.addresses)}")
+            await self._until_stopped(background)
+        finally:
+            # Mail in first, so that what is accepted last is still delivered or kept; then mail out; then the books.
+            await parts.listeners.stop(SESSION_GRACE)
+            await parts.scheduler.stop(DELIVERY_GRACE)
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
+            for part in (parts.control, parts.watch, parts.resolver, parts.upstream, parts.pipeline):
+                await part.close()
+
+    async def _parts(self, spool: SQLiteSpool) -> _Parts:
         facts = await spool.recall("")
         upstream = self._upstream(spool, facts)
-        credentials = Credentials([c.key for c in self._config.upstream.credentials], now_ms)
+        resolver = Resolver(self._config.domain_rules.nameservers, clock=now_ms)
+        keyring = await self._keyring(spool, resolver)
+        offload = Offload(self._config, keyring.signing())
+        watch = self._watch(spool, facts, resolver, offload)
+        policy, gate = Policy(self._config), Gate(self._config, watch.verdict)
         limits = Limits(
             self._config.gateway,
             await spool.accepted_since(now_ms() // DAY * DAY),
             {key.removeprefix(SUSPENDED) for key in facts if key.startswith(SUSPENDED)},
             now_ms(),
         )
-        resolver = Resolver(self._config.domain_rules.nameservers, clock=now_ms)
-        keyring = await self._keyring(spool, resolver)
-        offload = Offload(self._config, keyring.signing())
-        watch = self._watch(spool, facts, resolver, offload)
-        policy, gate = Policy(self._config), Gate(self._config, watch.verdict)
 
         def accepted(message: Message) -> None:
             holding.accepted(message)
             scheduler.wake()
 
         pipeline = Pipeline(
-            self._config,
-            policy,
-            gate,
-            limits,
-            offload,
-            spool,
-            accepted=accepted,
-            smtputf8=upstream.smtputf8,
+            self._config, policy, gate, limits, offload, spool, accepted=accepted, smtputf8=upstream.smtputf8
         )
+        credentials = Credentials([c.key for c in self._config.upstream.credentials], now_ms)
         delivery = Delivery(
-            self._config,
-            spool,
-            upstream,
-            notify=pipeline.notification,
-            refused=credentials.refused,
-            clock=now_ms,
+            self._config, spool, upstream, notify=pipeline.notification, refused=credentials.refused, clock=now_ms
         )
         scheduler = Scheduler(
             spool,
@@ -166,39 +199,7 @@ class Daemon:
         operator = Operator(spool, limits, credentials, scheduler.wake, now_ms)
         control = Control(self._config.status.control, operator, keyring, watch.look_again)
         listeners = Listeners(self._config.gateway, pipeline)
-        background: list[asyncio.Task[None]] = []
-        try:
-            recovered = await scheduler.recover()
-            await self._warn_of_orphans(spool)
-            await control.start()
-            self.addresses = await listeners.start()
-            background = [
-                asyncio.create_task(work)
-                for work in (
-                    scheduler.run(),
-                    self._prune(spool),
-                    watch.run(),
-                    holding.run(),
-                    keyring.watch(offload.sign_with, now_ms),
-                )
-            ]
-            _spare_the_collector()
-            log.info("ready", version=__version__, listen=self.addresses, recovered=recovered)
-            notify_service_manager(f"READY=1\nSTATUS=Listening on {' '.join(self.addresses)}")
-            await self._until_stopped(background)
-        finally:
-            # Mail in first, so that what is accepted last is still delivered or kept; then mail out; then the books.
-            await listeners.stop(SESSION_GRACE)
-            await scheduler.stop(DELIVERY_GRACE)
-            for task in background:
-                task.cancel()
-            await asyncio.gather(*background, return_exceptions=True)
-            await control.stop()
-            await watch.close()
-            await resolver.close()
-            await upstream.close()
-            await pipeline.close()
-            await resolver.close()
+        return _Parts(listeners, pipeline, offload, scheduler, upstream, resolver, watch, holding, keyring, control)
 
     async def _keyring(self, spool: SQLiteSpool, resolver: Resolver) -> Keyring:
         keyring = await Keyring.open(self._config, spool, self._keys, resolver.fresh)
