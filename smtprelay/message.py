@@ -6,8 +6,6 @@ import re
 import secrets
 from dataclasses import dataclass
 
-import idna
-
 _BASE32HEX = "0123456789abcdefghijklmnopqrstuv"
 _RANDOM_BITS = 36
 MAX_ADDRESS = 254  # RFC 5321 §4.5.3.1.3 (256 octets for a path, less its angle brackets)
@@ -55,6 +53,8 @@ def normalise_domain(domain: str) -> str:
     """
     name = domain
     if not domain.isascii():
+        import idna  # its tables are half a megabyte, of no use where all domains are ASCII
+
         try:
             name = idna.encode(domain, uts46=True).decode("ascii")
         except idna.IDNAError as error:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
-from functools import cache
-from typing import Literal
-
-from pydantic import TypeAdapter, ValidationError
+from typing import Any, Literal
 
 Rule = Literal["spf", "mx", "dkim", "platform_dkim", "dmarc"]
 
@@ -111,19 +109,20 @@ class Verdict:
         return 2 * self.known + verified
 
 
-@cache
-def _adapter() -> TypeAdapter[Verdict]:
-    return TypeAdapter(Verdict)
-
-
 def to_json(verdict: Verdict) -> str:
     """As the spool keeps it."""
-    return _adapter().dump_json(verdict).decode()
+    return json.dumps(asdict(verdict), ensure_ascii=False)
 
 
 def from_json(text: str) -> Verdict | None:
     """What `to_json` made; None where another version has."""
     try:
-        return _adapter().validate_json(text)
-    except ValidationError:
+        words = json.loads(text)
+        return Verdict(**{**words, "findings": tuple(map(_finding, words["findings"]))})
+    except (ValueError, TypeError, KeyError):
         return None
+
+
+def _finding(words: dict[str, Any]) -> Finding:
+    records = {key: tuple(Record(**record) for record in words[key]) for key in ("publish", "remove")}
+    return Finding(**{**words, **records, "status": Status(words["status"]), "warnings": tuple(words["warnings"])})
