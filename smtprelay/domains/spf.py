@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..resolver import Lookup
-from .spf_macros import MacroString, expand, expand_name, fold, is_name, parse_explanation, uses
+from .spf_macros import MacroString, expand, expand_name, fold, is_name, known_without_client, parse_explanation, uses
 from .spf_questions import Broken, IPAddress, Questions, Result
 from .spf_record import Mechanism, Modifier, Qualifier, SPFRecord, shorten
 
@@ -95,16 +95,16 @@ async def check_host(
 
 
 def _values(domain: str, ip: IPAddress | None, sender: str, helo: str) -> dict[str, str]:
-    """The values of macros (RFC 7208 §7.2) that hold for all records; only `o` is known without a client."""
+    """The values of macros (RFC 7208 §7.2), for the first record."""
     local_part, _, sender_domain = sender.rpartition("@")
     sender_domain = sender_domain or domain
+    known = known_without_client(sender_domain, domain)
     if ip is None:
-        return {"o": sender_domain}
+        return known
     local_part = local_part or "postmaster"  # RFC 7208 §4.3
-    return {
+    return known | {
         "s": f"{local_part}@{sender_domain}",
         "l": local_part,
-        "o": sender_domain,
         "i": str(ip) if ip.version == 4 else ".".join(ip.exploded.replace(":", "").upper()),
         "v": "in-addr" if ip.version == 4 else "ip6",
         "h": helo,

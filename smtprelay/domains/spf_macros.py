@@ -60,7 +60,7 @@ def parse_domain_spec(text: str) -> MacroString:
     string = _parse(text, pieces, _LETTERS)
     # domain-end of RFC 7208 §7.1. It is about what was written, not about what the macros expand to.
     if " " in text or not (pieces[-1].startswith("%") or _has_top_label(text)):
-        raise ValueError(f"{text} is not a full domain name")
+        raise ValueError("the domain name is not a full one")
     return string
 
 
@@ -98,12 +98,21 @@ def _parse_piece(piece: str, letters: frozenset[str]) -> str | Macro:
         return _LITERALS.get(piece, piece)
     letter, digits, reverse, delimiters = match.groups()
     if letter.lower() not in letters:
-        raise ValueError(f"there is no macro {piece} here")
+        raise ValueError(f"there is no macro %{{{letter}}} here")
     if digits and not digits.strip("0"):
-        raise ValueError(f"{piece} takes no part of the name")  # "MUST be nonzero", RFC 7208 §7.3
+        raise ValueError(f"%{{{letter}0}} takes no part of a name")  # "MUST be nonzero", RFC 7208 §7.3
     # A name has fewer parts than ten digits can say, and int() takes no more than some thousand of them.
     parts = int(digits or 0) if len(digits) < 10 else 0
     return Macro(letter.lower(), parts, bool(reverse), delimiters or ".", letter.isupper())
+
+
+def known_without_client(top: str, domain: str) -> dict[str, str]:
+    """The values of macros (RFC 7208 §7.2) that do not depend on a client and its mail.
+
+    :param top: the domain of the sender.
+    :param domain: that of the record.
+    """
+    return {"o": top, "d": domain}
 
 
 def expand(string: MacroString, values: Mapping[str, str]) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from .spf_macros import expand_name, fold
+from .spf_macros import expand_name, fold, known_without_client
 from .spf_record import MAX_RECORD, VERSION, BadTerm, Mechanism, Modifier, SPFRecord, Term, parse_terms
 
 _STRICTEST_FIRST = "-~?+"
@@ -35,7 +35,7 @@ def merge(records: Sequence[SPFRecord], domain: str, include: str) -> str:
 def _is_include(term: Term, domain: str, include: str) -> bool:
     if not (isinstance(term, Mechanism) and term.name == "include"):
         return False
-    target = expand_name(term.target, {"o": domain, "d": domain})
+    target = expand_name(term.target, known_without_client(domain, domain))
     return target is not None and fold(target) == fold(include)
 
 

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias, TypeVar
 
 from ..resolver import Absent, Answer, Failed, Found, Lookup
 from .spf_macros import is_name
-from .spf_record import MAX_RECORD, SPFRecord, is_spf, parse_record, shorten
+from .spf_record import MAX_RECORD, SPFRecord, parse_record, select, shorten
 
 T = TypeVar("T")
 IPAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -70,10 +70,10 @@ class Questions:
         answer = await self.lookup.txt(domain)
         if isinstance(answer, Failed):
             raise _failed(domain, answer)
-        found = [text for text in map(b"".join, _records(answer)) if is_spf(text)]
+        found = select(_records(answer))
         if len(found) > 1:
             raise Broken(several_records(domain, len(found)))
-        return parse_record(found[0]) if found else None
+        return parse_record(b"".join(found[0])) if found else None
 
     async def explanation(self, name: str) -> bytes:
         """What `exp` leads to; empty where there is not exactly one text, or DNS fails (RFC 7208 §6.2)."""
@@ -129,6 +129,11 @@ def several_records(domain: str, count: int) -> str:
     return f"{domain} has {count} SPF records, and receivers heed none: there may be only one"
 
 
+def no_answer(name: str, answer: Failed) -> str:
+    """For a person."""
+    return f"DNS does not answer for {name}: {answer.reason}"
+
+
 def _records(answer: Answer[T]) -> tuple[T, ...]:
     return answer.records if isinstance(answer, Found) else ()
 
@@ -142,4 +147,4 @@ def _family(version: int) -> Literal[4, 6]:
 
 
 def _failed(name: str, answer: Failed) -> Broken:
-    return Broken(f"DNS does not answer for {name}: {answer.reason}", Result.TEMPERROR)
+    return Broken(no_answer(name, answer), Result.TEMPERROR)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import pairwise
 from typing import TypeAlias
 
 from .spf_macros import MacroString, parse_domain_spec, parse_macro_string
@@ -36,10 +35,6 @@ _MEANT = {
     "inlcude": "include",
     "all.": "all",
 }
-# What a person meant to be an SPF record: its version is missing, misspelt, or does not stand alone at the beginning.
-_RESEMBLES = re.compile(
-    r"""[\s"']*(?:v\s*=\s*spf[0-9]?(?:\.0)?(?:/[a-z,]+)?|spf1(?![a-z0-9]))[\s;,:]*""", re.IGNORECASE
-)
 
 
 class Qualifier(StrEnum):
@@ -131,6 +126,11 @@ class SPFRecord:
 
     def modifier(self, name: str) -> Modifier | None:
         return next((t for t in self.terms if isinstance(t, Modifier) and t.name == name), None)
+
+
+def select(records: Iterable[tuple[bytes, ...]]) -> list[tuple[bytes, ...]]:
+    """The SPF records among TXT records, each as its strings (RFC 7208 §3.3, §4.5)."""
+    return [strings for strings in records if is_spf(b"".join(strings))]
 
 
 def is_spf(octets: bytes) -> bool:
@@ -228,9 +228,9 @@ def _address_mechanism(text: str, qualifier: Qualifier, name: str, argument: str
 
 def _domain(argument: str) -> MacroString:
     if not argument.startswith(":"):
-        raise ValueError("a ':' and a domain name are missing" if not argument else f"{argument} is no prefix length")
+        raise ValueError("a ':' and a domain name must follow")
     domain = argument[1:]
-    if _is_address(domain):
+    if "%" not in domain and _is_address(domain):
         raise ValueError(f"{domain} is an IP address: write ip{'6' if ':' in domain else '4'}:{domain}")
     return parse_domain_spec(domain)
 
@@ -261,53 +261,6 @@ def _prefix(digits: str | None, bits: int) -> int:
     if length > bits:
         raise ValueError(f"the prefix length {length} is more than the {bits} bits of an address")
     return length
-
-
-@dataclass(frozen=True, slots=True)
-class Joint:
-    """Two terms that became one, because strings are joined without a space (RFC 7208 §3.3)."""
-
-    left: str
-    right: str
-
-
-def joints(strings: Sequence[bytes]) -> list[Joint]:
-    """The joints of a record's strings, of those which each are whole terms on either side."""
-    found = []
-    for left, right in pairwise(strings):
-        words = [left.rpartition(b" ")[2], right.partition(b" ")[0]]
-        if all(words) and not parse_terms(words).bad:
-            found.append(Joint(readable(words[0]), readable(words[1])))
-    return found
-
-
-def parse_meant(strings: Sequence[bytes]) -> SPFRecord:
-    """The terms that somebody meant to publish, of a record that has `joints`."""
-    spaced = [right if not joints([left, right]) else b" " + right for left, right in pairwise([b"", *strings])]
-    return parse_record(b"".join(spaced))
-
-
-def resemblance(octets: bytes) -> str:
-    """Why a TXT record that looks like SPF is none, for a person; ``""`` where it does not look like it."""
-    text = octets.decode("latin-1")
-    match = _RESEMBLES.match(text)
-    if is_spf(octets) or not match:
-        return ""
-    begins = text.lower()
-    if begins.startswith(VERSION) and not begins[len(VERSION)].isdigit():
-        return f"there must be a space behind {VERSION}"
-    if begins[0].isspace():
-        return "it begins with white space"
-    if begins[0] in "\"'":
-        return "it begins with a quotation mark"
-    return f"it must begin with {VERSION} and a space"
-
-
-def parse_resembling(octets: bytes) -> SPFRecord:
-    """The terms that somebody meant to publish, of a record that has a `resemblance`."""
-    match = _RESEMBLES.match(octets.decode("latin-1"))
-    assert match
-    return parse_terms(re.split(rb"[\s;]+", octets[match.end() :].rstrip(b"\"' ")))
 
 
 def readable(octets: bytes) -> str:

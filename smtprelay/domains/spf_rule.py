@@ -7,20 +7,17 @@ from collections.abc import Iterator, Sequence
 from ..resolver import TXT, Absent, Failed, Found, Lookup
 from .spf import Evaluation, check_host
 from .spf_macros import fold
+from .spf_meant import joints, parse_meant, parse_resembling, resemblance
 from .spf_merge import merge, new_record
-from .spf_questions import MAX_LOOKUPS, Result, several_records
+from .spf_questions import MAX_LOOKUPS, Result, no_answer, several_records
 from .spf_record import (
     Mechanism,
     Modifier,
     Qualifier,
     SPFRecord,
-    is_spf,
-    joints,
-    parse_meant,
     parse_record,
-    parse_resembling,
     readable,
-    resemblance,
+    select,
     shorten,
 )
 from .spf_tree import Path, Tree, explore
@@ -28,6 +25,7 @@ from .verdict import Finding, Record, Status
 
 CODE = "7.23"  # RFC 7372 §3.2: SPF validation failed
 MANY_LOOKUPS = 8
+MAX_MERGED = 4  # records; a name has one, and two by mistake
 LONG = 450  # octets, RFC 7208 §3.4
 
 _EFFECTS = {
@@ -47,12 +45,11 @@ async def check_spf(lookup: Lookup, domain: str, include: str) -> Finding:
     domain, include = fold(domain), fold(include)
     answer = await lookup.txt(domain)
     if isinstance(answer, Failed):
-        problem = f"DNS does not answer for {domain}: {answer.reason}"
-        return Finding("spf", Status.TEMPORARY, problem=problem, code=CODE)
+        return Finding("spf", Status.TEMPORARY, problem=no_answer(domain, answer), code=CODE)
     if isinstance(answer, Absent):
         problem = f"{domain} has no SPF record" if answer.name_exists else f"there is no such name in DNS: {domain}"
         return _fail(domain, problem, new_record(include))
-    published = [strings for strings in answer.records if is_spf(b"".join(strings))]
+    published = select(answer.records)
     if not published:
         return _without_record(domain, include, answer)
     if len(published) > 1:
@@ -66,7 +63,7 @@ def _without_record(domain: str, include: str, answer: Found[TXT]) -> Finding:
         return _fail(domain, f"{domain} has no SPF record", new_record(include))
     problem = f"'{shorten(readable(texts[0]))}' is no SPF record: {resemblance(texts[0])}"
     # Somebody meant them: what they say is kept, as of records.
-    meant = [parse_resembling(text) for text in texts]
+    meant = [parse_resembling(text) for text in texts[:MAX_MERGED]]
     publish = merge(meant, domain, include)
     says_nothing = publish == merge([SPFRecord(())], domain, include)
     return _fail(domain, problem, new_record(include) if says_nothing else publish, texts)
@@ -75,7 +72,7 @@ def _without_record(domain: str, include: str, answer: Found[TXT]) -> Finding:
 def _several(domain: str, include: str, published: Sequence[TXT]) -> Finding:
     """RFC 7208 §4.5."""
     problem = several_records(domain, len(published))
-    merged = merge([parse_meant(strings) for strings in published], domain, include)
+    merged = merge([parse_meant(strings) for strings in published[:MAX_MERGED]], domain, include)
     return _fail(domain, problem, merged, [b"".join(strings) for strings in published])
 
 
@@ -150,7 +147,7 @@ def _obstacle(path: Path) -> str:
             if end:  # RFC 7208 §6.1
                 return f"{goal} does not count: receivers ignore {term} because of '{end.text}' in the same record"
         elif not step.is_read:  # RFC 7208 §5.1
-            return f"{term} stands behind '{end.text if end else ''}', where receivers read no further"
+            return f"{term} stands after '{end.text if end else ''}', where receivers read no further"
         elif step.term.qualifier is not Qualifier.PASS:
             effect = f"begins with '{step.term.qualifier}' and so {_EFFECTS[step.term.qualifier]}"
             return f"{term} {effect}" if step is path[-1] else f"{term} leads to {goal}, but {effect}"
@@ -174,7 +171,7 @@ def _warnings(record: SPFRecord, strings: TXT, tree: Tree, count: str) -> tuple[
     ignored = record.mechanisms[len(record.read) :]  # RFC 7208 §5.1
     if ignored:
         end = record.read[-1].text
-        warnings.append(f"receivers ignore '{shorten(ignored[0].text)}', because it stands behind '{end}'")
+        warnings.append(f"receivers ignore '{shorten(ignored[0].text)}', because it stands after '{end}'")
     if any(m.name == "ptr" for m in record.read):  # RFC 7208 §5.5
         warnings.append("'ptr' in the SPF record is slow and unreliable, and should be replaced")
     return tuple(warnings)

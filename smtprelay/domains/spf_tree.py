@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ..resolver import Found, Lookup
-from .spf_macros import expand_name, fold, is_name
-from .spf_record import Mechanism, Modifier, SPFRecord, is_spf, parse_record
+from .spf import TIMEOUT
+from .spf_macros import expand_name, fold, is_name, known_without_client
+from .spf_record import Mechanism, Modifier, SPFRecord, parse_record, select
 
 MAX_RECORDS = 25  # a receiver reads no more than eleven: RFC 7208 §4.6.4
-TIMEOUT = 20.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +104,12 @@ def _steps(node: _Node, top: str) -> Iterator[tuple[Step, str]]:
     terms: list[Mechanism | Modifier] = [m for m in node.record.mechanisms if m.name == "include"]
     redirect = node.record.modifier("redirect")
     for term in [*terms, redirect] if redirect else terms:
-        target = expand_name(term.target, {"o": top, "d": node.domain})
+        target = expand_name(term.target, known_without_client(top, node.domain))
         if target is not None and is_name(target):
             yield Step(term, node.record, node.domain), target
 
 
 async def _record(lookup: Lookup, name: str) -> SPFRecord | None:
     answer = await lookup.txt(name)
-    found = [text for text in map(b"".join, answer.records) if is_spf(text)] if isinstance(answer, Found) else []
-    return parse_record(found[0]) if found else None
+    found = select(answer.records) if isinstance(answer, Found) else []
+    return parse_record(b"".join(found[0])) if found else None
