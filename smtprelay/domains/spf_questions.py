@@ -87,7 +87,7 @@ class Questions:
     async def addresses_without_client(self, name: str) -> None:
         """A look-up is void for certain only where the host has no address of either kind."""
         answer = await self.lookup.addresses(name, 4)
-        if isinstance(answer, Absent) and answer.name_exists:
+        if isinstance(answer, Absent):
             answer = await self.lookup.addresses(name, 6)
         self._tell(name, answer)
 

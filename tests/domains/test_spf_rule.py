@@ -149,6 +149,17 @@ async def test_macros_of_the_domain_are_expanded() -> None:
             ),
         ),
         (
+            f"v=spf1 {OURS} a:fe80::1%eth0 -all",
+            (
+                "receivers cannot read 'a:fe80::1%eth0' in the SPF record of example.com: "
+                "a % must be written %%, unless it begins a macro"
+            ),
+        ),
+        (
+            f"v=spf1 include:loop.example.net {OURS} moo",
+            "receivers cannot read 'moo' in the SPF record of example.com: there is no mechanism 'moo'",
+        ),
+        (
             f"v=spf1 {OURS}, mx -all",
             f"receivers cannot read '{OURS},' in the SPF record of example.com: the domain name is not a full one",
         ),

@@ -64,6 +64,21 @@ async def test_ptr_passes_over_a_name_that_fails_or_is_none() -> None:
     assert (await check({**records, REVERSE: names, "h.example.com": HOST})).result is Result.PASS
 
 
+@pytest.mark.parametrize(("others", "result"), [(9, Result.PASS), (10, Result.FAIL)])
+async def test_ptr_looks_at_ten_names(others: int, result: Result) -> None:
+    """RFC 7208 §4.6.4; here the first that leads back to the client is the last."""
+    names = [f"h{n}.example.com" for n in range(others)]
+    elsewhere: dict[str, list[Entry]] = {name: ["A 192.0.2.99"] for name in names}
+    pointers: list[Entry] = [f"PTR {name}" for name in [*names, "h.example.com"]]
+    records: dict[str, list[Entry]] = {"example.com": ["TXT v=spf1 ptr -all"], "h.example.com": HOST}
+    assert (await check({**records, **elsewhere, REVERSE: pointers})).result is result
+
+
+async def test_an_upper_case_macro_escapes_all_that_a_url_does() -> None:
+    zone = Zone({"example.com": ["TXT v=spf1 exists:%{L}.%{d}"], "a%2Fb~c%22.example.com": HOST})
+    assert (await check_host(zone, "example.com", CLIENT, 'a/b~c"@example.com')).result is Result.PASS
+
+
 async def test_mx_hosts_are_asked_only_until_one_matches() -> None:
     records: dict[str, list[Entry]] = {
         "example.com": ["TXT v=spf1 mx -all", "MX 1 h.example.com", "MX 2 f.example.com"]
@@ -79,7 +94,7 @@ async def test_mx_hosts_are_asked_only_until_one_matches() -> None:
         ("v=spf1 include:example.com", Result.PERMERROR),
         ("v=spf1 n=1 n=2 ip4:192.0.2.1", Result.PASS),  # RFC 7208 §6
         ("v=spf1 exists:%{d0}.example.com", Result.PERMERROR),  # §7.3: "MUST be nonzero"
-        ("v=spf1 exists:%{d99999999999999999999}", Result.PASS),
+        (f"v=spf1 exists:%{{d{'9' * 5000}}}", Result.PASS),  # more digits than int() takes
         ("v=spf1 exists:%{l-}.h.example.com", Result.NEUTRAL),
         ("v=spf1 exists:%{dr}", Result.NEUTRAL),
         ("v=spf1 exists:%{h1r}.%{d}", Result.PASS),
@@ -119,3 +134,8 @@ async def test_without_a_client_no_address_matches(term: str) -> None:
 async def test_without_a_client_a_host_is_void_only_without_any_address(entry: str, void: int) -> None:
     zone = Zone({"example.com": ["TXT v=spf1 a:h.example.com"], "h.example.com": [entry]})
     assert (await check_host(zone, "example.com")).void_lookups == void
+
+
+async def test_without_a_client_nothing_is_explained() -> None:
+    zone = Zone({"example.com": ["TXT v=spf1 exp=why.example.com -all"], "why.example.com": ["TXT not from %{c}"]})
+    assert await check_host(zone, "example.com") == Evaluation(Result.FAIL, ("-all",))
