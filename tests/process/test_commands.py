@@ -158,7 +158,7 @@ async def test_the_control_socket_refuses_what_it_does_not_understand(
 
 
 async def test_check(tmp_path: Path) -> None:
-    async with running(tmp_path, more='[domain_rules]\non_failure = "off"') as (relay, smarthost):
+    async with running(tmp_path) as (relay, smarthost):
         findings = {f["what"]: f for f in await relay.json("check")}
         assert findings["log-in"]["result"] == "ok"
         assert findings["key"]["result"] == "ok"
