@@ -9,6 +9,7 @@ import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -316,35 +317,62 @@ async def test_interrupt_ends_watch_with_what_was_seen(shell: Shell) -> None:
     assert b"Traceback" not in errors
 
 
+@asynccontextmanager
+async def daemon(shell: Shell, answer: bytes) -> AsyncIterator[list[str]]:
+    """Gives the same answer to everybody. :returns: what it was asked so far."""
+    asked: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readuntil(b"\r\n\r\n")
+        asked.append(request.partition(b" HTTP/1.1\r\n")[0].decode())
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_unix_server(serve, shell.folder / "control.sock"):
+        yield asked
+
+
+def json_answer(value: Any) -> bytes:
+    body = json.dumps(value).encode()
+    return b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+
+
 async def test_a_running_daemon_is_told_to_look_again(shell: Shell) -> None:
     publish(shell.dns, SPF, MX)
-    asked: list[bytes] = []
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.append((await reader.readuntil(b"\r\n\r\n")).partition(b"\r\n")[0])
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
-        await writer.drain()
-        writer.close()
-
-    async with await asyncio.start_unix_server(answer, shell.folder / "control.sock"):
+    async with daemon(shell, json_answer([])) as asked:
         await shell.run("domain", "check", "example.com", "mail.example.com", status=os.EX_CONFIG)
-    assert asked == [
-        b"POST /v1/domains/example.com/check HTTP/1.1",
-        b"POST /v1/domains/mail.example.com/check HTTP/1.1",
-    ]
+    assert asked[1:] == ["POST /v1/domains/example.com/check", "POST /v1/domains/mail.example.com/check"]
 
 
-@pytest.mark.parametrize("reply", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"])
-async def test_a_daemon_that_does_not_understand_is_nobodys_trouble(shell: Shell, reply: bytes) -> None:
+@pytest.mark.parametrize(
+    ("state", "checked", "recorded"),
+    [
+        ("active", True, True),
+        ("pending", False, True),  # it does not sign yet
+        ("retiring", False, True),  # it signs no more, and is on its way still
+        ("retired", False, False),
+    ],
+)
+async def test_a_running_daemon_tells_which_keys_sign(shell: Shell, state: str, checked: bool, recorded: bool) -> None:
+    (shell.folder / "keys").mkdir()
+    (shell.folder / "keys" / "example.com.relay2.pem").write_bytes(generate_key("ed25519"))
+    keys = [{"domain": "example.com", "selector": "relay2", "state": state}]
     publish(shell.dns, SPF, MX)
+    async with daemon(shell, json_answer(keys)):
+        text = await shell.run("domain", "check", "example.com")
+        zone = await shell.run("domain", "records", "example.com")
+        general = (await invoke("check", "-c", shell.config)).output
+    assert "DKIM relay1" in text  # the daemon does not know it yet
+    assert ("DKIM relay2" in text) is checked
+    assert ("relay2._domainkey.example.com. IN TXT" in zone) is recorded
+    assert "domain: example.com, MX" in general
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(reply)
-        await writer.drain()
-        writer.close()
 
-    async with await asyncio.start_unix_server(answer, shell.folder / "control.sock"):
+@pytest.mark.parametrize("answer", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"])
+async def test_a_daemon_that_does_not_understand_is_nobodys_trouble(shell: Shell, answer: bytes) -> None:
+    publish(shell.dns, SPF, MX)
+    async with daemon(shell, answer):
         result = await invoke("domain", "check", "example.com", "-c", shell.config)
     assert (result.exit_code, result.stderr) == (0, "")
 

@@ -106,10 +106,11 @@ def _spool(config: Config) -> Finding:
 async def _domains(config: Config, path: Path) -> list[Finding]:
     """What is required of each configured domain."""
     from smtprelay.cli.domain_setup import setup_of
+    from smtprelay.keyring import KeyState
 
     if config.domain_rules.on_failure == "off":
         return []
-    setup = setup_of(config, path)
+    setup = setup_of(config, path).with_keys(KeyState.ACTIVE)
     async with setup.resolver() as resolver:
         verdicts = await asyncio.gather(*(setup.verdict(domain.name, resolver) for domain in config.domains))
     return [

@@ -18,6 +18,7 @@ from smtprelay.cli.remote import look_again
 from smtprelay.clock import now_ms
 from smtprelay.config import DomainRules
 from smtprelay.domains.verdict import Verdict
+from smtprelay.keyring import KeyState
 from smtprelay.signing import Signer
 from smtprelay.values import parse_domain
 
@@ -42,7 +43,7 @@ def check(
 ) -> None:
     """What DNS says of domains, what is wrong, and what to publish instead."""
     names = [_checked_domain(text) for text in domains]
-    setup = find_setup(config)
+    setup = find_setup(config).with_keys(KeyState.ACTIVE)
     seen: list[Verdict] = []
     try:
         asyncio.run(_check(setup, names, watch=watch, as_json=as_json, seen=seen))
@@ -106,7 +107,7 @@ def records(
 ) -> None:
     """All records that a domain needs in DNS, as lines of a zone file."""
     name = _checked_domain(domain)
-    setup = find_setup(config)
+    setup = find_setup(config).with_keys(KeyState.ACTIVE, KeyState.PENDING, KeyState.RETIRING)
     lines = asyncio.run(_records(setup, name))
     if as_json:
         print_json([line.as_dict() for line in lines])

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from smtprelay.cli.domain_text import prose, record_as_dict, rule_name
+from smtprelay.cli import records
+from smtprelay.cli.domain_text import prose, rule_name
 from smtprelay.config import DomainRules
 from smtprelay.domains.dmarc import dmarc_record
 from smtprelay.domains.mx import mx_record
@@ -40,8 +41,8 @@ class Line:
         return {
             "rule": self.title,
             "state": self.state,
-            "records": [record_as_dict(record) for record in self.records],
-            "remove": [record_as_dict(record) for record in self.remove],
+            "records": [records.as_dict(record) for record in self.records],
+            "remove": [records.as_dict(record) for record in self.remove],
             "note": self.note,
         }
 
@@ -76,8 +77,8 @@ async def _published(finding: Finding, domain: str, key: SigningKey | None, look
     """The records by which a rule passes; none where they stand at a domain above."""
     if finding.rule == "mx":
         mx = await lookup.mx(domain)
-        records = mx.records if isinstance(mx, Found) else ()
-        return tuple(Record(domain, "MX", f"{record.preference} {record.exchange}") for record in records)
+        there = mx.records if isinstance(mx, Found) else ()
+        return tuple(mx_record(domain, record.exchange, record.preference) for record in there)
     name, beginning = {
         "spf": (domain, "v=spf1"),
         "dkim": (key.record_name if key else "", ""),

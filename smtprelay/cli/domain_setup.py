@@ -9,10 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from smtprelay.cli.configuration import DEFAULT_CONFIG, config_path, load_config
+from smtprelay.cli.remote import key_states
 from smtprelay.clock import now_ms
 from smtprelay.config import Config, ConfigError, DomainRules
 from smtprelay.domains.checker import Checker
 from smtprelay.domains.verdict import Verdict
+from smtprelay.keyfiles import all_keys
+from smtprelay.keyring import KeyState
 from smtprelay.resolver import Lookup, Resolver
 from smtprelay.signing import Signer, SigningKey
 
@@ -40,6 +43,14 @@ class Setup:
             return replace(verdict, findings=tuple(f for f in verdict.findings if f.rule != "dkim"))
         return verdict
 
+    def with_keys(self, *states: KeyState) -> Setup:
+        """Without the keys that a running daemon has in other states."""
+        if not self.keys or not self.control:
+            return self
+        known = key_states(self.control)
+        keys = tuple(key for key in self.keys if known.get((key.domain, key.selector), states[0]) in states)
+        return replace(self, keys=keys)
+
     @asynccontextmanager
     async def resolver(self) -> AsyncIterator[Resolver]:
         """DNS, as the rules want it asked."""
@@ -66,8 +77,6 @@ def setup_of(config: Config, path: Path) -> Setup:
 
     :param path: its file's, to be named.
     """
-    from smtprelay.keyfiles import all_keys
-
     keys: tuple[SigningKey, ...] | None = None
     notes: tuple[str, ...] = ()
     try:

@@ -10,6 +10,7 @@ from typing import Any
 
 import typer
 
+from smtprelay.cli import records
 from smtprelay.config import DomainRules
 from smtprelay.domains.verdict import Finding, Record, Status, Verdict
 
@@ -145,15 +146,9 @@ def as_dict(verdict: Verdict, required: Collection[str]) -> dict[str, Any]:
         "findings": [
             {
                 **asdict(finding),
-                "publish": [record_as_dict(record) for record in finding.publish],
-                "remove": [record_as_dict(record) for record in finding.remove],
+                "publish": [records.as_dict(record) for record in finding.publish],
+                "remove": [records.as_dict(record) for record in finding.remove],
             }
             for finding in verdict.findings
         ],
     }
-
-
-def record_as_dict(record: Record) -> dict[str, Any]:
-    """With its strings, where it is a TXT record, and as a line of a zone file."""
-    strings = {"strings": list(record.strings)} if record.type == "TXT" else {}
-    return {**asdict(record), **strings, "zone_line": record.zone_line}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from smtprelay.domains.verdict import Record
@@ -23,4 +24,5 @@ def as_text(records: Sequence[Record]) -> Iterator[str]:
 
 def as_dict(record: Record) -> dict[str, Any]:
     """A record as JSON."""
-    return {"name": record.name, "type": record.type, "value": record.value, "strings": list(record.strings)}
+    strings = {"strings": list(record.strings)} if record.type == "TXT" else {}
+    return {**asdict(record), **strings, "zone_line": record.zone_line}

@@ -4,7 +4,6 @@ spool itself under its lock and its owner's uid."""
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import http.client
 import json
 import os
@@ -23,7 +22,7 @@ from smtprelay.clock import now_ms
 from smtprelay.config import Config, ConfigError
 from smtprelay.control import SUSPENDED, BadRequest, Operator
 from smtprelay.keyfiles import configured_keys
-from smtprelay.keyring import Keyring, RotationRefused, Wish
+from smtprelay.keyring import Keyring, KeyState, RotationRefused, Wish
 from smtprelay.policy import Limits
 from smtprelay.resolver import Resolver
 from smtprelay.scheduler import Credentials
@@ -31,7 +30,7 @@ from smtprelay.spool import Selector, SpoolError
 from smtprelay.spool.sqlite import SQLiteSpool
 
 T = TypeVar("T")
-LOOK_TIMEOUT = 10.0  # seconds that the daemon has to look a domain up
+PATIENCE = 10.0  # seconds that the daemon has where we can do without it
 
 
 class Relay(Protocol):
@@ -80,11 +79,27 @@ class _Connection(http.client.HTTPConnection):
 
 def look_again(path: Path, domain: str) -> None:
     """Have the daemon look a domain up now. In silence where none runs, or where it does not let us."""
-    connection = _Connection(path, LOOK_TIMEOUT)
-    with contextlib.suppress(OSError, http.client.HTTPException):
-        connection.request("POST", f"/v1/domains/{quote(domain, safe='')}/check")
-        connection.getresponse().read()
-    connection.close()
+    _ask_quietly(path, "POST", f"/v1/domains/{quote(domain, safe='')}/check")
+
+
+def key_states(path: Path) -> dict[tuple[str, str], KeyState]:
+    """By domain and selector, what the daemon does with its keys; nothing where none runs, or where it does not let
+    us."""
+    keys = _ask_quietly(path, "GET", "/v1/keys") or []
+    return {(key["domain"], key["selector"]): KeyState(key["state"]) for key in keys}
+
+
+def _ask_quietly(path: Path, method: str, target: str) -> Any:
+    """The daemon's answer; None where there is none."""
+    connection = _Connection(path, PATIENCE)
+    try:
+        connection.request(method, target)
+        response = connection.getresponse()
+        return json.loads(response.read()) if response.status == 200 else None
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
 
 
 class _Running:
