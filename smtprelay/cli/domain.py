@@ -13,7 +13,7 @@ from smtprelay.cli.common import ConfigOption, JsonOption, local_time, print_jso
 from smtprelay.cli.configuration import fail
 from smtprelay.cli.domain_records import Line, as_zone, records_of
 from smtprelay.cli.domain_setup import Setup, find_setup
-from smtprelay.cli.domain_text import as_dict, as_text, prose
+from smtprelay.cli.domain_text import as_dict, as_text, hints, prose
 from smtprelay.cli.remote import look_again
 from smtprelay.clock import now_ms
 from smtprelay.config import DomainRules
@@ -79,10 +79,8 @@ def _print(setup: Setup, verdicts: Sequence[Verdict], *, as_json: bool, watch: b
         typer.echo(local_time(now_ms()))
     for verdict in verdicts:
         typer.echo(as_text(verdict, setup.rules))
-        typer.echo()
-    failing = [verdict.domain for verdict in verdicts if verdict.failing(setup.rules.require)]
-    if failing and not watch:
-        typer.echo(prose(f"To wait until DNS has it: smtprelay domain check --watch {' '.join(failing)}"))
+    for hint in hints(verdicts, setup.rules.require, watching=watch):
+        typer.echo(hint)
 
 
 def _exit_code(verdicts: Sequence[Verdict], rules: DomainRules) -> int:

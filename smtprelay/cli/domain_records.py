@@ -117,7 +117,8 @@ def as_zone(lines: Sequence[Line]) -> str:
 
 
 def _as_zone(line: Line) -> Iterator[str]:
-    yield from _comment(f"{line.title}: {_STATES[line.state]}")
+    state = _STATES[line.state] if line.records or line.state != "missing" else "to be mended"
+    yield from _comment(f"{line.title}: {state}")
     if line.note:
         yield from _comment(line.note)
     for record in line.remove:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -26,6 +26,19 @@ _PLATFORM = (
     "listed in [[domains]], but not verified",
     "listed in [[domains]], and verified",
 )
+_ABOUT_FORMS = (
+    "Some forms add the domain to the name by themselves: there, leave it out of the name; where nothing is left of "
+    "it, type @."
+)
+
+
+def hints(verdicts: Sequence[Verdict], required: Collection[str], *, watching: bool) -> Iterator[str]:
+    """What helps with what is to be published."""
+    if any(finding.publish for verdict in verdicts for finding in verdict.findings):
+        yield prose(_ABOUT_FORMS)
+    failing = [verdict.domain for verdict in verdicts if verdict.failing(required)]
+    if failing and not watching:
+        yield f"To wait until DNS has it: smtprelay domain check --watch {' '.join(failing)}"
 
 
 def prose(text: str, indent: str = "") -> str:
@@ -49,19 +62,7 @@ def as_text(verdict: Verdict, rules: DomainRules) -> str:
     lines = [_headline(verdict, rules), ""]
     for finding in verdict.findings:
         lines += _finding(finding, rules)
-    if any(finding.publish for finding in _failing(verdict)):
-        lines.append(
-            prose(
-                "Some forms add the domain to the name by themselves: there, leave it out of the name; where nothing "
-                "is left of it, type @.",
-                "  ",
-            )
-        )
-    return "\n".join(lines).rstrip()
-
-
-def _failing(verdict: Verdict) -> Iterator[Finding]:
-    return (finding for finding in verdict.findings if finding.status is Status.FAIL)
+    return "\n".join(lines)
 
 
 def _headline(verdict: Verdict, rules: DomainRules) -> str:
