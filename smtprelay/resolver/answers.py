@@ -11,7 +11,7 @@ T = TypeVar("T")
 TXT: TypeAlias = tuple[bytes, ...]  # the strings of one record
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class MX:
     """One MX record; the exchange is in lower case, without a trailing dot: ``""`` is the null MX (RFC 7505)."""
 
@@ -61,7 +61,8 @@ Answer: TypeAlias = Found[T] | Absent | Failed
 
 
 class Lookup(Protocol):
-    """What can be asked. Names are ASCII, with or without a trailing dot; nothing is raised."""
+    """What can be asked. Names are ASCII, with or without a trailing dot; nothing is raised. Records come in an order
+    that does not change."""
 
     async def txt(self, name: str) -> Answer[TXT]:
         """TXT records."""

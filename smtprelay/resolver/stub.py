@@ -131,9 +131,8 @@ def read(response: dns.message.QueryMessage, question: Question, now: int) -> An
     """
     chain = response.resolve_chaining()
     if chain.answer is not None:
-        records = [_READ[question.type](record) for record in chain.answer]
-        if question.type == "MX":
-            records.sort(key=lambda mx: (mx.preference, mx.exchange))
+        # Name servers change the order from answer to answer (RFC 1794), and what we say of the records must not.
+        records = sorted(_READ[question.type](record) for record in chain.answer)
         name = _text(chain.canonical_name) if chain.cnames else question.name
         return Found(tuple(records), name, now + chain.minimum_ttl * 1000)
     authority = {rrset.rdtype for rrset in response.authority}
