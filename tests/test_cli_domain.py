@@ -19,6 +19,8 @@ from typer.testing import CliRunner, Result
 
 from smtprelay.cli import domain, domain_setup
 from smtprelay.cli.app import app
+from smtprelay.cli.configuration import load_config
+from smtprelay.keyfiles import kept_file, kept_folder, write_secret
 from smtprelay.resolver import Resolver
 from smtprelay.sandbox.nameserver import Fault, NameServer
 from smtprelay.signing import SigningKey, generate_key, load_key
@@ -355,8 +357,8 @@ async def test_a_running_daemon_is_told_to_look_again(shell: Shell) -> None:
     ],
 )
 async def test_a_running_daemon_tells_which_keys_sign(shell: Shell, state: str, checked: bool, recorded: bool) -> None:
-    (shell.folder / "keys").mkdir()
-    (shell.folder / "keys" / "example.com.relay2.pem").write_bytes(generate_key("ed25519"))
+    kept = kept_file(kept_folder(load_config(Path(shell.config))), "example.com", "relay2")
+    write_secret(kept, generate_key("ed25519"))
     keys = [{"domain": "example.com", "selector": "relay2", "state": state}]
     publish(shell.dns, SPF, MX)
     async with daemon(shell, json_answer(keys)):

@@ -117,7 +117,7 @@ def as_zone(lines: Sequence[Line]) -> str:
 
 
 def _as_zone(line: Line) -> Iterator[str]:
-    state = _STATES[line.state] if line.records or line.state != "missing" else "to be mended"
+    state = _STATES[line.state] if line.records or line.state != "missing" else "still to be done"
     yield from _comment(f"{line.title}: {state}")
     if line.note:
         yield from _comment(line.note)
