@@ -16,7 +16,7 @@ import pytest
 from smtprelay.clock import now_ms
 from smtprelay.config import parse_config
 from smtprelay.domains.checker import Checker
-from smtprelay.domains.verdict import Record
+from smtprelay.domains.verdict import Record, Status
 from smtprelay.gateway.listeners import Listeners
 from smtprelay.offload import Offload
 from smtprelay.pipeline import Pipeline
@@ -145,6 +145,7 @@ class Door:
     """A gateway, and the DNS that it asks.
 
     :ivar zone: what the domain's owner has published.
+    :ivar ahead: milliseconds by which its clock is ahead of ours.
     """
 
     dns: NameServer
@@ -152,6 +153,7 @@ class Door:
     spool: SQLiteSpool
     port: int
     zone: list[str]
+    ahead: int = 0
 
     async def send(self, *, helo: bool = False) -> str:
         """Send a message. :returns: the reply that decided over it, without the codes of its later lines."""
@@ -190,25 +192,29 @@ class Door:
 
     async def held(self) -> list[str]:
         """The reasons for which mail is held."""
-        return [r.reason for record in await self.spool.search(Selector(), 10) for r in record.recipients]
+        return [r.reason for record in await self.spool.search(Selector(), 100) for r in record.recipients]
 
 
 @asynccontextmanager
 async def door(
     folder: Path, *zone: str, on_failure: str = "reject", fault: Trouble | None = None
 ) -> AsyncIterator[Door]:
+    def clock() -> int:
+        return now_ms() + (made.ahead if made else 0)
+
+    made: Door | None = None
     async with NameServer(*WORLD, *zone) as dns:
         dns.fault = fault
         config = parse_config(CONFIG.format(dns=dns.address, on_failure=on_failure).encode(), folder)
         spool = await SQLiteSpool.open(config.spool.path, now=now_ms())
-        resolver, offload = Resolver(config.domain_rules.nameservers, clock=now_ms), Offload(config, [KEY])
+        resolver, offload = Resolver(config.domain_rules.nameservers, clock=clock), Offload(config, [KEY])
         checker = Checker(config.domain_rules, [DOMAIN], offload.signer.keys_for)
         watch = Watch(
-            lambda domain, fresh: checker.check(domain, resolver.fresh() if fresh else resolver, now_ms()),
+            lambda domain, fresh: checker.check(domain, resolver.fresh() if fresh else resolver, clock()),
             spool.remember,
             required=config.domain_rules.require,
             configured=(),
-            clock=now_ms,
+            clock=clock,
         )
         policy, limits = Policy(config), Limits(config.gateway, {}, set(), now_ms())
         gate = Gate(config, watch.verdict)
@@ -218,7 +224,8 @@ async def door(
         listeners = Listeners(config.gateway, pipeline)
         [address] = await listeners.start()
         try:
-            yield Door(dns, watch, spool, int(address.rpartition(":")[2]), list(zone))
+            made = Door(dns, watch, spool, int(address.rpartition(":")[2]), list(zone))
+            yield made
         finally:
             await listeners.stop(1.0)
             await watch.close()
@@ -284,6 +291,22 @@ async def test_where_dns_fails_mail_is_taken_and_held(
         assert (await of.send()).startswith("250 ")
         assert await of.held() == ["dns"]
         assert of.dns.questions
+
+
+async def test_an_hour_without_dns_refuses_and_holds_nothing(tmp_path: Path) -> None:
+    """The fault: DNS dies. Every minute of the hour an app sends; what was known of its domain counts."""
+    async with door(tmp_path, *good_but("", [])) as of:
+        assert (await of.send()).startswith("250 ")
+        of.dns.fault = Fault.SERVFAIL
+        for _ in range(60):
+            of.ahead += 60_000
+            assert (await of.send()).startswith("250 ")
+            await asyncio.gather(*of.watch._looking.values())  # what that has looked up in the background
+        verdict = of.watch.known(DOMAIN)
+        assert verdict is not None
+        assert {f.status for f in verdict.findings if f.rule in ("spf", "mx", "dkim", "dmarc")} == {Status.STALE}
+        assert await of.held() == [""] * 61
+        assert len(of.dns.questions) > 60
 
 
 async def test_where_one_name_fails_mail_is_taken_and_held(tmp_path: Path) -> None:
