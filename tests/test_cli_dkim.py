@@ -57,6 +57,14 @@ def test_text_for_people(tmp_path: Path) -> None:
     assert "PRIVATE" not in text
 
 
+def test_a_short_key_is_made_with_a_warning() -> None:
+    """The platform's own are that short."""
+    result = keygen("example.com", "--bits", "1024")
+    assert result.exit_code == 0
+    assert result.stderr.startswith("Warning: the DKIM key of example.com, selector relay1, has 1024 bits")
+    assert not keygen("example.com", "--bits", "2048", "--selector", "relay2").stderr
+
+
 def test_only_the_owner_reads_the_key() -> None:
     before = os.umask(0)
     try:

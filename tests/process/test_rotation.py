@@ -292,6 +292,9 @@ async def test_a_kill_before_and_after_the_new_key_signs(tmp_path: Path) -> None
         assert world.arrived == {"relay1": 1}
         assert not world.broken
         await relay.logged("a key is not needed any more", selector="relay0")
+        wanted = await relay.run("domain", "records", DOMAIN)
+        assert NEW in wanted
+        assert OLD not in wanted
 
 
 async def test_without_a_daemon_the_keys_are_those_of_the_spool(tmp_path: Path) -> None:
