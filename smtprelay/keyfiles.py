@@ -73,9 +73,10 @@ def all_keys(config: Config) -> list[SigningKey]:
 
     :raises ConfigError: as `configured_keys`.
     """
-    kept, _ = kept_keys(kept_folder(config))
-    found = {(file.key.domain, file.key.selector): file.key for file in (*kept, *configured_keys(config))}
-    return list(found.values())
+    configured = [found.key for found in configured_keys(config)]
+    names = {(key.domain, key.selector) for key in configured}
+    kept = [found.key for found in kept_keys(kept_folder(config))[0]]
+    return configured + [key for key in kept if (key.domain, key.selector) not in names]
 
 
 def require_keys(config: Config, keys: Iterable[SigningKey]) -> None:

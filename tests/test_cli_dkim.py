@@ -52,7 +52,7 @@ def test_the_lines_to_paste_are_toml(tmp_path: Path) -> None:
 def test_text_for_people(tmp_path: Path) -> None:
     text = keygen("example.com").stdout
     assert str(tmp_path / "example.com.relay1.pem") in text
-    assert re.search(r"^  value  k=rsa; p=\S{392}$", text, re.MULTILINE)
+    assert re.search(r"^  value     k=rsa; p=\S{392}$", text, re.MULTILINE)
     assert re.search(r'^relay1\._domainkey\.example\.com\. IN TXT \( "[^"]{255}" "[^"]+" \)$', text, re.MULTILINE)
     assert "PRIVATE" not in text
 

@@ -121,16 +121,13 @@ def _sentence(clause: str) -> str:
     return f"{clause}." if "." in first else f"{clause[:1].upper()}{clause[1:]}."
 
 
-def _fields(records: Iterable[Record], *, zone_lines: bool = True) -> Iterator[str]:
+def _fields(listed: Iterable[Record], *, zone_lines: bool = True) -> Iterator[str]:
     """As a web form asks for it, and as a line of a zone file."""
-    for record in records:
-        fields = {"name": record.name, "type": record.type, "value": record.value}
-        if record.type == "MX":
-            preference, _, host = record.value.partition(" ")
-            fields = {"name": record.name, "type": "MX", "priority": preference, "value": host or "."}
+    for record in listed:
+        labelled = records.fields(record)
         if zone_lines:
-            fields["zone line"] = record.zone_line
-        for label, text in fields.items():
+            labelled["zone line"] = record.zone_line
+        for label, text in labelled.items():
             yield f"{_INDENT}  {label:<10} {text}"
 
 

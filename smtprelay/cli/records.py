@@ -13,13 +13,20 @@ def as_text(records: Sequence[Record]) -> Iterator[str]:
     """Lines that say what to enter in a provider's form, and, below, what to paste into a zone file."""
     yield "Publish this record:" if len(records) == 1 else "Publish these records:"
     for record in records:
-        yield f"  name   {record.name}"
-        yield f"  type   {record.type}"
-        yield f"  value  {record.value}"
+        for label, text in fields(record).items():
+            yield f"  {label:<8}  {text}"
         yield ""
     yield "In a zone file:"
     for record in records:
         yield record.zone_line
+
+
+def fields(record: Record) -> dict[str, str]:
+    """What a provider's form asks for, by its label."""
+    if record.type == "TXT":
+        return {"name": record.name, "type": "TXT", "value": record.value}
+    preference, _, host = record.value.partition(" ")
+    return {"name": record.name, "type": "MX", "priority": preference, "value": host or "."}
 
 
 def as_dict(record: Record) -> dict[str, Any]:
