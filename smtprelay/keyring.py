@@ -239,8 +239,7 @@ class Keyring:
 
         :raises SpoolError: a step could not be stored, and was not made.
         """
-        for entry in self._in_state(KeyState.RETIRING):
-            await self._retire(entry, now)
+        retiring = self._in_state(KeyState.RETIRING)  # those of this moment: messages are under way with the others
         asked = [e for e in self._entries.values() if self._state(e) is KeyState.PENDING or self._predecessors(e)]
         asked += [predecessor for entry in asked for predecessor in self._predecessors(entry)]
         answers = await self._ask(asked)
@@ -249,6 +248,8 @@ class Keyring:
                 await self._activate(entry, now)
         for entry in self._in_state(KeyState.ACTIVE):
             await self._withdraw_if_gone(entry, answers)
+        for entry in retiring:
+            await self._retire_if_done(entry, now)
 
     async def status(self) -> list[KeyStatus]:
         """All keys, with what DNS says of them now."""
@@ -300,8 +301,10 @@ class Keyring:
                 record=entry.key.record_name,
             )
 
-    async def _retire(self, entry: _Entry, now: int) -> None:
-        if now < self._needed_until(entry) or await self._spool.signed_with(*entry.id):
+    async def _retire_if_done(self, entry: _Entry, now: int) -> None:
+        if self._state(entry) is not KeyState.RETIRING or now < self._needed_until(entry):
+            return
+        if await self._spool.signed_with(*entry.id):
             return
         place = ", and the key from [[domains.keys]]" if entry.configured else ""
         log.warning(

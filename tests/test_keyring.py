@@ -321,6 +321,23 @@ async def test_where_the_new_record_vanishes_the_key_before_it_signs_again(world
     assert states(ring)["relay1"] == "retiring", "the overlap begins anew"
 
 
+async def test_a_key_that_has_to_sign_again_is_not_told_to_go(world: World) -> None:
+    """The record of its successor vanishes just before the overlap is over."""
+    ring = await world.rotated()
+    del world.dns.answers[ring.signing()[0].record_name]
+    await ring.look(NOW + 7 * DAY)
+    assert states(ring) == {"relay1": "active", "relay2": "pending"}
+
+
+async def test_a_key_is_not_replaced_and_told_to_go_at_once(world: World, tmp_path: Path) -> None:
+    """Messages that it has signed may be on their way into the spool."""
+    world.config = parse_config((CONFIG + '[signing]\nrotation_overlap = "0s"').encode(), tmp_path)
+    ring = await world.rotated()
+    assert states(ring)["relay1"] == "retiring"
+    await ring.look(NOW + 1)
+    assert states(ring)["relay1"] == "retired"
+
+
 @pytest.mark.parametrize("trouble", ["failed", "stale", "neither", "retired"])
 async def test_the_key_before_it_does_not_sign_again(world: World, trouble: str) -> None:
     """… while DNS does not tell, nor where its own record is gone as well, nor once it is retired."""
