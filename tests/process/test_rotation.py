@@ -314,6 +314,9 @@ async def test_without_a_daemon_the_keys_are_those_of_the_spool(tmp_path: Path) 
         assert "already; no other one was made" in await relay.run("dkim", "rotate", DOMAIN)
         world.publish(NEW, rotation["value"])
         await relay.logged("key active", selector="relay1")
+        await relay.stop()
+        await relay.start()
+        assert "1024 bits" in (await relay.logged("weak key"))["problem"]
 
 
 def test_what_the_control_socket_is_asked_for_is_checked() -> None:
