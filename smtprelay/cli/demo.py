@@ -66,7 +66,6 @@ nameservers = ["{dns}"]
 
 [[domains]]
 name = "{new_domain}"
-keys = [{{ selector = "relay1", file = "relay1.pem" }}]
 [[domains]]
 name = "{domain}"
 [[domains.keys]]
