@@ -177,6 +177,19 @@ async def test_records_as_json(shell: Shell) -> None:
     assert lines["DKIM umail (the platform's)"]["records"] == []
 
 
+async def test_other_records_of_the_same_name_are_not_listed(shell: Shell) -> None:
+    publish(shell.dns, SPF, 'example.com. IN TXT "google-site-verification=x"')
+    zone = await shell.run("domain", "records", "example.com")
+    assert SPF in zone
+    assert "google" not in zone
+
+
+async def test_what_only_has_to_go_takes_nothings_place(shell: Shell) -> None:
+    publish(shell.dns, SPF, MX, "example.com. IN MX 0 .")
+    text = await shell.run("domain", "check", "example.com")
+    assert re.search(r"^ +Remove:\n +name +example\.com\n +type +MX\n +priority +0\n +value +\.$", text, re.MULTILINE)
+
+
 async def test_a_record_of_the_domain_above_is_named(shell: Shell) -> None:
     publish(shell.dns, '_dmarc.example.com. IN TXT "v=DMARC1; p=reject"')
     text = await shell.run("domain", "records", "mail.example.com")
@@ -406,6 +419,14 @@ async def test_the_general_check_fails_by_the_domains_before_all_that_may_pass(s
     lines = await domain_lines(shell, code=os.EX_TEMPFAIL)
     assert lines["example.com, MX"].startswith("warning ")
     assert (await invoke("check", "-c", shell.config)).exit_code == os.EX_TEMPFAIL
+
+
+async def test_the_general_check_ends_with_what_has_to_be_mended(shell: Shell) -> None:
+    publish(shell.dns, 'example.com. IN TXT "v=spf1 include:broken.example include:spf.bestedm.org -all"')
+    shell.dns.faults["broken.example"] = Fault.SERVFAIL
+    lines = await domain_lines(shell, code=os.EX_CONFIG)
+    assert [line.partition(" ")[0] for line in lines.values()] == ["warning", "failed"]
+    assert (await invoke("check", "-c", shell.config)).exit_code == os.EX_CONFIG
 
 
 @pytest.mark.parametrize(
