@@ -173,7 +173,7 @@ class Signer:
 
     def domain_for(self, from_domain: str) -> str | None:
         """``d=`` for a ``From:`` domain: itself or else its nearest parent that has keys, which DMARC's relaxed
-        alignment takes for it (RFC 7489 §3.1.1); None where no key is there.
+        alignment takes for it as a rule (RFC 9989; `check_dmarc` tells where not); None where no key is there.
 
         :param from_domain: as A-label in lower case.
         """
