@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import time
 
 import pytest
 
 from smtprelay.domains.spf import Evaluation, check_host
+from smtprelay.domains.spf_macros import expand_name
 from smtprelay.domains.spf_questions import Result
 from tests.domains.support import Entry, Zone
 
@@ -116,6 +118,29 @@ async def test_records(record: str, result: Result) -> None:
         "com.example.com": HOST,
     }
     assert (await check(records)).result is result
+
+
+async def test_macros_do_not_make_a_name_that_takes_seconds_to_cut() -> None:
+    domain = f"{'a.' * 120}example.com"
+    begun = time.process_time()
+    evaluation = await check_host(Zone({domain: [f"TXT v=spf1 exists:{'%{d}' * 2040}"]}), domain)
+    assert evaluation.result is Result.NEUTRAL
+    assert time.process_time() - begun < 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("a." * 126 + "b", "a." * 126 + "b"),
+        ("a." * 127 + "b", "a." * 126 + "b"),
+        (f"aa.{'a.' * 126}b", "a." * 126 + "b"),
+        (f"b.{'a' * 300}.b.{'a' * 251}", f"b.{'a' * 251}"),
+        (f"b.{'a' * 300}.b.{'a' * 252}", "a" * 252),
+        (f"{'a.' * 126}b.", "a." * 126 + "b"),
+    ],
+)
+def test_labels_go_from_the_left(text: str, name: str) -> None:
+    assert expand_name((text,), {}) == name
 
 
 async def test_a_name_without_a_dot_has_no_record() -> None:
