@@ -33,7 +33,8 @@ class Evaluation:
     :param matched: the terms that led to the result, as published: the record's own first, then that of the record
         which it includes or redirects to, and so on.
     :param authorised: the last of them is the hook's.
-    :param problem: why it is an error, for a person, without a full stop.
+    :param problem: why it is an error, or that the authorised tree breaks a limit by itself; for a person, without a
+        full stop.
     :param lookups: terms that made DNS be asked, up to the result (§4.6.4); `void_lookups`: questions without an
         answer.
     :param explanation: what the domain has to say about a fail (§6.2); ``""`` for nothing.
@@ -82,7 +83,7 @@ async def check_host(
         judged, explanation = _Judged(Result.TEMPERROR), ""
         problem = f"DNS took more than {TIMEOUT:.0f} seconds for the SPF record of {domain} and what it leads to"
     else:
-        problem = ""
+        problem = walk.excess
     return Evaluation(
         judged.result,
         judged.matched,
@@ -131,11 +132,15 @@ _HOOK = _Judged(Result.PASS, authorised=True)
 
 @dataclass(slots=True)
 class _Walk:
-    """One evaluation, from record to record. All methods raise `Broken`."""
+    """One evaluation, from record to record. All methods raise `Broken`.
+
+    :ivar excess: the limit that the authorised tree breaks by itself, for a person.
+    """
 
     questions: Questions
     values: Mapping[str, str]
     authorised: str
+    excess: str = ""
 
     async def evaluate(self, domain: str) -> _Judged:
         """check_host of one record, and of those that it leads to. Loops end at the limits."""
@@ -195,12 +200,15 @@ class _Walk:
         return judged if judged.result is Result.PASS else None
 
     async def _spend(self, target: str) -> None:
-        """The look-ups of the authorised tree: receivers make them before they find a client's address in it."""
+        """The look-ups of the authorised tree: receivers make them before they find a client's address in it. Where it
+        breaks a limit by itself, no record of who includes it could mend that."""
+        alone = self.questions.lookups == 1 and not self.questions.void_lookups
         try:
             await self.evaluate(target)
         except Broken as broken:
-            if broken.limit:
+            if broken.limit and not alone:
                 raise
+            self.excess = str(broken) if broken.limit else ""
 
     async def _has_client(self, mechanism: Mechanism, target: str) -> bool:
         """Whether a mechanism that asks for addresses or their names matches."""

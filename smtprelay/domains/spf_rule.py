@@ -99,6 +99,8 @@ async def _judge(lookup: Lookup, domain: str, include: str, strings: TXT, strang
     found = f"{readable(text)} ({count} look-ups)"
     warnings = (*_warnings(record, strings, tree, count), *strangers)
     if evaluation.result is Result.PASS and evaluation.authorised:
+        if evaluation.problem:
+            warnings = (*warnings, f"{evaluation.problem}: only the owner of {include} can mend that")
         return Finding("spf", Status.PASS, found, warnings=warnings, code=CODE)
     if evaluation.result is Result.TEMPERROR:
         return Finding("spf", Status.TEMPORARY, found, evaluation.problem, warnings=warnings, code=CODE)
