@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from smtprelay.config import Config, Credential, Gateway
-from smtprelay.domains.verdict import Finding, Verdict
+from smtprelay.domains.verdict import Finding, Record, Verdict
 from smtprelay.message import Message, Origin, domain_of
 from smtprelay.reply import Reject
 from smtprelay.values import Rate, matches
@@ -117,16 +117,21 @@ def _refusal(domain: str, failing: Sequence[Finding]) -> Reject:
     lines = []
     for finding in failing:
         if finding.publish:
-            lines += [f"Publish in the DNS of {domain}:", *(record.zone_line for record in finding.publish)]
+            lines += [f"Publish in the DNS of {domain}:", *_zone_lines(finding.publish)]
             lines.append(f"because {finding.problem}.")
         else:
             lines.append(f"{finding.problem}.")
         if finding.remove:
-            lines += ["And remove:", *(record.zone_line for record in finding.remove)]
+            lines += ["And remove:", *_zone_lines(finding.remove)]
+        lines += [f"Mind: {warning}." for warning in finding.warnings]
     lines.append(f"See 'smtprelay domain check {domain}', and send again.")
     # RFC 7372 §3.3: several checks that failed have a code of their own.
     code = failing[0].code if len(failing) == 1 else "7.26"
     return Reject(550, code, "\n".join(lines))
+
+
+def _zone_lines(records: Sequence[Record]) -> list[str]:
+    return [line for record in records for line in record.zone_lines]
 
 
 @dataclass(slots=True)

@@ -63,7 +63,9 @@ async def records_of(verdict: Verdict, rules: DomainRules, keys: Sequence[Signin
 async def _line(finding: Finding, domain: str, rules: DomainRules, key: SigningKey | None, lookup: Lookup) -> Line:
     title = rule_name(finding, rules)
     if finding.status is Status.FAIL:
-        return Line(title, "missing", finding.publish, finding.remove, finding.problem)
+        return Line(
+            title, "missing", finding.publish, finding.remove, ". Mind: ".join((finding.problem, *finding.warnings))
+        )
     there = await _published(finding, domain, key, lookup)
     if finding.passes:
         return Line(title, "published", there, finding.remove, "" if there else finding.found)

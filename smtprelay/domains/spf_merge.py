@@ -32,6 +32,20 @@ def merge(records: Sequence[SPFRecord], domain: str, include: str) -> str:
     return " ".join(texts)
 
 
+def left_out(records: Sequence[SPFRecord], domain: str, include: str, merged: str) -> list[str]:
+    """Terms that were to say who may send, and are not in what `merge` made of the records."""
+    kept = {_key(text) for text in merged.split(" ")}
+    terms: list[Term] = []
+    for record in records:
+        terms += [*record.read, *record.bad]
+    wanted = [term.text for term in terms if not (_is_all(term) or _is_include(term, domain, include))]
+    return [text for text in _without_doubles(wanted) if _key(text) not in kept]
+
+
+def _is_all(term: Term) -> bool:
+    return isinstance(term, Mechanism) and term.name == "all"
+
+
 def _is_include(term: Term, domain: str, include: str) -> bool:
     if not (isinstance(term, Mechanism) and term.name == "include"):
         return False
@@ -63,5 +77,9 @@ def _united(records: Sequence[SPFRecord]) -> tuple[Term, ...]:
 def _without_doubles(texts: Iterable[str]) -> list[str]:
     unique: dict[str, str] = {}
     for text in texts:
-        unique.setdefault(text.lower().removeprefix("+"), text)
+        unique.setdefault(_key(text), text)
     return list(unique.values())
+
+
+def _key(text: str) -> str:
+    return text.lower().removeprefix("+")

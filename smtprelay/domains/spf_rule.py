@@ -8,7 +8,7 @@ from ..resolver import TXT, Absent, Failed, Found, Lookup
 from .spf import Evaluation, check_host
 from .spf_macros import fold
 from .spf_meant import joints, parse_meant, parse_resembling, resemblance
-from .spf_merge import merge, new_record
+from .spf_merge import left_out, merge, new_record
 from .spf_questions import MAX_LOOKUPS, Result, no_answer, several_records
 from .spf_record import (
     Mechanism,
@@ -16,6 +16,7 @@ from .spf_record import (
     Qualifier,
     SPFRecord,
     parse_record,
+    parse_terms,
     readable,
     select,
     shorten,
@@ -26,6 +27,7 @@ from .verdict import Finding, Record, Status
 CODE = "7.23"  # RFC 7372 §3.2: SPF validation failed
 MANY_LOOKUPS = 8
 MAX_MERGED = 4  # records; a name has one, and two by mistake
+MAX_NAMED = 5  # terms in a sentence
 LONG = 450  # octets, RFC 7208 §3.4
 
 _EFFECTS = {
@@ -50,33 +52,38 @@ async def check_spf(lookup: Lookup, domain: str, include: str) -> Finding:
         problem = f"{domain} has no SPF record" if answer.name_exists else f"there is no such name in DNS: {domain}"
         return _fail(domain, problem, new_record(include))
     published = select(answer.records)
-    if not published:
-        return _without_record(domain, include, answer)
-    if len(published) > 1:
-        return _several(domain, include, published)
-    return await _judge(lookup, domain, include, published[0], _strangers(answer))
+    if len(published) == 1:
+        return await _judge(lookup, domain, include, published[0], _strangers(answer))
+    if published:
+        return await _several(lookup, domain, include, published)
+    return await _without_record(lookup, domain, include, answer)
 
 
-def _without_record(domain: str, include: str, answer: Found[TXT]) -> Finding:
+async def _without_record(lookup: Lookup, domain: str, include: str, answer: Found[TXT]) -> Finding:
     texts = [text for text in map(b"".join, answer.records) if resemblance(text)]
     if not texts:
         return _fail(domain, f"{domain} has no SPF record", new_record(include))
     problem = f"'{shorten(readable(texts[0]))}' is no SPF record: {resemblance(texts[0])}"
     # Somebody meant them: what they say is kept, as of records.
-    meant = [parse_resembling(text) for text in texts[:MAX_MERGED]]
-    publish = merge(meant, domain, include)
-    says_nothing = publish == merge([SPFRecord(())], domain, include)
-    return _fail(domain, problem, new_record(include) if says_nothing else publish, texts)
+    meant = [parse_resembling(text) for text in texts]
+    publish = merge(meant[:MAX_MERGED], domain, include)
+    if publish == merge([SPFRecord(())], domain, include):
+        publish = new_record(include)
+    return _fail(domain, problem, publish, texts, await _losses(lookup, domain, include, meant, publish))
 
 
-def _several(domain: str, include: str, published: Sequence[TXT]) -> Finding:
+async def _several(lookup: Lookup, domain: str, include: str, published: Sequence[TXT]) -> Finding:
     """RFC 7208 §4.5."""
     problem = several_records(domain, len(published))
-    merged = merge([parse_meant(strings) for strings in published[:MAX_MERGED]], domain, include)
-    return _fail(domain, problem, merged, [b"".join(strings) for strings in published])
+    meant = list(map(parse_meant, published))
+    publish = merge(meant[:MAX_MERGED], domain, include)
+    losses = await _losses(lookup, domain, include, meant, publish)
+    return _fail(domain, problem, publish, list(map(b"".join, published)), losses)
 
 
-def _fail(domain: str, problem: str, publish: str, replaced: Sequence[bytes] = ()) -> Finding:
+def _fail(
+    domain: str, problem: str, publish: str, replaced: Sequence[bytes] = (), warnings: tuple[str, ...] = ()
+) -> Finding:
     """Of a domain whose record cannot even be evaluated."""
     return Finding(
         "spf",
@@ -85,8 +92,29 @@ def _fail(domain: str, problem: str, publish: str, replaced: Sequence[bytes] = (
         problem=problem,
         publish=(Record(domain, "TXT", publish),),
         remove=tuple(Record(domain, "TXT", readable(text)) for text in replaced),
+        warnings=warnings,
         code=CODE,
     )
+
+
+async def _losses(
+    lookup: Lookup, domain: str, include: str, meant: Sequence[SPFRecord], publish: str
+) -> tuple[str, ...]:
+    """Whom the record to publish does not authorise, though what stands there may have been meant to."""
+    losses = []
+    if gone := left_out(meant, domain, include, publish):
+        some = ", ".join(f"'{shorten(text)}'" for text in gone[:MAX_NAMED])
+        more = f" and {len(gone) - MAX_NAMED} more" if len(gone) > MAX_NAMED else ""
+        losses.append(
+            f"the record to publish is without {some}{more}: what of it is needed has to be mended and put in"
+        )
+    tree = await explore(lookup, domain, parse_terms(publish.encode("ascii").split(b" ")[1:]), include)
+    if tree.lookups > MAX_LOOKUPS:
+        losses.append(
+            f"the record to publish needs {tree.lookups} DNS look-ups, and receivers make no more than {MAX_LOOKUPS}: "
+            "who stands last in it has to be named by addresses (ip4:, ip6:)"
+        )
+    return tuple(losses)
 
 
 async def _judge(lookup: Lookup, domain: str, include: str, strings: TXT, strangers: Sequence[str]) -> Finding:
@@ -104,14 +132,16 @@ async def _judge(lookup: Lookup, domain: str, include: str, strings: TXT, strang
         return Finding("spf", Status.PASS, found, warnings=warnings, code=CODE)
     if evaluation.result is Result.TEMPERROR:
         return Finding("spf", Status.TEMPORARY, found, evaluation.problem, warnings=warnings, code=CODE)
+    meant = [parse_meant(strings)]
+    publish = merge(meant, domain, include)
     return Finding(
         "spf",
         Status.FAIL,
         found,
         _problem(evaluation, tree, strings, include),
-        publish=(Record(domain, "TXT", merge([parse_meant(strings)], domain, include)),),
+        publish=(Record(domain, "TXT", publish),),
         remove=(Record(domain, "TXT", readable(text)),),
-        warnings=warnings,
+        warnings=(*warnings, *await _losses(lookup, domain, include, meant, publish)),
         code=CODE,
     )
 
@@ -195,4 +225,4 @@ def _strangers(answer: Found[TXT]) -> list[str]:
         f"'{shorten(readable(text))}' is no SPF record: {resemblance(text)}"
         for text in map(b"".join, answer.records)
         if resemblance(text)
-    ]
+    ][:MAX_NAMED]

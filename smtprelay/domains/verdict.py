@@ -43,10 +43,16 @@ class Record:
     @property
     def zone_line(self) -> str:
         """The record as a line of a zone file (RFC 1035 §5.1)."""
+        return " ".join(self.zone_lines)
+
+    @property
+    def zone_lines(self) -> tuple[str, ...]:
+        """The same with each of several strings on a line, so that nobody has to break one."""
         if self.type == "MX":
-            return f"{self.name}. IN MX {self.value}."
-        quoted = " ".join('"' + s.replace("\\", "\\\\").replace('"', '\\"') + '"' for s in self.strings)
-        return f"{self.name}. IN TXT {quoted if len(self.strings) == 1 else f'( {quoted} )'}"
+            return (f"{self.name}. IN MX {self.value}.",)
+        quoted = ['"' + s.replace("\\", "\\\\").replace('"', '\\"') + '"' for s in self.strings]
+        beginning = f"{self.name}. IN TXT"
+        return (f"{beginning} {quoted[0]}",) if len(quoted) == 1 else (f"{beginning} (", *quoted, ")")
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,11 @@ SPF_CASES = {
     "a loop": ([txt("v=spf1 include:loop.example.net include:spf.bestedm.org -all")], "7.23", "loop|itself"),
     "an include without SPF": ([txt("v=spf1 include:example.net include:spf.bestedm.org -all")], "7.23", "example.net"),
     "a redirect elsewhere": ([txt("v=spf1 redirect=i1.example.net")], "7.23", "include:spf.bestedm.org"),
+    "what nobody can read": (
+        [txt("v=spf1 ip:192.0.2.9 ipv4:192.0.2.8 -all")],
+        "7.23",
+        "Mind: the record to publish is without 'ip:192.0.2.9', 'ipv4:192.0.2.8': ",
+    ),
     "in one string after another": (
         [f'{DOMAIN}. IN TXT "v=spf1 mx" "include:spf.bestedm.org -all"'],
         "7.23",
@@ -173,7 +178,8 @@ class Door:
     def obey(self, reply: str) -> None:
         """Do in the zone what a reply says."""
         remove = False
-        for line in reply.split(" ", 2)[2].splitlines():
+        text = re.sub(r'\n(?="|\)$)', " ", reply.split(" ", 2)[2], flags=re.MULTILINE)
+        for line in text.splitlines():
             if " IN " in line:
                 if remove:
                     self.zone = [kept for kept in self.zone if parsed(kept) != parsed(line)]
@@ -254,6 +260,18 @@ async def test_the_reply_says_what_to_publish_and_that_is_enough(
         assert reply.startswith(f"550 5.{code} "), reply
         assert re.search(word, reply), reply
         assert not await of.held()
+        of.obey(reply)
+        await of.watch.look_again(DOMAIN)
+        assert (await of.send()).startswith("250 ")
+
+
+async def test_a_long_record_is_broken_between_its_strings(tmp_path: Path) -> None:
+    long = txt("v=spf1 " + " ".join(f"ip4:192.0.2.{n}" for n in range(100, 150)) + " -all")
+    async with door(tmp_path, *good_but("spf", [long])) as of:
+        reply = await of.send()
+        strings = [line for line in reply.splitlines() if line.startswith('"')]
+        assert len(strings) == 8
+        assert all(line.endswith('"') for line in strings)
         of.obey(reply)
         await of.watch.look_again(DOMAIN)
         assert (await of.send()).startswith("250 ")

@@ -305,6 +305,27 @@ async def test_octets_that_are_not_ascii_go() -> None:
     assert finding.remove[0].value == "v=spf1 mx a:\\xff.example.net ü -all"
 
 
+@pytest.mark.parametrize(
+    ("records", "warning"),
+    [
+        (["v=spf1 ip:192.0.2.9 mx ipv4:192.0.2.8 -all"], "is without 'ip:192.0.2.9', 'ipv4:192.0.2.8': what of it"),
+        (["v=spf1 mx -all", "v=spf1 moo -all"], "is without 'moo': what of it"),
+        (["spf1 mx moo -all"], "is without 'moo': what of it"),
+        ([f"v=spf1 ip4:192.0.2.{n} -all" for n in range(5)], "is without 'ip4:192.0.2.4': what of it"),
+        ([f"v=spf1 {' '.join('abcdefg')} -all"], "is without 'b', 'c', 'd', 'e', 'f' and 1 more: what of it"),
+        (["v=spf1 " + "a " * 10], "needs 11 DNS look-ups, and receivers make no more than 10: who stands last"),
+        (["v=spf1 " + "a " * 9, "v=spf1 mx"], None),
+        ([f"v=spf1 mx ?{OURS} +A a ?all", "v=spf1 redirect=x.example.net"], None),
+        (["v=spf1 mx -all ip4:192.0.2.1"], None),
+    ],
+)
+async def test_what_the_record_to_publish_loses_is_told(records: list[str], warning: str | None) -> None:
+    finding = await check(*(f"TXT {record}" for record in records))
+    losses = [w.removeprefix("the record to publish ") for w in finding.warnings if "record to publish" in w]
+    assert len(losses) == bool(warning)
+    assert not warning or losses[0].startswith(warning)
+
+
 async def test_a_record_too_long_to_be_read_is_cut_before_its_end() -> None:
     terms = " ".join(f"ip4:192.0.2.{n % 250}" for n in range(700))
     finding = await check((b"v=spf1 " + terms.encode("ascii"),))
