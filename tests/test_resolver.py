@@ -101,7 +101,6 @@ async def test_the_shortest_ttl_of_a_chain_counts(server: NameServer, resolver: 
         (lambda lookup: lookup.txt("nobody.example.com"), False),
         (lambda lookup: lookup.ptr("192.0.2.2"), False),
         (lambda lookup: lookup.addresses("example.com", 4), True),
-        (lambda lookup: lookup.addresses("alias.example.com", 6), True),
         (lambda lookup: lookup.txt("com"), True),  # an empty non-terminal
     ],
 )
@@ -109,6 +108,12 @@ async def test_absent(
     resolver: Resolver, ask: Callable[[Lookup], Coroutine[Any, Any, Answer[Any]]], name_exists: bool
 ) -> None:
     assert await ask(resolver) == Absent(name_exists, FAR)
+
+
+@pytest.mark.parametrize("target", ["mail.example.com", "nobody.example.net"])
+async def test_an_alias_exists_whatever_it_leads_to(server: NameServer, resolver: Resolver, target: str) -> None:
+    server.publish(f"new.example.com. IN CNAME {target}.")
+    assert await resolver.txt("new.example.com") == Absent(name_exists=True, expires_at=FAR, alias_of=target)
 
 
 async def test_an_answer_that_edns_lets_through_comes_over_udp(server: NameServer, resolver: Resolver) -> None:
@@ -153,6 +158,12 @@ async def test_a_name_server_that_fails_over_tcp_only(server: NameServer, fault:
     assert isinstance(await asker, Failed)
     assert server.questions[1].via == "tcp"
     await resolver.close()
+
+
+async def test_a_name_server_without_edns(server: NameServer, resolver: Resolver) -> None:
+    server.fault = Fault.NO_EDNS
+    assert isinstance(await resolver.txt("example.com"), Found)
+    assert isinstance(await resolver.txt("long.example.com"), Found)
 
 
 async def test_a_loop_of_aliases_fails(server: NameServer, resolver: Resolver) -> None:
@@ -302,6 +313,18 @@ def test_the_soa_says_for_how_long() -> None:
     """RFC 2308 §5: the lesser of its TTL and its MINIMUM."""
     assert heard("com. 50 IN SOA a. b. 1 2 3 4 30") == Absent(name_exists=True, expires_at=START + 30 * SECOND)
     assert heard("com. 20 IN SOA a. b. 1 2 3 4 30") == Absent(name_exists=True, expires_at=START + 20 * SECOND)
+
+
+@pytest.mark.parametrize("rcode", ["NOERROR", "NXDOMAIN"])
+@pytest.mark.parametrize("record", ['example.net. 60 IN TXT "x"', "example.com. 60 IN A 192.0.2.1"])
+def test_what_nobody_asked_is_no_answer(record: str, rcode: str) -> None:
+    assert isinstance(heard("", rcode, f"{record}\n"), Failed)
+    assert isinstance(heard("", rcode, f"example.com. 60 IN CNAME example.org.\n{record}\n"), Failed)
+
+
+def test_how_an_alias_was_made_may_stand_beside_it() -> None:
+    answer = heard("", answer="com. 60 IN DNAME test.\nexample.com. 60 IN CNAME example.test.\n")
+    assert answer == Absent(name_exists=True, expires_at=START + MINUTE, alias_of="example.test")
 
 
 def test_a_referral_says_nothing() -> None:

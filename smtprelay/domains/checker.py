@@ -13,7 +13,7 @@ from smtprelay.domains.dmarc import check_dmarc
 from smtprelay.domains.mx import check_mx
 from smtprelay.domains.spf_rule import check_spf
 from smtprelay.domains.verdict import Finding, Status, Verdict
-from smtprelay.resolver import MX, TXT, Answer, Failed, Lookup
+from smtprelay.resolver import MX, TXT, Absent, Answer, Failed, Found, Lookup
 from smtprelay.signing import SigningKey
 
 T = TypeVar("T")
@@ -74,16 +74,27 @@ async def _judge(check: Check, lookup: Lookup, now: int) -> tuple[Finding, int]:
         finding = replace(finding, status=Status.STALE)
     if finding.status is Status.TEMPORARY:
         return finding, now
+    if finding.rule != "mx":  # which says it by itself
+        obstacles = [recorder.aliases[record.name] for record in finding.publish if record.name in recorder.aliases]
+        finding = replace(finding, warnings=(*finding.warnings, *obstacles))
     return finding, recorder.expires_at
 
 
+def _canonical_name(answer: Found[TXT] | Absent) -> str:
+    return answer.canonical_name if isinstance(answer, Found) else answer.alias_of
+
+
 class _Recorder:
-    """A `Lookup` that remembers of its answers when the first one expires, and whether one was stale."""
+    """A `Lookup` that remembers of its answers when the first one expires, whether one was stale, and what is an alias.
+
+    :ivar aliases: name → why no record can be published there, for a person.
+    """
 
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup
         self.expires_at = _NEVER
         self.stale = False
+        self.aliases: dict[str, str] = {}
 
     def _note(self, answer: Answer[T]) -> Answer[T]:
         if not isinstance(answer, Failed):
@@ -92,7 +103,12 @@ class _Recorder:
         return answer
 
     async def txt(self, name: str) -> Answer[TXT]:
-        return self._note(await self._lookup.txt(name))
+        answer = await self._lookup.txt(name)
+        canonical = "" if isinstance(answer, Failed) else _canonical_name(answer)
+        if canonical not in ("", name):  # RFC 2181 §10.1
+            advice = "and an alias can have no records of its own: remove it first"
+            self.aliases[name] = f"{name} is an alias (CNAME) of {canonical}, {advice}"
+        return self._note(answer)
 
     async def mx(self, name: str) -> Answer[MX]:
         return self._note(await self._lookup.mx(name))

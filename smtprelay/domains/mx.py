@@ -24,9 +24,7 @@ async def check_mx(lookup: Lookup, domain: str, mx: str) -> Finding:
     if isinstance(answer, Failed):
         return Finding("mx", Status.TEMPORARY, problem=f"DNS does not answer: {answer.reason}")
     if isinstance(answer, Absent):
-        return Finding(
-            "mx", Status.FAIL, problem=await _absence(lookup, domain, answer), publish=(mx_record(domain, mx),)
-        )
+        return Finding("mx", Status.FAIL, problem=_absence(domain, answer), publish=(mx_record(domain, mx),))
     if any(record.exchange == mx for record in answer.records):
         return _passed(domain, mx, answer)
     if not any(record.exchange for record in answer.records):
@@ -41,11 +39,12 @@ async def check_mx(lookup: Lookup, domain: str, mx: str) -> Finding:
     return await _elsewhere(lookup, domain, mx, answer)
 
 
-async def _absence(lookup: Lookup, domain: str, answer: Absent) -> str:
+def _absence(domain: str, answer: Absent) -> str:
     if not answer.name_exists:
         return f"there is no {domain} in DNS at all: it is misspelt, or nothing has been published for it yet"
-    canonical = await _canonical_name(lookup, domain)
-    return _alias(domain, canonical, "which has no MX record") if canonical else f"{domain} has no MX record"
+    if answer.alias_of:
+        return _alias(domain, answer.alias_of, "which has no MX record")
+    return f"{domain} has no MX record"
 
 
 def _alias(domain: str, canonical: str, clause: str) -> str:
@@ -86,11 +85,13 @@ async def _elsewhere(lookup: Lookup, domain: str, mx: str, answer: Found[MX]) ->
             publish = (mx_record(domain, mx, record.preference),)
             return Finding("mx", Status.FAIL, _shown(answer), problem, publish, _records(domain, [record]))
     highest = max(record.preference for record in hosts)
-    problem = (
-        f"{mx} is not among the MX records of {domain}: add it, and incoming mail still goes where it goes now, "
-        "to the host with the lowest number"
+    preference = min(highest + _STEP, _MAX_PREFERENCE)
+    problem = f"{mx} is not among the MX records of {domain}: add it" + (
+        ", and incoming mail still goes where it goes now, to the host with the lowest number"
+        if preference > min(record.preference for record in hosts)
+        else f"; the numbers of the others have to be lower than {preference} first, or incoming mail goes there too"
     )
-    publish = (mx_record(domain, mx, min(highest + _STEP, _MAX_PREFERENCE)),)
+    publish = (mx_record(domain, mx, preference),)
     null = [record for record in answer.records if not record.exchange]
     return Finding("mx", Status.FAIL, _shown(answer), problem, publish, _records(domain, null))
 

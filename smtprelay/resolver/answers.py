@@ -40,11 +40,14 @@ class Absent:
     """There is no such record.
 
     :param name_exists: the name has others (no data); False: there is no such name (NXDOMAIN), nor could there be.
+    :param alias_of: where the chain of aliases ends that the name is the beginning of; ``""`` where it is none. Whether
+        there is such a name is not said.
     """
 
     name_exists: bool
     expires_at: int
     stale: bool = False
+    alias_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)

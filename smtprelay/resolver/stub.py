@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -26,6 +27,8 @@ MAX_QUESTIONS = 100  # under way: each has a socket
 TIMEOUT = 5.0  # seconds that a name server has for one answer, as in resolv.conf(5)
 TRIES = 2  # where there is one name server; otherwise as many as there are
 EDNS_SIZE = 1232  # octets over UDP that no network fragments; DNS Flag Day 2020
+_BESIDE = {dns.rdatatype.DNAME, dns.rdatatype.RRSIG}  # what may stand beside the aliases in an answer
+_WITHOUT_EDNS = {dns.rcode.FORMERR, dns.rcode.NOTIMP, dns.rcode.BADVERS}
 RESOLV_CONF = Path("/etc/resolv.conf")
 
 
@@ -103,9 +106,13 @@ class _NameServer(dns.nameserver.Do53Nameserver):
     def __str__(self) -> str:
         return str(self.listen)
 
-    async def async_query(self, *args: Any, **kwargs: Any) -> dns.message.Message:
+    async def async_query(self, request: Any, *args: Any, **kwargs: Any) -> dns.message.Message:
         try:
-            response = await super().async_query(*args, **kwargs)
+            response = await super().async_query(request, *args, **kwargs)
+            if response.rcode() in _WITHOUT_EDNS:  # it does not speak EDNS, RFC 6891 §7
+                request = copy.copy(request)
+                request.use_edns(False)
+                response = await super().async_query(request, *args, **kwargs)
         except (dns.exception.DNSException, OSError, EOFError):
             self._silent.add(self.listen)
             raise
@@ -135,6 +142,9 @@ def read(response: dns.message.QueryMessage, question: Question, now: int) -> An
         records = sorted(_READ[question.type](record) for record in chain.answer)
         name = _text(chain.canonical_name) if chain.cnames else question.name
         return Found(tuple(records), name, now + chain.minimum_ttl * 1000)
+    others = [rrset for rrset in response.answer if rrset not in chain.cnames and rrset.rdtype not in _BESIDE]
+    if others:
+        return Failed(f"the name server answers what nobody asked: {others[0].name} {others[0].rdtype.name}")
     authority = {rrset.rdtype for rrset in response.authority}
     if dns.rdatatype.SOA in authority:
         ttl = chain.minimum_ttl * 1000
@@ -143,7 +153,10 @@ def read(response: dns.message.QueryMessage, question: Question, now: int) -> An
         return Failed("the name server knows its own zones only: name a resolver in its place")
     else:
         ttl = NEGATIVE_TTL
-    return Absent(name_exists=response.rcode() == dns.rcode.NOERROR, expires_at=now + ttl)
+    alias_of = _text(chain.canonical_name) if chain.cnames else ""
+    # NXDOMAIN is said of the last name of a chain, RFC 6604 §3.
+    exists = response.rcode() == dns.rcode.NOERROR or bool(alias_of)
+    return Absent(name_exists=exists, expires_at=now + ttl, alias_of=alias_of)
 
 
 def _text(name: dns.name.Name) -> str:

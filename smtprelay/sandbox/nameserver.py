@@ -38,6 +38,7 @@ class Fault(Enum):
     GARBAGE = auto()  # octets that are no DNS message
     WRONG_ID = auto()  # of another question, as a forged answer has
     TRUNCATED = auto()  # over UDP, whatever its size
+    NO_EDNS = auto()  # it cannot read questions with EDNS, as the oldest name servers cannot; RFC 6891 §7
 
 
 Trouble: TypeAlias = Fault | float  # or the seconds by which the answer is late
@@ -172,6 +173,9 @@ class NameServer:
         response.flags |= dns.flags.AA
         if fault in (Fault.SERVFAIL, Fault.REFUSED):
             response.set_rcode(dns.rcode.from_text(cast("Fault", fault).name))
+        elif fault is Fault.NO_EDNS and query.edns >= 0:
+            response.use_edns(False)
+            response.set_rcode(dns.rcode.FORMERR)
         elif fault is Fault.TRUNCATED and via == "udp":
             response.flags |= dns.flags.TC
         else:

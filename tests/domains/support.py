@@ -69,7 +69,8 @@ class Zone:
                 return Failed(f"no answer from DNS for {name}")
             aliases = list(self._of("CNAME", name))
             if not aliases:
-                return Absent(self._exists(name), EXPIRES_AT)
+                alias_of = name if name != _canonical(asked) else ""
+                return Absent(self._exists(name) or bool(alias_of), EXPIRES_AT, alias_of=alias_of)
             name = _canonical(str(aliases[0]))
         return Failed(f"the aliases of {asked} lead in a circle")
 

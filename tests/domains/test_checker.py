@@ -130,6 +130,19 @@ async def test_a_domain_without_a_key() -> None:
     assert "smtprelay dkim keygen example.com" in finding.problem
 
 
+async def test_where_an_alias_stands_nothing_can_be_published() -> None:
+    alias: Sequence[str] = ["CNAME x.example.net"]
+    names = ["example.com", key().record_name, "_dmarc.example.com"]
+    targets: list[Sequence[str]] = [["A 192.0.2.1"], ["TXT other"], []]
+    for target in targets:
+        zone = Aged(dict.fromkeys(names, alias) | ({"x.example.net": target} if target else {}))
+        found = by_rule(await checker(key()).check("example.com", zone, NOW))
+        for rule, name in zip(("spf", "dkim", "dmarc"), names, strict=True):
+            advice = "and an alias can have no records of its own: remove it first"
+            assert found[rule][0].warnings == (f"{name} is an alias (CNAME) of x.example.net, {advice}",)
+            assert "no such name" not in found[rule][0].problem
+
+
 async def test_the_configured_names_are_looked_for() -> None:
     zone = Aged(
         {

@@ -77,6 +77,9 @@ async def test_other_hosts_keep_their_mail() -> None:
 async def test_the_highest_preference_is_not_exceeded() -> None:
     finding = await checked(Zone({DOMAIN: ["MX 65535 mx.example.com"]}))
     assert finding.publish == (record("65535 mail.bestedm.org"),)
+    assert "have to be lower than 65535 first, or incoming mail goes there too" in finding.problem
+    finding = await checked(Zone({DOMAIN: ["MX 65535 mx.example.com", "MX 1 a.example.com"]}))
+    assert "incoming mail still goes where it goes now" in finding.problem
 
 
 @pytest.mark.parametrize("host", ["mail.bestedm.org.example.com", "webmail.bestedm.org"])
@@ -150,6 +153,11 @@ async def test_a_domain_that_is_an_alias_of_one_that_is_wrong(entries: list[str]
     assert finding.status is Status.FAIL
     assert f"{DOMAIN} is an alias (CNAME) of www.example.net, {problem}" in finding.problem
     assert finding.publish == (record("10 mail.bestedm.org"),)
+
+
+async def test_an_alias_that_leads_nowhere() -> None:
+    finding = await checked(Zone({DOMAIN: ["CNAME gone.example.net"]}))
+    assert f"{DOMAIN} is an alias (CNAME) of gone.example.net, which has no MX record" in finding.problem
 
 
 async def test_dns_that_fails() -> None:
