@@ -122,6 +122,27 @@ async def test_the_least_recently_used_go_first(world: World, monkeypatch: pytes
     assert [question.name for question in world.asked] == ["b"]
 
 
+async def test_answers_have_a_limit_together(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "MAX_SIZE", 3 * 1064)
+    world.answer = found(b"x" * 1000)
+    for name in ("a", "b", "a", "c", "d"):
+        await world.cache.txt(name)
+    assert len(world.asked) == 4
+    await world.cache.txt("a")
+    assert len(world.asked) == 4
+    world.clock.now += MINUTE
+    world.answer = SERVFAIL  # the last answers are kept, and count
+    for name in ("a", "c", "d"):
+        assert isinstance(await world.cache.txt(name), Found)
+    world.clock.now += MINUTE
+    world.answer = found(b"")
+    for name in ("a", "c", "d", *"efghijklmnop"):
+        await world.cache.txt(name)
+    world.asked.clear()
+    await world.cache.txt("a")
+    assert not world.asked
+
+
 async def test_a_clock_that_was_set_back_keeps_nothing_longer(world: World) -> None:
     await world.cache.txt("example.com")
     world.clock.now -= DAY

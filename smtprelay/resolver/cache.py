@@ -20,14 +20,17 @@ FAILURE_TTL = 5_000  # RFC 9520 §3.2
 STALE = 86_400_000  # how old an answer may serve while DNS fails; RFC 8767 §5 has one to three days
 
 MAX_ANSWERS = 10_000
+MAX_SIZE = 32 * 2**20  # octets of all answers together; one may have 64 KiB on the wire, and fill a megabyte
 
 
 class _Good(NamedTuple):
-    """A good answer, the number under which it was asked, and when it came; Unix time in milliseconds."""
+    """A good answer, the number under which it was asked, when it came (Unix time in milliseconds), and how many octets
+    it fills."""
 
     answer: Found[Any] | Absent
     asked: int
     at: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,10 @@ class _Memory:
     until: int
     failure: Failed | None
     last: _Good | None
+
+    @property
+    def size(self) -> int:
+        return self.last.size if self.last else 0
 
     def holds(self, since: int, now: int) -> bool:
         """Whether it needs no question. It does not where the clock was set back, for who knows how far."""
@@ -80,6 +87,7 @@ class Cache(View):
         self._clock = clock
         self._numbers = count(1)  # questions and fresh views in their order, which a clock could not tell
         self._memories: OrderedDict[Question, _Memory] = OrderedDict()  # the least recently used first
+        self._size = 0  # of all memories
         self._running: dict[Question, _Running] = {}
         self._tasks: set[asyncio.Task[_Memory]] = set()
         self._closed = False
@@ -132,8 +140,10 @@ class Cache(View):
         if not before or before.asked < number:
             self._memories[question] = memory
             self._memories.move_to_end(question)
-            if len(self._memories) > MAX_ANSWERS:
-                self._memories.popitem(last=False)
+            self._size += memory.size - (before.size if before else 0)
+            while len(self._memories) > MAX_ANSWERS or self._size > MAX_SIZE:
+                _, forgotten = self._memories.popitem(last=False)
+                self._size -= forgotten.size
         return memory
 
 
@@ -142,4 +152,11 @@ def _remembered(answer: Answer[Any], number: int, now: int, last: _Good | None) 
         return _Memory(number, now, now + FAILURE_TTL, answer, last)
     longest = MAX_TTL if isinstance(answer, Found) else MAX_NEGATIVE_TTL
     until = now + min(max(answer.expires_at - now, MIN_TTL), longest)
-    return _Memory(number, now, until, None, _Good(replace(answer, expires_at=until), number, now))
+    return _Memory(number, now, until, None, _Good(replace(answer, expires_at=until), number, now, _size(answer)))
+
+
+def _size(answer: Found[Any] | Absent) -> int:
+    """Roughly: an object has some dozens of octets beside its text."""
+    records = answer.records if isinstance(answer, Found) else ()
+    parts = [part for record in records for part in (record if isinstance(record, tuple) else (str(record),))]
+    return sum(64 + len(part) for part in parts)
