@@ -69,7 +69,7 @@ async def _without_key(domain: str) -> Finding:
 async def _judge(check: Check, lookup: Lookup, now: int) -> tuple[Finding, int]:
     """A rule's finding, and until when it holds."""
     recorder = _Recorder(lookup)
-    finding = await check(recorder)
+    finding = (await check(recorder)).bounded()
     if finding.status is Status.PASS and recorder.stale:
         finding = replace(finding, status=Status.STALE)
     if finding.status is Status.TEMPORARY:

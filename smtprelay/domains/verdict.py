@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, Literal
 
 Rule = Literal["spf", "mx", "dkim", "platform_dkim", "dmarc"]
 
+MAX_SHOWN = 9000  # characters of what stands there; receivers read 8192 octets of an SPF record
+MAX_REMOVED = 10  # records
 MAX_STRING = 255  # octets of a TXT record's string, RFC 1035 §3.3
 
 
@@ -81,6 +83,15 @@ class Finding:
     @property
     def passes(self) -> bool:
         return self.status in (Status.PASS, Status.STALE)
+
+    def bounded(self) -> Finding:
+        """The same without what is too long for a person, a reply and the spool: a name may have 64 KiB of records."""
+        remove = tuple(replace(record, value=_cut(record.value)) for record in self.remove[:MAX_REMOVED])
+        return replace(self, found=_cut(self.found), remove=remove)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
 
 
 @dataclass(frozen=True, slots=True)

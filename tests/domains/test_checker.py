@@ -143,6 +143,15 @@ async def test_where_an_alias_stands_nothing_can_be_published() -> None:
             assert "no such name" not in found[rule][0].problem
 
 
+async def test_what_stands_there_may_be_longer_than_what_is_told() -> None:
+    long, many = "v=spf1 " + "a " * 30_000, [f"TXT {n}" for n in range(5000)]
+    zone = Aged({"example.com": [f"TXT {long}", f"TXT {long}"], key().record_name: many, "_dmarc.example.com": many})
+    verdict = await checker(key()).check("example.com", zone, NOW)
+    assert len(to_json(verdict)) < 100_000
+    assert verdict.findings[0].found.startswith("v=spf1 a a a ")
+    assert len(by_rule(verdict)["dkim"][0].remove) == 10
+
+
 async def test_the_configured_names_are_looked_for() -> None:
     zone = Aged(
         {
