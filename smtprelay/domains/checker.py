@@ -74,10 +74,8 @@ async def _judge(check: Check, lookup: Lookup, now: int) -> tuple[Finding, int]:
         finding = replace(finding, status=Status.STALE)
     if finding.status is Status.TEMPORARY:
         return finding, now
-    if finding.rule != "mx":  # which says it by itself
-        obstacles = [recorder.aliases[record.name] for record in finding.publish if record.name in recorder.aliases]
-        finding = replace(finding, warnings=(*finding.warnings, *obstacles))
-    return finding, recorder.expires_at
+    obstacles = [recorder.aliases[record.name] for record in finding.publish if record.name in recorder.aliases]
+    return replace(finding, warnings=(*finding.warnings, *obstacles)), recorder.expires_at
 
 
 def _canonical_name(answer: Found[TXT] | Absent) -> str:
@@ -87,7 +85,7 @@ def _canonical_name(answer: Found[TXT] | Absent) -> str:
 class _Recorder:
     """A `Lookup` that remembers of its answers when the first one expires, whether one was stale, and what is an alias.
 
-    :ivar aliases: name → why no record can be published there, for a person.
+    :ivar aliases: name → why no TXT record can be published there, for a person; MX has its own sentence.
     """
 
     def __init__(self, lookup: Lookup) -> None:

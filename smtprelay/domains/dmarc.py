@@ -168,7 +168,7 @@ def _missing(found: Walk) -> Finding:
         problem = f"{_doubled(at, len(texts))}: keep one"
         return _finding(Status.FAIL, listed(texts), problem, (publish,), tuple(remove))
     if found.strangers:
-        problem = f"what stands at {name} is no DMARC record, because it does not begin with v=DMARC1"
+        problem = f"what stands at {name} is no DMARC record: it has to begin with v=DMARC1 and a semicolon"
         remove = [Record(name, "TXT", shown(text)) for text in found.strangers]
         return _finding(Status.FAIL, listed(found.strangers), problem, (dmarc_record(domain),), tuple(remove))
     problem = (

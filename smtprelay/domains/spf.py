@@ -202,7 +202,7 @@ class _Walk:
     async def _spend(self, target: str) -> None:
         """The look-ups of the authorised tree: receivers make them before they find a client's address in it. Where it
         breaks a limit by itself, no record of who includes it could mend that."""
-        alone = self.questions.lookups == 1 and not self.questions.void_lookups
+        alone = self.questions.lookups == 1
         try:
             await self.evaluate(target)
         except Broken as broken:

@@ -100,6 +100,23 @@ async def test_rules_are_looked_up_side_by_side() -> None:
     assert zone.most_waiting == 5
 
 
+@pytest.mark.parametrize(
+    ("known", "records", "status"),
+    [
+        (True, RIGHT, 3),
+        (True, RIGHT[:1], 2),
+        (True, RIGHT[1:], 2),
+        (False, RIGHT, 1),
+        (False, RIGHT[:1], 0),
+        (False, [], 0),
+    ],
+)
+async def test_the_platforms_own_figure(known: bool, records: Sequence[str], status: int) -> None:
+    zone = Aged({"example.com": records})
+    verdict = await checker(known=["example.com"] if known else []).check("example.com", zone, NOW)
+    assert verdict.platform_status == status
+
+
 async def test_what_fails_and_is_not_required_only_tells() -> None:
     verdict = await checker().check("other.example", Aged({"other.example": RIGHT}), NOW)
     assert not verdict.known
