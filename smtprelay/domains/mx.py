@@ -12,6 +12,7 @@ _PREFERENCE = 10
 _STEP = 10
 _MAX_PREFERENCE = 65_535  # 16 bits, RFC 1035 §3.3.9
 _MAX_TARGETS = 10  # hosts that are asked for an alias: a domain's DNS cannot make us ask without end
+_VERSIONS: tuple[Literal[4], Literal[6]] = (4, 6)  # of IP
 _NULL_MX_CODE = "7.27"  # RFC 7505 §4.2: sender address has null MX
 
 
@@ -24,7 +25,8 @@ async def check_mx(lookup: Lookup, domain: str, mx: str) -> Finding:
     if isinstance(answer, Failed):
         return Finding("mx", Status.TEMPORARY, problem=f"DNS does not answer: {answer.reason}")
     if isinstance(answer, Absent):
-        return Finding("mx", Status.FAIL, problem=_absence(domain, answer), publish=(mx_record(domain, mx),))
+        publish, warnings = (mx_record(domain, mx),), await _turned_away(lookup, domain, mx)
+        return Finding("mx", Status.FAIL, problem=_absence(domain, answer), publish=publish, warnings=warnings)
     if any(record.exchange == mx for record in answer.records):
         return _passed(domain, mx, answer)
     if not any(record.exchange for record in answer.records):
@@ -45,6 +47,17 @@ def _absence(domain: str, answer: Absent) -> str:
     if answer.alias_of:
         return _alias(domain, answer.alias_of, "which has no MX record")
     return f"{domain} has no MX record"
+
+
+async def _turned_away(lookup: Lookup, domain: str, mx: str) -> tuple[str, ...]:
+    """Mail that goes to a domain's own address as long as there is no MX record (RFC 5321 §5.1)."""
+    for version in _VERSIONS:
+        if isinstance(await lookup.addresses(domain, version), Found):
+            own = mx_record(domain, domain, _PREFERENCE - 1).zone_line
+            return (
+                f"mail to {domain} goes to the domain's own address now, and will go to {mx}: {own} keeps it there",
+            )
+    return ()
 
 
 def _alias(domain: str, canonical: str, clause: str) -> str:
@@ -98,8 +111,7 @@ async def _elsewhere(lookup: Lookup, domain: str, mx: str, answer: Found[MX]) ->
 
 async def _canonical_name(lookup: Lookup, name: str) -> str:
     """Where a name's chain of aliases ends; ``""`` where it is none, or DNS does not tell."""
-    versions: tuple[Literal[4], Literal[6]] = (4, 6)
-    for version in versions:
+    for version in _VERSIONS:
         answer = await lookup.addresses(name, version)
         if isinstance(answer, Found):
             return answer.canonical_name if answer.canonical_name != name else ""

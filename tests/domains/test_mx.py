@@ -57,6 +57,15 @@ async def test_a_name_without_mx() -> None:
     assert finding.publish == (record("10 mail.bestedm.org"),)
 
 
+@pytest.mark.parametrize("address", ["A 192.0.2.1", "AAAA 2001:db8::1"])
+async def test_mail_that_needs_no_mx_is_not_turned_away_unsaid(address: str) -> None:
+    finding = await checked(Zone({DOMAIN: [address]}))
+    assert finding.publish == (record("10 mail.bestedm.org"),)
+    assert finding.warnings[0].startswith(f"mail to {DOMAIN} goes to the domain's own address now")
+    assert f"{DOMAIN}. IN MX 9 {DOMAIN}. keeps it there" in finding.warnings[0]
+    assert (await checked(Zone({DOMAIN: ["TXT x"]}))).warnings == ()
+
+
 async def test_a_name_that_does_not_exist_is_told_apart() -> None:
     finding = await checked(Zone())
     assert finding.status is Status.FAIL
