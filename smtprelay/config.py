@@ -168,8 +168,11 @@ class Credential(Section):
             raise ValueError("a password needs a username")
         if not self.username and not self.name:
             raise ValueError("a credential without a username needs a name")
-        if self.rewrite_sender != "never" and "@" not in self.username:
-            raise ValueError("rewrite_sender needs a username that is an address")
+        if self.rewrite_sender != "never":
+            try:
+                parse_address(self.username)
+            except AddressError as error:
+                raise ValueError("rewrite_sender needs a username that is an address") from error
         return self
 
     @property

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from smtprelay.config import Config, Credential, Gateway
 from smtprelay.domains.verdict import Finding, Record, Verdict
-from smtprelay.message import Message, Origin, domain_of
+from smtprelay.message import Message, Origin, domain_of, parse_address
 from smtprelay.reply import Reject
 from smtprelay.values import Rate, matches
 
@@ -63,7 +63,7 @@ class Policy:
 def leaving_domain(credential: Credential, reverse_path: str) -> str:
     """The domain of the reverse-path that the smarthost will see; ``""`` for the null reverse-path."""
     rewritten = reverse_path and credential.rewrite_sender != "never"
-    return domain_of(credential.username if rewritten else reverse_path)
+    return domain_of(parse_address(credential.username) if rewritten else reverse_path)
 
 
 class Gate:

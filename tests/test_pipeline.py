@@ -299,6 +299,16 @@ async def test_the_domain_that_counts_is_the_one_that_leaves() -> None:
         await failing.pipeline.check_sender(TRUSTED, "root@intranet.local", 0)
 
 
+@pytest.mark.parametrize("rewrite", ["envelope", "from"])
+async def test_a_username_is_an_address_however_it_is_written(rewrite: str) -> None:
+    """The fault: nobody could send through a credential whose username has capital letters."""
+    rewriting = REWRITING.replace("app@example.com", "App@Example.COM").replace('"from"', f'"{rewrite}"')
+    of = parts(rewriting)
+    await of.pipeline.check_sender(TRUSTED, "root@intranet.local", 0)
+    message = await submitted(of, TRUSTED, "root@intranet.local", "From: a@example.com\n\nx\n")
+    assert (message.author_domain, message.hold) == ("example.com", "")
+
+
 @pytest.mark.parametrize("domain", ["example.org", "other.example.com"])
 async def test_a_domain_that_is_not_listed_may_not_send(domain: str) -> None:
     anybody = '[[upstream.credentials]]\nname = "any"\n'
