@@ -217,6 +217,7 @@ class Daemon:
             spool.remember,
             required=rules.require,
             configured=() if rules.on_failure == "off" else names,
+            refusing=rules.on_failure == "reject",
             clock=now_ms,
         )
         watch.recall(facts)

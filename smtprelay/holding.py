@@ -104,7 +104,9 @@ class Holding:
         return domains
 
     def _judge(self, domain: str) -> str | Reject:
+        verdict = self._watch.known(domain)
         try:
-            return self._gate.judge(domain, self._watch.known(domain))
+            return self._gate.judge(domain, verdict)
         except Reject as refusal:
-            return refusal
+            # What is returned is gone: DNS itself has to say so, and now.
+            return refusal if verdict is None or self._watch.is_news(verdict) else DNS

@@ -16,12 +16,14 @@ from smtprelay.spool import SpoolError
 log = structlog.get_logger("domains")
 
 VERDICT = "domain/"  # prefix of the facts in the spool that are verdicts
-PATIENCE = 5.0  # seconds that the first message of a domain waits for DNS
+PATIENCE = 5.0  # seconds that mail waits for DNS, from when a domain began to be looked up
 STALE = 86_400_000  # milliseconds for which the last answer counts while DNS fails
 AGAIN = 5_000  # milliseconds until a domain is looked up again, at the earliest; and where it does not pass, then
 KEEP_EVERY = 600_000  # milliseconds after which a verdict that did not change is written again
 LOOK = 2.0  # seconds between two looks at what has to be looked up without being asked for
+LATELY = 60_000  # milliseconds for which what DNS has told is news
 MAX_DOMAINS = 10_000  # that are known at one time
+MAX_LOOKING = 50  # domains that are looked up at one time without being asked for
 
 _TOLD = {
     Status.PASS: (logging.WARNING, "domain is set up"),
@@ -38,6 +40,7 @@ class Watch:
     :param remember: keeps a fact in the spool (`Spool.remember`).
     :param required: the rules that decide.
     :param configured: domains that are looked up without being asked for.
+    :param refusing: mail is refused where one of these rules fails.
     :param clock: Unix time in milliseconds.
     """
 
@@ -48,17 +51,20 @@ class Watch:
         *,
         required: Collection[str],
         configured: Iterable[str],
+        refusing: bool,
         clock: Callable[[], int],
     ) -> None:
         self._check = check
         self._remember = remember
         self._required = required
         self._configured = tuple(configured)
+        self._refusing = refusing
         self._clock = clock
         self._verdicts: OrderedDict[str, Verdict] = OrderedDict()  # the one that was asked for last, last
         self._kept_at: dict[str, int] = {}
         self._told: dict[str, dict[tuple[str, str], Status]] = {}  # what the log has of a domain, since this start
         self._looking: dict[str, asyncio.Task[Verdict]] = {}
+        self._patience_ends: dict[str, float] = {}  # by the loop's clock, while a domain is looked up
         self.waiting: set[str] = set()  # domains that mail is held for
         self.answered: Callable[[Verdict], None] = lambda verdict: None
 
@@ -78,16 +84,24 @@ class Watch:
         verdict = self._verdicts.get(domain)
         return verdict if verdict and self._clock() - verdict.checked_at <= STALE else None
 
+    def is_news(self, verdict: Verdict) -> bool:
+        """Whether DNS told it a moment ago; neither the last process, nor before it failed."""
+        return 0 <= self._clock() - verdict.checked_at <= LATELY
+
     async def verdict(self, domain: str) -> Verdict | None:
-        """How a domain stands; None where DNS has not told yet. Only the first message of a domain waits for that."""
+        """How a domain stands; None where DNS has not told yet. A message waits for DNS where nothing is known of its
+        domain, or where it would be refused for what may have been mended since."""
         verdict = self.known(domain)
-        if verdict is None:
-            await asyncio.wait([self._look(domain)], timeout=PATIENCE)
-            return self.known(domain)
-        self._verdicts.move_to_end(domain)
-        if verdict.expires_at <= self._clock():
-            self._look(domain)
-        return verdict
+        if verdict:
+            self._verdicts.move_to_end(domain)
+            if not self._is_due(verdict):
+                return verdict
+        looking = self._look(domain)
+        if verdict and not (self._refusing and verdict.failing(self._required)):
+            return verdict
+        left = self._patience_ends[domain] - asyncio.get_running_loop().time()
+        await asyncio.wait([looking], timeout=max(left, 0))
+        return self.known(domain)
 
     async def look_again(self, domain: str) -> Verdict:
         """Look a domain up now, whatever is known: somebody has mended it."""
@@ -98,11 +112,10 @@ class Watch:
     async def run(self) -> None:
         """Look up what is configured, and what mail is held for, whenever it is due."""
         while True:
-            now = self._clock()
-            for domain in {*self._configured, *self.waiting}:
-                verdict = self.known(domain)
-                if verdict is None or verdict.expires_at <= now:
-                    self._look(domain)
+            for domain in self._due():
+                while len(self._looking) >= MAX_LOOKING:
+                    await asyncio.wait(self._looking.values(), return_when=asyncio.FIRST_COMPLETED)
+                self._look(domain)
             await asyncio.sleep(LOOK)
 
     async def close(self) -> None:
@@ -111,15 +124,25 @@ class Watch:
             task.cancel()
         await asyncio.gather(*looking, return_exceptions=True)
 
+    def _due(self) -> list[str]:
+        """What has to be looked up without being asked for; what nothing is known of first."""
+        verdicts = {domain: self.known(domain) for domain in {*self._configured, *self.waiting}}
+        due = {domain: v.expires_at if v else 0 for domain, v in verdicts.items() if v is None or self._is_due(v)}
+        return sorted(due, key=due.__getitem__)
+
+    def _is_due(self, verdict: Verdict) -> bool:
+        return not verdict.checked_at <= self._clock() < verdict.expires_at  # the clock may have been set back
+
     def _look(self, domain: str, *, fresh: bool = False) -> asyncio.Task[Verdict]:
         task = self._looking.get(domain)
         if task is None:
+            self._patience_ends[domain] = asyncio.get_running_loop().time() + PATIENCE
             task = self._looking[domain] = asyncio.create_task(self._look_up(domain, fresh))
             task.add_done_callback(lambda task: self._looked(domain, task))
         return task
 
     def _looked(self, domain: str, task: asyncio.Task[Verdict]) -> None:
-        del self._looking[domain]
+        del self._looking[domain], self._patience_ends[domain]
         if not task.cancelled() and (error := task.exception()):
             log.error("looking a domain up failed within smtprelay", domain=domain, exc_info=error)
 
@@ -127,7 +150,7 @@ class Watch:
         before = self.known(domain)
         # What did not pass may have been mended a moment ago, and our own cache must not hide that.
         fresh = fresh or (before is not None and bool(before.failing(self._required)))
-        verdict = merged(await self._check(domain, fresh), before)
+        verdict = merged(await self._check(domain, fresh), before, self._required)
         again = self._clock() + AGAIN
         verdict = replace(verdict, expires_at=max(verdict.expires_at, again) if self._passes(verdict) else again)
         self._verdicts[domain] = verdict
@@ -171,13 +194,15 @@ def _key(finding: Finding) -> tuple[str, str]:
     return finding.rule, finding.selector
 
 
-def merged(verdict: Verdict, before: Verdict | None) -> Verdict:
-    """Where DNS fails, its last answer stands; such a verdict is as old as that."""
-    if before is None or all(finding.status in (Status.PASS, Status.FAIL) for finding in verdict.findings):
+def merged(verdict: Verdict, before: Verdict | None, required: Collection[str]) -> Verdict:
+    """Where DNS fails, its last answer stands; where that is about a rule that is required, the verdict is as old."""
+    if before is None:
         return verdict
     old = {_key(finding): finding for finding in before.findings}
     findings = tuple(_last(finding, old.get(_key(finding))) for finding in verdict.findings)
-    return replace(verdict, findings=findings, checked_at=before.checked_at)
+    answered = all(f.status in (Status.PASS, Status.FAIL) for f in verdict.findings if f.rule in required)
+    checked_at = verdict.checked_at if answered else min(before.checked_at, verdict.checked_at)
+    return replace(verdict, findings=findings, checked_at=checked_at)
 
 
 def _last(finding: Finding, before: Finding | None) -> Finding:

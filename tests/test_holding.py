@@ -45,6 +45,7 @@ class Parts:
     watch: Watch
     holding: Holding
     statuses: dict[str, Status]
+    now: int = NOW
     refused: list[tuple[str, Reply]] = field(default_factory=list)
     woken: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -79,13 +80,13 @@ class Parts:
 
 
 @asynccontextmanager
-async def parts(folder: Path, on_failure: str = "reject", **statuses: Status) -> AsyncIterator[Parts]:
+async def parts(folder: Path, on_failure: str = "reject", now: int = NOW, **statuses: Status) -> AsyncIterator[Parts]:
     config = parse_config(CONFIG.format(on_failure=on_failure).encode(), folder)
     by_domain = {f"example.{name}": status for name, status in statuses.items()}
 
     async def check(domain: str, fresh: bool) -> Verdict:
         finding = Finding("spf", by_domain.get(domain, Status.PASS), problem="there is no SPF record", code="7.23")
-        return Verdict(domain, True, NOW, NOW, (finding,))
+        return Verdict(domain, True, made.now, made.now, (finding,))
 
     async def refuse(record: MessageRecord, reply: Reply) -> None:
         made.refused.append((record.message.id, reply))
@@ -93,10 +94,11 @@ async def parts(folder: Path, on_failure: str = "reject", **statuses: Status) ->
         await made.spool.end_held(record.message.id, NOW, results)
 
     spool = await SQLiteSpool.open(folder / "spool.db", now=NOW)
-    watch = Watch(check, spool.remember, required=("spf",), configured=(), clock=lambda: NOW)
+    watch = Watch(check, spool.remember, required=("spf",), configured=(), refusing=True, clock=lambda: made.now)
     gate, policy, woken = Gate(config, watch.verdict), Policy(config), asyncio.Event()
     of = Holding(spool, watch, gate, policy, refuse=refuse, wake=woken.set, clock=lambda: NOW)
-    made = Parts(spool, watch, of, by_domain, woken=woken)
+    made = Parts(spool, watch, of, by_domain, now, woken=woken)
+    watch.recall(await spool.recall(""))
     running = asyncio.create_task(of.run())
     try:
         yield made
@@ -233,3 +235,23 @@ async def test_a_spool_that_fails_is_tried_again(tmp_path: Path, monkeypatch: py
         async with asyncio.timeout(5):
             await of.woken.wait()
         assert (await of.spool.stats()).recipients[State.QUEUED] == 1
+
+
+@pytest.mark.parametrize("dns", [Status.TEMPORARY, Status.PASS, Status.FAIL])
+async def test_nothing_is_returned_for_what_dns_said_long_ago(tmp_path: Path, dns: Status) -> None:
+    """The fault: an hour later the daemon is started again, now to reject; the record may be there by now."""
+    async with parts(tmp_path, "hold", com=Status.FAIL) as of:
+        await of.look("example.com")
+        message = await of.accept("domain")
+        assert await of.state(message) == (State.HELD, "domain")
+    async with parts(tmp_path, now=NOW + 3_600_000, com=dns) as of:
+        assert await of.state(message) == (State.HELD, "domain")
+        await of.look("example.com")
+        expected = {
+            Status.TEMPORARY: (State.HELD, "domain"),
+            Status.PASS: (State.QUEUED, ""),
+            Status.FAIL: (State.BOUNCED, "refused"),
+        }
+        async with asyncio.timeout(5):
+            while await of.state(message) != expected[dns]:
+                await asyncio.sleep(0.001)

@@ -23,7 +23,7 @@ FOUND = "v=spf1 include:spf.bestedm.org -all"
 class World:
     """DNS, the spool's facts and the clock.
 
-    :ivar statuses: of SPF and MX, for every domain.
+    :ivar statuses: of SPF, MX and, where it stands there, DMARC, for every domain.
     :ivar asked: (domain, fresh) of each look-up.
     :ivar slow: look-ups wait for it.
     """
@@ -39,9 +39,10 @@ class World:
         self.asked.append((domain, fresh))
         if self.slow:
             await self.slow.wait()
-        spf, mx = self.statuses
-        findings = (Finding("spf", spf, found=FOUND if spf is Status.PASS else ""), Finding("mx", mx))
-        return Verdict(domain, True, self.now, self.now + 5 * MINUTE, findings)
+        spf, mx, *dmarc = self.statuses
+        findings = [Finding("spf", spf, found=FOUND if spf is Status.PASS else ""), Finding("mx", mx)]
+        findings += [Finding("dmarc", status) for status in dmarc]
+        return Verdict(domain, True, self.now, self.now + 5 * MINUTE, tuple(findings))
 
     async def remember(self, key: str, value: str | None) -> None:
         if self.broken:
@@ -51,8 +52,15 @@ class World:
         else:
             self.facts[key] = value
 
-    def watch(self, *configured: str) -> Watch:
-        made = Watch(self.check, self.remember, required=("spf", "mx"), configured=configured, clock=lambda: self.now)
+    def watch(self, *configured: str, refusing: bool = True) -> Watch:
+        made = Watch(
+            self.check,
+            self.remember,
+            required=("spf", "mx"),
+            configured=configured,
+            refusing=refusing,
+            clock=lambda: self.now,
+        )
         made.recall(self.facts)
         return made
 
@@ -174,9 +182,80 @@ async def test_what_was_mended_is_noticed_within_seconds() -> None:
     await statuses(of)
     world.statuses = (Status.PASS, Status.PASS)
     world.now += AGAIN
-    assert await statuses(of) == [Status.FAIL, Status.PASS]
     assert await statuses(of) == [Status.PASS, Status.PASS]
     assert world.asked == [("example.com", False), ("example.com", True)]
+
+
+async def test_nobody_is_refused_for_what_was_mended_long_ago() -> None:
+    """The fault: the record was published while nobody sent, or while the relay was down."""
+    world = World(statuses=(Status.FAIL, Status.PASS))
+    of = world.watch()
+    await statuses(of)
+    world.statuses = (Status.PASS, Status.PASS)
+    world.now += 10 * HOUR
+    assert await statuses(world.watch()) == [Status.PASS, Status.PASS]
+    assert await statuses(of) == [Status.PASS, Status.PASS]
+
+
+async def test_where_nobody_is_refused_nobody_waits() -> None:
+    world = World(statuses=(Status.FAIL, Status.PASS))
+    of = world.watch(refusing=False)
+    await statuses(of)
+    world.now += HOUR
+    world.slow = asyncio.Event()
+    async with asyncio.timeout(1):
+        assert await of.verdict("example.com") is not None
+    await of.close()
+
+
+async def test_a_message_waits_for_a_look_up_but_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fault: at MAIL and after the dot, for what takes longer than both."""
+    monkeypatch.setattr(watch, "PATIENCE", 0.01)
+    world = World(slow=asyncio.Event())
+    of = world.watch()
+    assert await of.verdict("example.com") is None
+    monkeypatch.setattr(watch, "PATIENCE", 3600.0)
+    async with asyncio.timeout(1):
+        assert await of.verdict("example.com") is None
+    assert len(world.asked) == 1
+    await of.close()
+
+
+@pytest.mark.parametrize("refusing", [True, False])
+async def test_a_clock_that_was_set_back_keeps_nothing_for_ever(refusing: bool) -> None:
+    """The fault: looked up while the clock was a year ahead."""
+    world = World(statuses=(Status.FAIL, Status.PASS), now=NOW + 365 * 24 * HOUR)
+    of = world.watch(refusing=refusing)
+    await statuses(of)
+    world.now, world.statuses = NOW, (Status.PASS, Status.PASS)
+    await statuses(of)
+    assert await statuses(of) == [Status.PASS, Status.PASS]
+    verdict = of.known("example.com")
+    assert verdict is not None
+    assert verdict.checked_at == NOW
+    assert not of._due()
+
+
+async def test_an_answer_from_the_future_is_as_old_as_the_look_up() -> None:
+    world = World(now=NOW + 365 * 24 * HOUR)
+    of = world.watch()
+    await statuses(of)
+    world.now, world.statuses = NOW, (Status.TEMPORARY, Status.TEMPORARY)
+    await statuses(of)
+    world.now += STALE + 1
+    assert await statuses(of) == [Status.TEMPORARY, Status.TEMPORARY]
+
+
+async def test_a_rule_that_is_not_required_makes_nothing_old() -> None:
+    """The fault: once a day, what is known of the domain was forgotten, and its mail was held."""
+    world = World(statuses=(Status.PASS, Status.PASS, Status.PASS))
+    of = world.watch()
+    await statuses(of)
+    world.statuses = (Status.PASS, Status.PASS, Status.TEMPORARY)
+    world.now += 23 * HOUR
+    await statuses(of)
+    world.now += 2 * HOUR
+    assert await statuses(of) == [Status.PASS, Status.PASS, Status.STALE]
 
 
 async def test_it_can_be_looked_up_at_once() -> None:
@@ -270,6 +349,26 @@ async def test_what_is_configured_or_waited_for_is_looked_up_unasked(monkeypatch
         assert {await heard.get(), await heard.get()} == {"example.com", "example.net"}
         world.now += 5 * MINUTE
         assert {await heard.get(), await heard.get()} == {"example.com", "example.net"}
+    running.cancel()
+    await asyncio.wait([running])
+    await of.close()
+
+
+async def test_many_domains_are_looked_up_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fault: five thousand at once stopped the loop for a second."""
+    monkeypatch.setattr(watch, "MAX_LOOKING", 3)
+    world = World(slow=asyncio.Event())
+    of = world.watch(*(f"d{i}.example" for i in range(10)))
+    running = asyncio.create_task(of.run())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert len(of._looking) == 3
+    assert world.slow
+    world.slow.set()
+    async with asyncio.timeout(5):
+        while len(of._verdicts) < 10:
+            await asyncio.sleep(0)
+    assert len(world.asked) == 10
     running.cancel()
     await asyncio.wait([running])
     await of.close()

@@ -220,6 +220,7 @@ async def door(
             spool.remember,
             required=config.domain_rules.require,
             configured=(),
+            refusing=on_failure == "reject",
             clock=clock,
         )
         policy, limits = Policy(config), Limits(config.gateway, {}, set(), now_ms())
