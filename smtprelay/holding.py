@@ -94,6 +94,8 @@ class Holding:
         if free:
             count = await self._spool.release(Selector(tuple(free), state=State.HELD, reason=reason), self._clock())
             log.warning("held mail goes on: its domains are set up", recipients=count)
+        if refused:
+            self._answered.set()  # an operator may have moved some of a message's recipients meanwhile
         if free or refused:
             self._wake()
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import sqlite3
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from smtprelay.holding import Holding
 from smtprelay.message import Envelope, Message, Origin, Recipient, new_id
 from smtprelay.policy import Gate, Policy
 from smtprelay.reply import Reply
-from smtprelay.spool import MessageRecord, Result, Selector, SpoolError, State
+from smtprelay.spool import LeaseLost, MessageRecord, Result, Selector, SpoolError, State
 from smtprelay.spool.sqlite import SQLiteSpool
 from smtprelay.watch import Watch
 
@@ -200,6 +201,54 @@ async def test_what_an_operator_holds_stays_held(tmp_path: Path) -> None:
             await of.woken.wait()
         assert await of.state(held) == (State.HELD, "operator")
         assert await of.state(other) == (State.QUEUED, "")
+
+
+async def test_what_an_operator_holds_at_that_moment_stays_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fault: after it was looked up as held for DNS, and before it is released."""
+    async with parts(tmp_path, com=Status.TEMPORARY) as of:
+        await of.look("example.com")
+        message = await of.accept("dns")
+        await of.state(message)
+        release, write = of.spool.release, of.spool._writer.run
+
+        async def releasing(selector: Selector, now: int) -> int:
+            monkeypatch.setattr(of.spool._writer, "run", overtaken)
+            return await release(selector, now)
+
+        async def overtaken(change: Callable[[sqlite3.Connection], int]) -> int:
+            monkeypatch.setattr(of.spool._writer, "run", write)
+            assert await of.spool.hold(Selector(), NOW, "suspended") == 1
+            return await write(change)
+
+        monkeypatch.setattr(of.spool, "release", releasing)
+        of.statuses["example.com"] = Status.PASS
+        await of.look("example.com")
+        async with asyncio.timeout(5):
+            await of.woken.wait()
+        assert await of.state(message) == (State.HELD, "suspended")
+
+
+async def test_what_is_left_when_an_operator_was_first_is_gone_through_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fault: a message cannot be ended, as one of its recipients was let go a moment ago."""
+    async with parts(tmp_path, com=Status.TEMPORARY) as of:
+        await of.look("example.com")
+        message = await of.accept("dns")
+        end_held, failures = of.spool.end_held, iter([LeaseLost("an operator was first")])
+
+        async def refuse(record: MessageRecord, reply: Reply) -> None:
+            if not next(failures, None):
+                await end_held(record.message.id, NOW, [Result(r.id, State.BOUNCED) for r in record.recipients])
+
+        monkeypatch.setattr(of.holding, "_refuse", refuse)
+        of.statuses["example.com"] = Status.FAIL
+        await of.look("example.com")
+        async with asyncio.timeout(5):
+            while (await of.state(message))[0] is not State.BOUNCED:
+                await asyncio.sleep(0.001)
 
 
 async def test_more_than_a_page_is_gone_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

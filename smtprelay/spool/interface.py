@@ -224,9 +224,10 @@ class Spool(Protocol):
         """
 
     async def end_held(self, message_id: str, now: int, results: Sequence[Result], new: Sequence[Message] = ()) -> None:
-        """End recipients that are held, and the DSNs about them, in one transaction; recorded as an attempt of each.
+        """End recipients that are held for a reason that passes by itself (`DNS`, `DOMAIN`), and the DSNs about them,
+        in one transaction; recorded as an attempt of each.
 
-        :raises LeaseLost: one of them is not held any more; nothing was written.
+        :raises LeaseLost: one of them is not held any more, or for another reason; nothing was written.
         """
 
     async def reclaim(self, now: int, ttl: int, limit: int) -> list[Lease]:

@@ -15,7 +15,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from smtprelay.spool import Lease, LeaseLost, Result, Selector, Spool, State
+from smtprelay.spool import DNS, DOMAIN, Lease, LeaseLost, Result, Selector, Spool, State
 from smtprelay.spool.interface import ENDED
 from smtprelay.spool.sqlite import SQLiteSpool
 from tests.spool.support import CREDENTIAL, NOW, TTL, message
@@ -155,7 +155,8 @@ class SpoolModel(RuleBasedStateMachine):
         there = [n for one_message, n in self.books if one_message == message_id]
         chosen = data.draw(st.lists(st.sampled_from(there), min_size=1, unique=True))
         results = [Result(n, State.BOUNCED, reason="refused") for n in chosen]
-        all_held = all(self.books[message_id, n].state is State.HELD for n in chosen)
+        books = [self.books[message_id, n] for n in chosen]
+        all_held = all(one.state is State.HELD and one.reason in (DNS, DOMAIN) for one in books)
         try:
             self.run(self.spool.end_held(message_id, self.now, results))
         except LeaseLost:

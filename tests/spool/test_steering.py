@@ -64,13 +64,14 @@ async def test_held_mail_is_refused_with_its_notification(spool: Spool) -> None:
     assert not (await shown(spool, original.id)).body_kept
 
 
-async def test_what_an_operator_has_let_go_is_not_refused(spool: Spool) -> None:
+@pytest.mark.parametrize(("action", "state"), [("release", State.QUEUED), ("hold", State.HELD)])
+async def test_what_an_operator_has_let_go_or_holds_is_not_refused(spool: Spool, action: str, state: State) -> None:
     original, dsn = message("a@example.net", "b@example.net", hold=DNS), message()
     await spool.put([original])
-    await spool.release(ALL, NOW)
+    await (spool.release(ALL, NOW) if action == "release" else spool.hold(ALL, NOW, "operator"))
     with pytest.raises(LeaseLost):
         await spool.end_held(original.id, NOW, [Result(1, State.BOUNCED)], [dsn])
-    assert await states(spool, original.id) == [State.QUEUED, State.QUEUED]
+    assert await states(spool, original.id) == [state, state]
     assert await spool.show(dsn.id) is None
 
 

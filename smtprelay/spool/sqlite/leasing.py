@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Collection, Sequence
 
 from smtprelay.message import Message
-from smtprelay.spool.interface import ENDED, Lease, LeaseLost, Result, SpoolError, State
+from smtprelay.spool.interface import DNS, DOMAIN, ENDED, Lease, LeaseLost, Result, SpoolError, State
 from smtprelay.spool.sqlite import rows, storing
 from smtprelay.spool.sqlite.errors import is_damage
 
@@ -173,9 +173,9 @@ def end_held(
     taken = connection.executemany(
         """
         UPDATE recipients SET state = 'sending', lease = ?, attempts = attempts + 1
-        WHERE message = ? AND n = ? AND state = 'held'
+        WHERE message = ? AND n = ? AND state = 'held' AND reason IN (?, ?)
         """,
-        [(token, message_id, result.recipient) for result in results],
+        [(token, message_id, result.recipient, DNS, DOMAIN) for result in results],
     )
     if taken.rowcount != len(results):
         raise LeaseLost(f"Some recipients of {message_id} are not held any more.")

@@ -104,7 +104,7 @@ class SQLiteSpool:
         return await self._steer(where(selector), partial(steering.hold, now=now, reason=reason))
 
     async def release(self, selector: Selector, now: int) -> int:
-        return await self._steer(where(selector), partial(steering.release, now=now))
+        return await self._steer(where(selector), partial(steering.release, now=now, reason=selector.reason))
 
     async def cancel(self, selector: Selector, now: int) -> int:
         return await self._steer(where(selector), partial(steering.cancel, now=now))

@@ -1,6 +1,7 @@
 """What an operator does to recipients, one page of keys in one transaction.
 
-The pages are looked up by readers; meanwhile a recipient may have moved on, so every change asks for its state again.
+The pages are looked up by readers; meanwhile a recipient may have moved on, so every change asks for its state again,
+and `release` for the reason, which may be an operator's by now.
 Each function returns how many recipients it changed.
 """
 
@@ -27,7 +28,7 @@ _RELEASE = """
     UPDATE recipients
     SET state = 'queued', reason = '', next_at = iif(attempts = 0, max(next_at, ?), ?),
         held_ms = held_ms + max(0, ? - held_since), held_since = 0, updated_at = ?
-    WHERE message = ? AND n = ? AND state = 'held'
+    WHERE message = ? AND n = ? AND state = 'held' AND ? IN ('', reason)
 """
 _WISH_NOTHING = """
     UPDATE recipients SET wish = '', reason = '' WHERE message = ? AND n = ? AND state = 'sending' AND wish <> ''
@@ -56,8 +57,8 @@ def hold(connection: sqlite3.Connection, keys: Sequence[Key], now: int, reason: 
     return held.rowcount + wished.rowcount
 
 
-def release(connection: sqlite3.Connection, keys: Sequence[Key], now: int) -> int:
-    released = connection.executemany(_RELEASE, [(now, now, now, now, *key) for key in keys])
+def release(connection: sqlite3.Connection, keys: Sequence[Key], now: int, reason: str) -> int:
+    released = connection.executemany(_RELEASE, [(now, now, now, now, *key, reason) for key in keys])
     wished = connection.executemany(_WISH_NOTHING, keys)
     return released.rowcount + wished.rowcount
 
