@@ -204,6 +204,11 @@ class Keyring:
             for entry in self._in_state(KeyState.PENDING):
                 if (entry.key.domain, entry.key.kind) == (wish.domain, wish.kind):
                     return _rotation(entry.key, is_new=False)
+            if wish.kind != "rsa" and not any(key.domain == wish.domain for key in self.signing()):
+                raise RotationRefused(
+                    f"no key of {wish.domain} itself signs yet, and not every receiver knows {wish.kind}: make an RSA "
+                    "key first"
+                )
             selector = self._free_selector(wish.domain, wish.selector)
             key = await asyncio.to_thread(_made, replace(wish, selector=selector))
             file = kept_file(self._folder, wish.domain, selector)
@@ -213,7 +218,9 @@ class Keyring:
                 raise RotationRefused(f"{file} exists and stays as it is: name another selector") from error
             except OSError as error:
                 raise SpoolError(f"The key cannot be written to {file}: {error.strerror}.") from error
-            await self._note(_Entry(key, file, configured=False, fact=_Fact(created_at=now)))
+            entry = _Entry(key, file, configured=False, fact=_Fact(created_at=now))
+            self._keep(entry)  # pending without its fact too, as after a crash
+            await self._note(entry)
         return _rotation(key, is_new=True)
 
     async def watch(self, sign_with: Callable[[Sequence[SigningKey]], None], clock: Callable[[], int]) -> None:
@@ -240,11 +247,10 @@ class Keyring:
         :raises SpoolError: a step could not be stored, and was not made.
         """
         retiring = self._in_state(KeyState.RETIRING)  # those of this moment: messages are under way with the others
-        asked = [e for e in self._entries.values() if self._state(e) is KeyState.PENDING or self._predecessors(e)]
-        asked += [predecessor for entry in asked for predecessor in self._predecessors(entry)]
-        answers = await self._ask(asked)
+        replacing = [entry for entry in self._in_state(KeyState.ACTIVE) if self._predecessors(entry)]
+        answers = await self._ask(self._in_state(KeyState.PENDING) + replacing + retiring)
         for entry in self._in_state(KeyState.PENDING):
-            if (answer := answers.get(entry.id)) and _certain(answer) and holds(answer, entry.key):
+            if _has_record(entry, answers):
                 await self._activate(entry, now)
         for entry in self._in_state(KeyState.ACTIVE):
             await self._withdraw_if_gone(entry, answers)
@@ -287,19 +293,25 @@ class Keyring:
 
     async def _withdraw_if_gone(self, entry: _Entry, answers: dict[tuple[str, str], Answer[TXT]]) -> None:
         """Where its record is gone while those of the keys before it are still there, they sign again."""
+        if not self._can_step_back(entry, answers):
+            return
         before = self._predecessors(entry)
-        if not before or not all(e.id in answers for e in (entry, *before)):
-            return
-        if not _certain(answers[entry.id]) or holds(answers[entry.id], entry.key):
-            return
-        if all(_certain(answers[e.id]) and holds(answers[e.id], e.key) for e in before):
-            await self._note(replace(entry, fact=_Fact(created_at=entry.fact.created_at)))
-            log.error(
-                "the record of a key is gone: the key before it signs again until it is back",
-                domain=entry.key.domain,
-                selector=entry.key.selector,
-                record=entry.key.record_name,
-            )
+        await self._note(replace(entry, fact=_Fact(created_at=entry.fact.created_at)))
+        log.error(
+            "the record of a key is gone: the key before it signs again until it is back",
+            domain=entry.key.domain,
+            selector=entry.key.selector,
+            record=entry.key.record_name,
+        )
+        for predecessor in before:
+            await self._withdraw_if_gone(predecessor, answers)
+
+    def _can_step_back(self, entry: _Entry, answers: dict[tuple[str, str], Answer[TXT]]) -> bool:
+        """Whether its record is gone, and each key before it has its own, or can step back in its turn."""
+        answer, before = answers.get(entry.id), self._predecessors(entry)
+        if not before or answer is None or not _certain(answer) or holds(answer, entry.key):
+            return False
+        return all(_has_record(b, answers) or self._can_step_back(b, answers) for b in before)
 
     async def _retire_if_done(self, entry: _Entry, now: int) -> None:
         if self._state(entry) is not KeyState.RETIRING or now < self._needed_until(entry):
@@ -334,9 +346,7 @@ class Keyring:
                 yield other
 
     def _predecessors(self, entry: _Entry) -> list[_Entry]:
-        """The keys that would sign again without this one, if it signs."""
-        if self._state(entry) is not KeyState.ACTIVE:
-            return []
+        """The keys that would sign again without this one."""
         names = [(entry.key.domain, selector) for selector in entry.fact.replaces]
         found = [self._entries[name] for name in names if name in self._entries]
         return [before for before in found if self._state(before) is KeyState.RETIRING]
@@ -368,6 +378,9 @@ class Keyring:
     async def _note(self, entry: _Entry) -> None:
         domain, selector = entry.id
         await self._spool.remember(f"{_FACTS}{domain}/{selector}", json.dumps(asdict(entry.fact)))
+        self._keep(entry)
+
+    def _keep(self, entry: _Entry) -> None:
         self._entries[entry.id] = entry
         self._known.add(entry.id)
 
@@ -399,6 +412,11 @@ def _rotation(key: SigningKey, *, is_new: bool) -> Rotation:
 def _certain(answer: Answer[TXT]) -> bool:
     """Whether it is what DNS says at this moment."""
     return not isinstance(answer, Failed) and not answer.stale
+
+
+def _has_record(entry: _Entry, answers: dict[tuple[str, str], Answer[TXT]]) -> bool:
+    answer = answers.get(entry.id)
+    return answer is not None and _certain(answer) and holds(answer, entry.key)
 
 
 def _publication(answer: Answer[TXT], key: SigningKey) -> Publication:

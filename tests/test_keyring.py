@@ -267,6 +267,21 @@ async def test_a_step_that_cannot_be_stored_is_not_made(world: World) -> None:
     assert signing(ring) == ["relay1"]
 
 
+async def test_a_rotation_that_cannot_be_stored_can_be_asked_for_again(world: World) -> None:
+    """The fault: the disk is full once the key's file is written; then its name was taken until the next start."""
+    ring = await world.open()
+    world.spool.full = True
+    with pytest.raises(SpoolError):
+        await ring.rotate(SMALL, NOW)
+    world.spool.full = False
+    rotation = await ring.rotate(SMALL, NOW)
+    assert (rotation.selector, rotation.is_new) == ("relay2", False)
+    world.dns.publish(rotation.name, rotation.value)
+    await ring.look(NOW)
+    assert signing(ring) == ["relay2"]
+    assert states(await world.open()) == states(ring)
+
+
 async def test_a_fact_without_its_file_is_told_and_mail_goes_on(world: World) -> None:
     await world.rotated()
     for file in kept_folder(world.config).iterdir():
@@ -336,6 +351,23 @@ async def test_a_key_is_not_replaced_and_told_to_go_at_once(world: World, tmp_pa
     assert states(ring)["relay1"] == "retiring"
     await ring.look(NOW + 1)
     assert states(ring)["relay1"] == "retired"
+
+
+async def test_where_the_records_of_two_rotations_vanish_the_key_before_both_signs_again(world: World) -> None:
+    """The fault: within the overlap, an old copy of the zone is put back."""
+    ring = await world.rotated()
+    third = await ring.rotate(SMALL, NOW)
+    world.dns.publish(third.name, third.value)
+    await ring.look(NOW + 1)
+    assert states(ring) == {"relay1": "retiring", "relay2": "retiring", "relay3": "active"}
+    before = dict(world.dns.answers)
+    world.dns.answers = {name: answer for name, answer in before.items() if name.startswith("relay1.")}
+    await ring.look(NOW + 2)
+    assert states(ring) == {"relay1": "active", "relay2": "pending", "relay3": "pending"}
+    assert states(await world.open()) == states(ring)
+    world.dns.answers = before
+    await ring.look(NOW + 3)
+    assert states(ring) == {"relay1": "retiring", "relay2": "retiring", "relay3": "active"}
 
 
 @pytest.mark.parametrize("trouble", ["failed", "stale", "neither", "retired"])
@@ -450,3 +482,14 @@ async def test_a_domain_gets_its_first_key_by_a_rotation(world: World, tmp_path:
         ("example.com", "relay1"),
         ("mail.example.com", "relay1"),
     ]
+    assert (await ring.rotate(Wish("mail.example.com", kind="ed25519"), NOW)).is_new
+
+
+async def test_the_first_key_of_a_domain_is_one_that_every_receiver_knows(world: World, tmp_path: Path) -> None:
+    """The fault: a domain below one that signs with RSA gets an Ed25519 key, and most receivers verify nothing."""
+    world.config = parse_config(SUB.encode(), tmp_path)
+    ring = await world.open()
+    for _ in range(2):
+        with pytest.raises(RotationRefused, match="make an RSA key first"):
+            await ring.rotate(Wish("mail.example.com", kind="ed25519"), NOW)
+        await ring.rotate(Wish("mail.example.com", bits=1024), NOW)  # pending
