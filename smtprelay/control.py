@@ -31,7 +31,7 @@ from smtprelay.keyring import Keyring, RotationRefused, Wish
 from smtprelay.policy import Limits
 from smtprelay.scheduler import Credentials
 from smtprelay.signing import Kind
-from smtprelay.spool import MessageRecord, Selector, Spool, SpoolError, State
+from smtprelay.spool import DNS, DOMAIN, MessageRecord, Selector, Spool, SpoolError, State
 from smtprelay.values import parse_domain
 
 log = structlog.get_logger("control")
@@ -148,6 +148,8 @@ class Operator:
         """Hold, release, cancel or retry. :returns: how many recipients."""
         now = self._clock()
         match action:
+            case "hold" if reason in (DNS, DOMAIN):
+                raise BadRequest(f"what is held for {reason} goes on by itself when DNS answers: give another reason")
             case "hold":
                 return await self._spool.hold(selector, now, reason or "operator")
             case "cancel":

@@ -37,8 +37,8 @@ _BY_PHASE: Mapping[str, str] = {
     Phase.STARTTLS: "TLS with the smarthost failed: check [upstream] tls and tls_ca_file.",
     Phase.EHLO: "The smarthost does not like the relay's name: check [gateway] hostname.",
     Phase.AUTH: "The smarthost refuses the log-in: check username and password of the credential ('smtprelay check').",
-    Phase.POLICY: "It was held until DNS answered, and its sender's domain is not set up: publish the records above, "
-    "and have the app send again.",
+    Phase.POLICY: "It was held until DNS answered, and its sender's domain may not send: do what the reply says, and "
+    "have the app send again.",
 }
 _BY_STATUS: Mapping[str, str] = {
     "1.": "The address is wrong or does not exist: correct it where the app took it from.",

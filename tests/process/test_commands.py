@@ -46,6 +46,8 @@ async def test_the_queue_is_seen_and_steered(tmp_path: Path) -> None:
         assert any("Date" in repair for repair in shown["repairs"])
         assert "added Date" in await relay.run("queue", "show", done)
 
+        refused = await relay.run("queue", "hold", waiting, "--reason", "dns", status=os.EX_USAGE)
+        assert "goes on by itself when DNS answers: give another reason" in refused
         assert await relay.run("queue", "hold", waiting, "--reason", "audit") == "1 recipient held\n"
         assert "held for audit: 1" in await relay.run("queue", "stats")
         smarthost.rules.clear()
