@@ -105,7 +105,7 @@ class Watch:
 
     async def look_again(self, domain: str) -> Verdict:
         """Look a domain up now, whatever is known: somebody has mended it."""
-        if running := self._looking.get(domain):
+        while running := self._looking.get(domain):
             await asyncio.wait([running])  # it may have asked before
         return await asyncio.shield(self._look(domain, fresh=True))
 

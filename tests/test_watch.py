@@ -281,6 +281,19 @@ async def test_to_look_again_means_after_what_runs_already() -> None:
     assert world.asked == [("example.com", False), ("example.com", True)]
 
 
+async def test_to_look_again_is_to_ask_anew_also_where_a_message_is_faster() -> None:
+    """The fault: a message has its domain looked up in the moment between, and our own cache answers."""
+    world = World(slow=asyncio.Event())
+    of = world.watch()
+    of._look("example.com").add_done_callback(lambda _: bool(of._look("example.com")))
+    again = asyncio.create_task(of.look_again("example.com"))
+    await asyncio.sleep(0)
+    assert world.slow
+    world.slow.set()
+    await again
+    assert world.asked == [("example.com", False), ("example.com", False), ("example.com", True)]
+
+
 async def test_verdicts_outlive_the_process() -> None:
     """The fault: the relay is started again while DNS is dead."""
     world = World()
