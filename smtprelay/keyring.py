@@ -21,7 +21,7 @@ from smtprelay.config import Config
 from smtprelay.domains.dkim import holds
 from smtprelay.keyfiles import KeyFile, kept_file, kept_folder, kept_keys, require_keys, write_secret
 from smtprelay.resolver import TXT, Absent, Answer, Failed, Lookup
-from smtprelay.signing import GOOD_RSA_BITS, KeyProblem, Kind, SigningKey, generate_key, load_key
+from smtprelay.signing import GOOD_RSA_BITS, KeyProblem, Kind, Signer, SigningKey, generate_key, load_key
 from smtprelay.spool import Spool, SpoolError
 from smtprelay.values import MAX_NAME, parse_domain
 
@@ -248,7 +248,8 @@ class Keyring:
         """
         retiring = self._in_state(KeyState.RETIRING)  # those of this moment: messages are under way with the others
         replacing = [entry for entry in self._in_state(KeyState.ACTIVE) if self._predecessors(entry)]
-        answers = await self._ask(self._in_state(KeyState.PENDING) + replacing + retiring)
+        before = [predecessor for entry in replacing for predecessor in self._predecessors(entry)]
+        answers = await self._ask(self._in_state(KeyState.PENDING) + replacing + before + retiring)
         for entry in self._in_state(KeyState.PENDING):
             if _has_record(entry, answers):
                 await self._activate(entry, now)
@@ -349,7 +350,16 @@ class Keyring:
         """The keys that would sign again without this one."""
         names = [(entry.key.domain, selector) for selector in entry.fact.replaces]
         found = [self._entries[name] for name in names if name in self._entries]
-        return [before for before in found if self._state(before) is KeyState.RETIRING]
+        return [before for before in found if self._state(before) is KeyState.RETIRING] or self._above(entry)
+
+    def _above(self, entry: _Entry) -> list[_Entry]:
+        """The keys of a domain above it that would sign without it: it is the only one of its own that a rotation
+        made."""
+        own = [key for key in self.signing() if key.domain == entry.key.domain]
+        if entry.configured or own != [entry.key]:
+            return []
+        signer = Signer(key for key in self.signing() if key.domain != entry.key.domain)
+        return [self._entries[key.domain, key.selector] for key in signer.keys_for(entry.key.domain)]
 
     def _in_state(self, state: KeyState) -> list[_Entry]:
         return [entry for entry in self._entries.values() if self._state(entry) is state]

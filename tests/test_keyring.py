@@ -16,7 +16,7 @@ from smtprelay.config import Config, ConfigError, parse_config
 from smtprelay.keyfiles import configured_keys, kept_folder
 from smtprelay.keyring import Keyring, KeyState, Publication, RotationRefused, Wish
 from smtprelay.resolver import TXT, Absent, Answer, Failed, Found, Lookup
-from smtprelay.signing import generate_key, load_key
+from smtprelay.signing import Signer, generate_key, load_key
 from smtprelay.spool import Spool, SpoolError
 
 DOMAIN = "example.com"
@@ -483,6 +483,26 @@ async def test_a_domain_gets_its_first_key_by_a_rotation(world: World, tmp_path:
         ("mail.example.com", "relay1"),
     ]
     assert (await ring.rotate(Wish("mail.example.com", kind="ed25519"), NOW)).is_new
+
+
+@pytest.mark.parametrize("above", [True, False])
+async def test_where_the_first_record_of_a_domain_vanishes_the_key_above_it_signs_again(
+    world: World, tmp_path: Path, above: bool
+) -> None:
+    world.config = parse_config(SUB.encode(), tmp_path)
+    ring = await world.open()
+    if above:
+        world.publish(ring, "relay1")
+    rotation = await ring.rotate(Wish("mail.example.com", bits=1024), NOW)
+    world.dns.publish(rotation.name, rotation.value)
+    await ring.look(NOW)
+    del world.dns.answers[rotation.name]
+    await ring.look(NOW + 1)
+    signer = Signer(ring.signing())
+    assert signer.domain_for("mail.example.com") == (DOMAIN if above else "mail.example.com")
+    world.dns.publish(rotation.name, rotation.value)
+    await ring.look(NOW + 2)
+    assert Signer(ring.signing()).domain_for("mail.example.com") == "mail.example.com"
 
 
 async def test_the_first_key_of_a_domain_is_one_that_every_receiver_knows(world: World, tmp_path: Path) -> None:
