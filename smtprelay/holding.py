@@ -106,9 +106,11 @@ class Holding:
         return domains
 
     def _judge(self, domain: str) -> str | Reject:
+        if not self._gate.lists(domain):
+            return DOMAIN  # it was when the mail was taken: that may be a mistake, and what is returned is gone
         verdict = self._watch.known(domain)
         try:
             return self._gate.judge(domain, verdict)
         except Reject as refusal:
-            # What is returned is gone: DNS itself has to say so, and now.
-            return refusal if verdict is None or self._watch.is_news(verdict) else DNS
+            # For the same reason DNS itself has to say so, and now.
+            return refusal if verdict and self._watch.is_news(verdict) else DNS

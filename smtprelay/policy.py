@@ -99,10 +99,14 @@ class Gate:
         unknown = verdict is None or verdict.unknown(self._rules.require)
         return "dns" if unknown and self._rules.on_failure != "warn" else ""
 
+    def lists(self, domain: str) -> bool:
+        """Whether a domain may send at all."""
+        return self._rules.allow_other_domains or domain in self._listed
+
     def _check_listed(self, domain: str) -> None:
         if domain.startswith("["):
             raise Reject(550, "7.1", f"{domain} is no domain that could be set up: send from an address with a domain")
-        if domain not in self._listed and not self._rules.allow_other_domains:
+        if not self.lists(domain):
             raise Reject(
                 550,
                 "7.1",

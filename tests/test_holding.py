@@ -180,6 +180,15 @@ async def test_what_the_last_process_left_is_gone_through_at_start(tmp_path: Pat
             await of.woken.wait()
 
 
+async def test_mail_of_a_domain_that_is_not_listed_any_more_stays_held(tmp_path: Path) -> None:
+    """The fault: somebody mistypes a name in [[domains]], starts the relay anew, and what waited is returned."""
+    async with parts(tmp_path) as of:
+        message = await of.accept("dns", "example.org")
+        await of.look("example.org")
+        assert await of.state(message) == (State.HELD, "dns")
+        assert not of.refused
+
+
 async def test_dns_that_answers_while_a_message_is_stored_is_not_missed(tmp_path: Path) -> None:
     """The fault: the door found nothing; before the commit was through, DNS had answered."""
     async with parts(tmp_path) as of:
