@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 from smtprelay.domains.verdict import Finding, Record, Status
-from smtprelay.resolver import MX, Absent, Failed, Found, Lookup
+from smtprelay.resolver import MX, Absent, Answer, Failed, Found, Lookup
 
 _PREFERENCE = 10
 _STEP = 10
 _MAX_PREFERENCE = 65_535  # 16 bits, RFC 1035 §3.3.9
 _MAX_TARGETS = 10  # hosts that are asked for an alias: a domain's DNS cannot make us ask without end
-_VERSIONS: tuple[Literal[4], Literal[6]] = (4, 6)  # of IP
 _NULL_MX_CODE = "7.27"  # RFC 7505 §4.2: sender address has null MX
 
 
@@ -51,13 +49,10 @@ def _absence(domain: str, answer: Absent) -> str:
 
 async def _turned_away(lookup: Lookup, domain: str, mx: str) -> tuple[str, ...]:
     """Mail that goes to a domain's own address as long as there is no MX record (RFC 5321 §5.1)."""
-    for version in _VERSIONS:
-        if isinstance(await lookup.addresses(domain, version), Found):
-            own = mx_record(domain, domain, _PREFERENCE - 1).zone_line
-            return (
-                f"mail to {domain} goes to the domain's own address now, and will go to {mx}: {own} keeps it there",
-            )
-    return ()
+    if not isinstance(await _addresses(lookup, domain), Found):
+        return ()
+    own = mx_record(domain, domain, _PREFERENCE - 1).zone_line
+    return (f"mail to {domain} goes to the domain's own address now, and will go to {mx}: {own} keeps it there",)
 
 
 def _alias(domain: str, canonical: str, clause: str) -> str:
@@ -89,14 +84,18 @@ def _passed(domain: str, mx: str, answer: Found[MX]) -> Finding:
 async def _elsewhere(lookup: Lookup, domain: str, mx: str, answer: Found[MX]) -> Finding:
     """None of the hosts is the platform's, unless by an alias, which the platform does not follow."""
     hosts = [record for record in answer.records if record.exchange]
+    for record in hosts:
+        if _is_extended(record.exchange, mx, domain):
+            words = f"the form has added the domain: type {mx}. with a dot at its end"
+            return _misnamed(domain, mx, answer, record, words)
+    warnings = []
     for record in hosts[:_MAX_TARGETS]:
-        if await _canonical_name(lookup, record.exchange) == mx:  # RFC 2181 §10.3
-            problem = (
-                f"the MX record of {domain} names {record.exchange}, which is an alias (CNAME) of {mx}: "
-                f"it has to name {mx} itself"
-            )
-            publish = (mx_record(domain, mx, record.preference),)
-            return Finding("mx", Status.FAIL, _shown(answer), problem, publish, _records(domain, [record]))
+        addresses = await _addresses(lookup, record.exchange)
+        if _canonical_name(addresses, record.exchange) == mx:  # RFC 2181 §10.3
+            words = f"which is an alias (CNAME) of {mx}: it has to name {mx} itself"
+            return _misnamed(domain, mx, answer, record, words)
+        if isinstance(addresses, Absent):
+            warnings.append(f"{record.exchange} has no address in DNS, so no mail gets there; it may be misspelt")
     highest = max(record.preference for record in hosts)
     preference = min(highest + _STEP, _MAX_PREFERENCE)
     problem = f"{mx} is not among the MX records of {domain}: add it" + (
@@ -106,16 +105,35 @@ async def _elsewhere(lookup: Lookup, domain: str, mx: str, answer: Found[MX]) ->
     )
     publish = (mx_record(domain, mx, preference),)
     null = [record for record in answer.records if not record.exchange]
-    return Finding("mx", Status.FAIL, _shown(answer), problem, publish, _records(domain, null))
+    return Finding(
+        "mx", Status.FAIL, _shown(answer), problem, publish, _records(domain, null), warnings=tuple(warnings)
+    )
 
 
-async def _canonical_name(lookup: Lookup, name: str) -> str:
-    """Where a name's chain of aliases ends; ``""`` where it is none, or DNS does not tell."""
-    for version in _VERSIONS:
-        answer = await lookup.addresses(name, version)
-        if isinstance(answer, Found):
-            return answer.canonical_name if answer.canonical_name != name else ""
-    return ""
+def _is_extended(exchange: str, mx: str, domain: str) -> bool:
+    """A provider's form has taken `mx` for a name below the domain, or below one above it."""
+    added = exchange.removeprefix(f"{mx}.")
+    return added != exchange and f".{domain}".endswith(f".{added}")
+
+
+def _misnamed(domain: str, mx: str, answer: Found[MX], record: MX, words: str) -> Finding:
+    """A record that means the platform's host by another name."""
+    problem = f"the MX record of {domain} names {record.exchange}, {words}"
+    publish = (mx_record(domain, mx, record.preference),)
+    return Finding("mx", Status.FAIL, _shown(answer), problem, publish, _records(domain, [record]))
+
+
+async def _addresses(lookup: Lookup, name: str) -> Answer[str]:
+    """Of the first kind that it has; `Failed` where one is not known, and there is none of the other."""
+    four = await lookup.addresses(name, 4)
+    six = four if isinstance(four, Found) else await lookup.addresses(name, 6)
+    return four if isinstance(four, Failed) and isinstance(six, Absent) else six
+
+
+def _canonical_name(addresses: Answer[str], name: str) -> str:
+    """Where its chain of aliases ends; ``""`` where it is none, or DNS does not tell."""
+    found = addresses.canonical_name if isinstance(addresses, Found) else name
+    return found if found != name else ""
 
 
 def mx_record(domain: str, mx: str, preference: int = _PREFERENCE) -> Record:

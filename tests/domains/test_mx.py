@@ -91,7 +91,24 @@ async def test_the_highest_preference_is_not_exceeded() -> None:
     assert "incoming mail still goes where it goes now" in finding.problem
 
 
-@pytest.mark.parametrize("host", ["mail.bestedm.org.example.com", "webmail.bestedm.org"])
+@pytest.mark.parametrize("added", ["mail79.example.com", "example.com"])
+async def test_a_form_that_adds_the_domain_to_the_host(added: str) -> None:
+    """A wildcard may give that name an address."""
+    host = f"{MX}.{added}"
+    finding = await checked(Zone({DOMAIN: ["MX 0 mx.example.com", f"MX 10 {host}"], host: ["A 192.0.2.1"]}))
+    assert finding.status is Status.FAIL
+    assert f"names {host}, the form has added the domain: type {MX}. with a dot" in finding.problem
+    assert (finding.publish, finding.remove) == ((record(f"10 {MX}"),), (record(f"10 {host}"),))
+
+
+async def test_a_host_without_an_address_may_be_misspelt() -> None:
+    zone = Zone({DOMAIN: ["MX 10 mail.bestedn.org", "MX 20 mx.example.com"], "mx.example.com": ["A 192.0.2.1"]})
+    finding = await checked(zone)
+    assert finding.publish == (record(f"30 {MX}"),)
+    assert finding.warnings == ("mail.bestedn.org has no address in DNS, so no mail gets there; it may be misspelt",)
+
+
+@pytest.mark.parametrize("host", ["mail.bestedm.org.example.net", "webmail.bestedm.org"])
 async def test_a_host_whose_name_only_resembles_it(host: str) -> None:
     finding = await checked(Zone({DOMAIN: [f"MX 10 {host}"]}))
     assert finding.status is Status.FAIL
