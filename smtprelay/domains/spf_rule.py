@@ -125,15 +125,15 @@ async def _judge(lookup: Lookup, domain: str, include: str, strings: TXT, strang
     tree = await explore(lookup, domain, record, include)
     count = f"{tree.lookups} of {MAX_LOOKUPS}" if tree.whole else f"{tree.lookups} or more of {MAX_LOOKUPS}"
     found = f"{readable(text)} ({count} look-ups)"
-    warnings = (*_warnings(record, strings, tree, count), *strangers)
+    warnings = (*_warnings(record, strings, tree), *strangers)
     if evaluation.result is Result.PASS and evaluation.authorised:
         if evaluation.problem:
             warnings = (*warnings, f"{evaluation.problem}: only the owner of {include} can mend that")
-        return Finding("spf", Status.PASS, found, warnings=warnings, code=CODE)
+        return Finding("spf", Status.PASS, found, warnings=(*warnings, *_dead_ends(tree)), code=CODE)
     if evaluation.result is Result.TEMPERROR:
         return Finding("spf", Status.TEMPORARY, found, evaluation.problem, warnings=warnings, code=CODE)
-    meant = [parse_meant(strings)]
-    publish = merge(meant, domain, include)
+    meant = parse_meant(strings)
+    publish = merge([_alive(meant, domain, tree)], domain, include)
     return Finding(
         "spf",
         Status.FAIL,
@@ -141,9 +141,15 @@ async def _judge(lookup: Lookup, domain: str, include: str, strings: TXT, strang
         _problem(evaluation, tree, strings, include),
         publish=(Record(domain, "TXT", publish),),
         remove=(Record(domain, "TXT", readable(text)),),
-        warnings=(*warnings, *await _losses(lookup, domain, include, meant, publish)),
+        warnings=(*warnings, *await _losses(lookup, domain, include, [meant], publish)),
         code=CODE,
     )
+
+
+def _alive(record: SPFRecord, domain: str, tree: Tree) -> SPFRecord:
+    """Without the domain's own includes that make receivers give up: often the one that is wanted, misspelt."""
+    dead = {step.term.text for step in tree.dead if step.domain == domain and isinstance(step.term, Mechanism)}
+    return SPFRecord(tuple(term for term in record.terms if term.text not in dead))
 
 
 def _problem(evaluation: Evaluation, tree: Tree, strings: TXT, include: str) -> str:
@@ -186,11 +192,12 @@ def _obstacle(path: Path) -> str:
     return ""
 
 
-def _warnings(record: SPFRecord, strings: TXT, tree: Tree, count: str) -> tuple[str, ...]:
+def _warnings(record: SPFRecord, strings: TXT, tree: Tree) -> tuple[str, ...]:
     """What is not wrong yet, or wrong for others."""
     warnings = []
     if tree.lookups >= MANY_LOOKUPS:
-        warnings.append(f"the SPF record needs {count} DNS look-ups, and receivers make no more than {MAX_LOOKUPS}")
+        least = f"{tree.lookups}{'' if tree.whole else ' or more'}"
+        warnings.append(f"the SPF record needs {least} DNS look-ups, and receivers make no more than {MAX_LOOKUPS}")
     warnings += [
         f"'{shorten(m.text)}' allows anybody to send as the domain"
         for m in record.read
@@ -207,6 +214,12 @@ def _warnings(record: SPFRecord, strings: TXT, tree: Tree, count: str) -> tuple[
     if any(m.name == "ptr" for m in record.read):  # RFC 7208 §5.5
         warnings.append("'ptr' in the SPF record is slow and unreliable, and should be replaced")
     return tuple(warnings)
+
+
+def _dead_ends(tree: Tree) -> Iterator[str]:
+    for step in tree.dead:
+        term = f"'{shorten(step.term.text)}' in the SPF record of {step.domain}"
+        yield f"{term} leads to a name without SPF record, and receivers who come to it give up"
 
 
 def _is_everybody(mechanism: Mechanism) -> bool:

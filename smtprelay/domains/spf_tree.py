@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from ..resolver import Found, Lookup
+from ..resolver import Failed, Found, Lookup
 from .spf import TIMEOUT
 from .spf_macros import expand_name, fold, is_name, known_without_client
 from .spf_record import Mechanism, Modifier, SPFRecord, parse_record, select
@@ -41,12 +41,14 @@ class Tree:
     :param whole: False where there is more than was looked at.
     :param circle: names of records that lead back to the first of them; empty where none do.
     :param includes: the ways to the includes of one domain, the shortest first.
+    :param dead: terms that lead to a name without SPF record, where receivers give up (RFC 7208 §5.2, §6.1).
     """
 
     lookups: int = 0
     whole: bool = True
     circle: tuple[str, ...] = ()
     includes: list[Path] = field(default_factory=list)
+    dead: list[Step] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +96,12 @@ async def _explore(lookup: Lookup, top: str, record: SPFRecord, include: str, tr
                 tree.whole = False
                 return
             asked += 1
-            child = await _record(lookup, target)
-            if child:
-                waiting.append(_Node(target, child, path, is_read))
+            answer = await lookup.txt(target)
+            found = select(answer.records) if isinstance(answer, Found) else []
+            if found:
+                waiting.append(_Node(target, parse_record(b"".join(found[0])), path, is_read))
+            elif is_read and not isinstance(answer, Failed) and fold(target) != include:
+                tree.dead.append(step)
 
 
 def _steps(node: _Node, top: str) -> Iterator[tuple[Step, str]]:
@@ -107,9 +112,3 @@ def _steps(node: _Node, top: str) -> Iterator[tuple[Step, str]]:
         target = expand_name(term.target, known_without_client(top, node.domain))
         if target is not None and is_name(target):
             yield Step(term, node.record, node.domain), target
-
-
-async def _record(lookup: Lookup, name: str) -> SPFRecord | None:
-    answer = await lookup.txt(name)
-    found = select(answer.records) if isinstance(answer, Found) else []
-    return parse_record(b"".join(found[0])) if found else None

@@ -356,10 +356,24 @@ async def test_lookups_of_the_whole_tree_are_counted(terms: str, count: str) -> 
     assert finding.found == f"v=spf1 {terms} ({count} look-ups)"
 
 
+async def test_an_include_that_leads_nowhere_is_not_kept() -> None:
+    """Receivers would still give up at it, for who sends from elsewhere."""
+    finding = await check("TXT v=spf1 a:h.example.net include:spf.bestedn.org -all")
+    assert "leads to a name without SPF record" in finding.problem
+    assert published(finding) == f"v=spf1 {OURS} a:h.example.net -all"
+    assert any("is without 'include:spf.bestedn.org'" in warning for warning in finding.warnings)
+
+
+async def test_an_include_that_leads_nowhere_behind_ours_is_a_warning() -> None:
+    finding = await check(f"TXT v=spf1 {OURS} include:gone.example.net include:failing.example.net -all")
+    [warning] = finding.warnings
+    assert warning.startswith("'include:gone.example.net' in the SPF record of example.com leads to a name without")
+
+
 @pytest.mark.parametrize(("lookups", "warned"), [(7, False), (8, True), (10, True), (11, True)])
 async def test_many_lookups_are_a_warning(lookups: int, warned: bool) -> None:
     finding = await check(f"TXT v=spf1 {OURS} {'a:h.example.net ' * (lookups - 1)}-all")
-    warning = f"the SPF record needs {lookups} of 10 DNS look-ups, and receivers make no more than 10"
+    warning = f"the SPF record needs {lookups} DNS look-ups, and receivers make no more than 10"
     assert finding.warnings == ((warning,) if warned else ())
 
 
