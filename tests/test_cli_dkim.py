@@ -101,6 +101,7 @@ def test_an_international_domain_becomes_an_a_label() -> None:
     [
         ["localhost"],
         ["app@example.com"],
+        ["192.0.2.1"],
         ["[192.0.2.1]"],
         ["../example.com"],
         ["a..example.com"],

@@ -122,7 +122,7 @@ async def test_a_domain_that_is_wrong_is_told_what_to_type_where(shell: Shell) -
     assert re.search(r"^ +value +v=spf1 mx -all$", replaced, re.MULTILINE)
     [mx] = re.findall(r"^  FAILED MX\n(.*?)\n\n", text, re.MULTILINE | re.DOTALL)
     assert re.search(r"^ +type +MX\n +priority +20\n +value +mail\.bestedm\.org\n", mx, re.MULTILINE)
-    assert "domain check --watch example.com" in text
+    assert f"\nTo wait until DNS has it: smtprelay domain check --watch example.com -c {shell.config}\n" in text
     assert "platform status 2" in text
 
 
@@ -132,7 +132,7 @@ async def test_output_is_plain_and_prose_fits_a_terminal(shell: Shell) -> None:
         text = await shell.run("domain", command, "example.com", status=status)
         assert "\x1b" not in text
         for line in text.splitlines():
-            assert len(line) <= 110 or shell.key.record[:40] in line
+            assert len(line) <= 110 or shell.key.record[:40] in line or shell.config in line
 
 
 async def test_a_record_is_not_broken(shell: Shell) -> None:
@@ -246,7 +246,9 @@ async def test_a_record_that_leads_where_dns_fails_is_not_replaced(shell: Shell)
     assert f"this is what stands there now\n{record}\n" in zone.replace("\n; ", " ")
 
 
-@pytest.mark.parametrize("name", ["", "a b", "app@example.com", "x..y", "é" * 70, f"{'a' * 64}.com"])
+@pytest.mark.parametrize(
+    "name", ["", "a b", "app@example.com", "192.0.2.1", "example", "x..y", "é" * 70, f"{'a' * 64}.com"]
+)
 @pytest.mark.parametrize("command", ["check", "records"])
 async def test_a_bad_name_is_refused_in_a_sentence(command: str, name: str) -> None:
     result = await invoke("domain", command, name)
@@ -310,6 +312,7 @@ async def test_watch_ends_when_all_that_is_required_passes(shell: Shell, monkeyp
         "example.com: all that is required passes",
     ]
     assert "--watch" not in text
+    assert text.count("Ctrl-C ends it") == 1
 
 
 async def test_interrupt_ends_watch_with_what_was_seen(shell: Shell) -> None:

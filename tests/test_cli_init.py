@@ -65,7 +65,8 @@ def test_a_person_is_asked_for_the_mailbox_and_where_its_password_is(
     assert credential.username == "News@example.com"
     assert credential.password_file == tmp_path / "News@example.com.password"
     assert '\nrelay1._domainkey.example.com. IN TXT ( "k=rsa; p=' in result.stdout
-    assert f"\n1. Write the password of News@example.com into {tmp_path}/News@example.com.password" in result.stdout
+    assert "\n1. Write the password of News@example.com into its file" in result.stdout
+    assert f"install -m 600 /dev/stdin {tmp_path}/News@example.com.password" in result.stdout
     assert f"\n5. smtprelay run -c {tmp_path}/config.toml\n" in result.stdout
 
 
@@ -104,6 +105,7 @@ def test_the_configuration_lies_where_every_command_looks(tmp_path: Path, monkey
     assert config.status.control == Path("/run/smtprelay/control.sock")
     assert config.domains[0].keys[0].file == tmp_path / "etc" / "keys" / "example.com.relay1.pem"
     assert "\n3. smtprelay domain check example.com --watch    waits" in result.stdout
+    assert "\n4. systemctl enable --now smtprelay" in result.stdout
     monkeypatch.setenv("SMTPRELAY_CONFIG", str(tmp_path / "other.toml"))
     assert init(*OPTIONS).exit_code == 0
     assert (tmp_path / "other.toml").exists()

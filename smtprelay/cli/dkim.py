@@ -28,7 +28,7 @@ app = typer.Typer(no_args_is_help=True)
 
 # RFC 6376 §3.5: d= has two labels or more; the underscore is not in the RFC, but in the DNS of real sub-domains.
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
-_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})+")
+_DOMAIN = re.compile(rf"(?:{_LABEL}\.)+(?!\d+$){_LABEL}")
 _SELECTOR = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 
 

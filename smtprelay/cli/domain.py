@@ -79,7 +79,7 @@ def _print(setup: Setup, verdicts: Sequence[Verdict], *, as_json: bool, watch: b
         typer.echo(local_time(now_ms()))
     for verdict in verdicts:
         typer.echo(as_text(verdict, setup.rules))
-    for hint in hints(verdicts, setup.rules.require, watching=watch):
+    for hint in hints(verdicts, setup.rules.require, setup.option, watching=watch):
         typer.echo(hint)
 
 
@@ -123,9 +123,12 @@ async def _records(setup: Setup, name: str) -> list[Line]:
 
 def _checked_domain(text: str) -> str:
     try:
-        return parse_domain(text)
+        name = parse_domain(text)
     except ValueError:
+        name = ""
+    if "." not in name or name.rpartition(".")[2].isdecimal():  # RFC 3696 §2: an IP address, say
         fail(os.EX_USAGE, f"{text!r} is not a domain name: give one such as example.com.")
+    return name
 
 
 def _echo_notes(setup: Setup) -> None:

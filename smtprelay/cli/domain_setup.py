@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ class Setup:
     :param keys: None where they cannot be read.
     :param control: the daemon's socket, where one may run.
     :param notes: what a person has to know of all this.
+    :param option: that names the configuration, for commands to paste.
     """
 
     rules: DomainRules
@@ -34,6 +36,7 @@ class Setup:
     keys: tuple[SigningKey, ...] | None = ()
     control: Path | None = None
     notes: tuple[str, ...] = ()
+    option: str = ""
 
     async def verdict(self, name: str, lookup: Lookup) -> Verdict:
         """How a domain stands."""
@@ -69,7 +72,8 @@ def find_setup(option: Path | None) -> Setup:
     if option is None and not os.environ.get("SMTPRELAY_CONFIG") and not DEFAULT_CONFIG.exists():
         note = f"{DEFAULT_CONFIG} does not exist, and -c names no other: the default rules count, and no key is known."
         return Setup(DomainRules(), notes=(note,))
-    return setup_of(load_config(option), config_path(option))
+    setup = setup_of(load_config(option), config_path(option))
+    return replace(setup, option=f" -c {shlex.quote(str(option))}") if option else setup
 
 
 def setup_of(config: Config, path: Path) -> Setup:

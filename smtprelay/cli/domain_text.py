@@ -32,13 +32,18 @@ _ABOUT_FORMS = (
 )
 
 
-def hints(verdicts: Sequence[Verdict], required: Collection[str], *, watching: bool) -> Iterator[str]:
-    """What helps with what is to be published."""
+def hints(verdicts: Sequence[Verdict], required: Collection[str], option: str, *, watching: bool) -> Iterator[str]:
+    """What helps with what is to be published.
+
+    :param option: that names the configuration, with a space before it.
+    """
     if any(finding.publish for verdict in verdicts for finding in verdict.findings):
         yield prose(_ABOUT_FORMS)
     failing = [verdict.domain for verdict in verdicts if verdict.failing(required)]
     if failing and not watching:
-        yield f"To wait until DNS has it: smtprelay domain check --watch {' '.join(failing)}"
+        yield f"To wait until DNS has it: smtprelay domain check --watch {' '.join(failing)}{option}"
+    elif watching and any(verdict.failing(required) or verdict.unknown(required) for verdict in verdicts):
+        yield "DNS is asked again and again until all that is required passes; Ctrl-C ends it."
 
 
 def prose(text: str, indent: str = "") -> str:
@@ -93,6 +98,8 @@ def _finding(finding: Finding, rules: DomainRules) -> Iterator[str]:
     if finding.status is Status.STALE:
         yield prose("DNS fails now; so it was when DNS last answered.", _INDENT)
     for warning in finding.warnings:
+        if warning == finding.problem:
+            continue
         yield prose(f"Mind: {warning}.", _INDENT)
     if finding.publish:
         yield f"{_INDENT}Publish:"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,6 +52,10 @@ url = "sqlite:///spool.db"
 [status]
 control = "control.sock"
 """
+_ELSEWHERE = (
+    "To add a domain to a configuration: 'smtprelay dkim keygen DOMAIN'. For another configuration: init with "
+    "-c FOLDER/config.toml, in a folder of its own."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,7 @@ def init(
     plan = _plan(checked_domain(domain), mailbox, password_file, config_path(config).absolute())
     for file in (plan.config, plan.key_file):
         if file.exists():
-            fail(os.EX_CANTCREAT, f"{file} exists and stays as it is: name another configuration with -c FILE.")
+            fail(os.EX_CANTCREAT, f"{file} exists and stays as it is. {_ELSEWHERE}")
     octets = plan.text.encode()
     parse_config(octets, plan.config.parent)
     try:
@@ -166,20 +171,27 @@ def _records(key: SigningKey) -> list[Record]:
 
 
 def _as_text(plan: _Plan, to_publish: list[Record]) -> Iterator[str]:
-    option = "" if plan.config == DEFAULT_CONFIG else f" -c {plan.config}"
+    option = "" if plan.config == DEFAULT_CONFIG else f" -c {shlex.quote(str(plan.config))}"
     yield f"The configuration is in {plan.config}, the private key in {plan.key_file}."
     yield "Both, and the password's file, must be readable for the user that the daemon runs as."
     yield ""
     yield from records.as_text(to_publish)
     yield ""
     yield "What to do next:"
-    steps = [
-        f"Publish these records. Where {plan.domain} has an SPF record already, merge them: the check below says how.",
-        f"smtprelay domain check {plan.domain} --watch{option}    waits until DNS has them",
-        f"smtprelay check{option}    tries everything else, the log-in too",
-        f"smtprelay run{option}",
-    ]
+    check = f"smtprelay check{option}    tries everything else, the log-in too"
+    # The service manager makes the folders that the check wants to see.
+    start = ["systemctl enable --now smtprelay    see docs/operations.md", check]
+    publish = (
+        f"Publish these records. Where people receive mail at {plan.domain} already, or it has an SPF record, take the "
+        "next step first, and publish what that prints."
+    )
+    watch = f"smtprelay domain check {plan.domain} --watch{option}    waits until DNS has them"
+    steps = [publish, watch, *(start if plan.is_default else [check, f"smtprelay run{option}"])]
     if not plan.password_file.exists():
-        steps.insert(0, f"Write the password of {plan.mailbox} into {plan.password_file}, for the daemon's user alone.")
+        steps.insert(
+            0,
+            f"Write the password of {plan.mailbox} into its file, for the daemon's user alone:\n   "
+            f"install -m 600 /dev/stdin {shlex.quote(str(plan.password_file))}    type it, Enter, Ctrl-D",
+        )
     for number, step in enumerate(steps, 1):
         yield f"{number}. {step}"

@@ -167,4 +167,7 @@ def _report(refused: dict[str, tuple[int, bytes]]) -> int:
 
 
 def _text(octets: bytes | str) -> str:
-    return octets.decode("utf-8", "replace") if isinstance(octets, bytes) else octets
+    """A reply's text, to be pasted: the enhanced status code, which begins each line (RFC 2034 §4), stands once."""
+    text = octets.decode("utf-8", "replace") if isinstance(octets, bytes) else octets
+    code = text.partition(" ")[0]
+    return text.replace(f"\n{code} ", "\n") if code.replace(".", "").isdecimal() else text
