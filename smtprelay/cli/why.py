@@ -22,8 +22,9 @@ _HELD: Mapping[str, str] = {
     "release' to send it (perhaps again) or 'smtprelay queue cancel'.",
     "corrupt": "What is on disk is not what was written. Check the disk, restore the spool from a backup if you can; "
     "'smtprelay queue cancel' gives the message up.",
-    "dns": "DNS has not told yet whether its sender's domain is set up; when it does, this goes on by itself, or is "
-    "returned. 'smtprelay domain check' shows what DNS says; 'smtprelay queue release' sends it without that.",
+    "dns": "DNS did not tell whether its sender's domain is set up. Once it says yes, this goes on by itself; where it "
+    "says no, this is returned, or kept with on_failure = \"hold\". 'smtprelay domain check' shows what DNS says now; "
+    "'smtprelay queue release' sends it without that.",
     "domain": "Its sender's domain is not set up: publish what 'smtprelay domain check' shows, and it goes on by "
     "itself; 'smtprelay queue release' sends it all the same.",
     "rate": _OVER_LIMIT,
