@@ -79,9 +79,21 @@ def _headline(verdict: Verdict, rules: DomainRules) -> str:
     else:
         standing = "all that is required passes"
     if any(finding.rule in ("spf", "mx") for finding in verdict.unknown(("spf", "mx"))):
-        return f"{verdict.domain}: {standing}"
+        return f"{_readable(verdict.domain)}: {standing}"
     status = verdict.platform_status
-    return f"{verdict.domain}: {standing}\n  platform status {status}: {_PLATFORM[status]}"
+    return f"{_readable(verdict.domain)}: {standing}\n  platform status {status}: {_PLATFORM[status]}"
+
+
+def _readable(domain: str) -> str:
+    """With its characters beside its A-labels, by which its owner may not know it."""
+    if "xn--" not in domain:
+        return domain
+    import idna  # its tables are of no use where all domains are ASCII
+
+    try:
+        return f"{domain} ({idna.decode(domain)})"
+    except idna.IDNAError:
+        return domain
 
 
 def _names(findings: Iterable[Finding], rules: DomainRules) -> str:
