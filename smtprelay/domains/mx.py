@@ -86,13 +86,13 @@ async def _elsewhere(lookup: Lookup, domain: str, mx: str, answer: Found[MX]) ->
     hosts = [record for record in answer.records if record.exchange]
     for record in hosts:
         if _is_extended(record.exchange, mx, domain):
-            words = f"the form has added the domain: type {mx}. with a dot at its end"
+            words = f": the form has added {record.exchange.removeprefix(mx)} to it; type {mx}. with a dot at its end"
             return _misnamed(domain, mx, answer, record, words)
     warnings = []
     for record in hosts[:_MAX_TARGETS]:
         addresses = await _addresses(lookup, record.exchange)
         if _canonical_name(addresses, record.exchange) == mx:  # RFC 2181 §10.3
-            words = f"which is an alias (CNAME) of {mx}: it has to name {mx} itself"
+            words = f", which is an alias (CNAME) of {mx}: it has to name {mx} itself"
             return _misnamed(domain, mx, answer, record, words)
         if isinstance(addresses, Absent):
             warnings.append(f"{record.exchange} has no address in DNS, so no mail gets there; it may be misspelt")
@@ -118,7 +118,7 @@ def _is_extended(exchange: str, mx: str, domain: str) -> bool:
 
 def _misnamed(domain: str, mx: str, answer: Found[MX], record: MX, words: str) -> Finding:
     """A record that means the platform's host by another name."""
-    problem = f"the MX record of {domain} names {record.exchange}, {words}"
+    problem = f"the MX record of {domain} names {record.exchange}{words}"
     publish = (mx_record(domain, mx, record.preference),)
     return Finding("mx", Status.FAIL, _shown(answer), problem, publish, _records(domain, [record]))
 

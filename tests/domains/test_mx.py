@@ -97,7 +97,7 @@ async def test_a_form_that_adds_the_domain_to_the_host(added: str) -> None:
     host = f"{MX}.{added}"
     finding = await checked(Zone({DOMAIN: ["MX 0 mx.example.com", f"MX 10 {host}"], host: ["A 192.0.2.1"]}))
     assert finding.status is Status.FAIL
-    assert f"names {host}, the form has added the domain: type {MX}. with a dot" in finding.problem
+    assert f"names {host}: the form has added .{added} to it; type {MX}. with a dot" in finding.problem
     assert (finding.publish, finding.remove) == ((record(f"10 {MX}"),), (record(f"10 {host}"),))
 
 
