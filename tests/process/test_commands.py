@@ -198,6 +198,12 @@ async def test_sendmail(tmp_path: Path) -> None:
     await relay.run("sendmail", "b@example.org", stdin=message, status=75, SMTPRELAY_GATEWAY=gateway)
 
 
+def test_sendmail_prints_records_that_can_be_pasted() -> None:
+    reply = b'5.7.23 Publish:\n5.7.23 example.com. IN TXT "v=spf1 -all"'
+    assert sendmail._text(reply) == '5.7.23 Publish:\nexample.com. IN TXT "v=spf1 -all"'
+    assert sendmail._text(b"No\nNo way") == "No\nNo way"
+
+
 async def test_sendmail_keeps_dots_and_takes_addresses_of_any_script(tmp_path: Path) -> None:
     """PHP and cron end lines with <LF>; smtplib doubles the dots behind them, and nobody took those back."""
     message = "From: cron@example.com\nSubject: hi\n\n.hidden\n..two\n.\nend\n"
