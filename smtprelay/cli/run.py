@@ -1,12 +1,11 @@
 """`smtprelay run`: the daemon, in the foreground.
 
 It reads its own command line. What the other commands need, and what libraries import without use here, would stay in
-its memory for months: typer 2 MB, rich (for structlog's tracebacks) 3 MB, and more.
+its memory for months: typer 2 MB (argparse, half a one), rich (for structlog's tracebacks) 3 MB, and more.
 """
 
 from __future__ import annotations
 
-import argparse
 import ctypes
 import os
 import sys
@@ -26,13 +25,28 @@ def main(arguments: Sequence[str]) -> None:
     :param arguments: those after ``run``.
     """
     _leave_out()
-
-    from smtprelay.cli.configuration import CONFIG_HELP
-
-    parser = argparse.ArgumentParser(prog="smtprelay run", description="Run the relay until SIGTERM.")
-    parser.add_argument("-c", "--config", type=Path, metavar="FILE", help=CONFIG_HELP)
     _give_large_blocks_back()
-    _run(parser.parse_args(arguments).config)
+    _run(_config(arguments))
+
+
+def _config(arguments: Sequence[str]) -> Path | None:
+    """The configuration's file, where one is named."""
+    from smtprelay.cli.configuration import CONFIG_HELP, fail
+
+    usage = "Usage: smtprelay run [-c FILE]"
+    match list(arguments):
+        case []:
+            return None
+        case ["-c" | "--config", file]:
+            return Path(file)
+        case [option] if option.startswith("--config="):
+            return Path(option.removeprefix("--config="))
+        case [option] if option.startswith("-c") and option != "-c":
+            return Path(option.removeprefix("-c"))
+        case ["-h" | "--help"]:
+            print(f"{usage}\n\nRun the relay until SIGTERM.\n\n  -c, --config FILE  {CONFIG_HELP}")
+            sys.exit()
+    return fail(os.EX_USAGE, usage)
 
 
 def _leave_out() -> None:
