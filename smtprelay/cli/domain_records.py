@@ -11,7 +11,7 @@ from smtprelay.cli.domain_text import prose, rule_name
 from smtprelay.config import DomainRules
 from smtprelay.domains.dmarc import dmarc_record
 from smtprelay.domains.mx import mx_record
-from smtprelay.domains.spf_merge import new_record
+from smtprelay.domains.spf.merge import new_record
 from smtprelay.domains.txt import shown, text_of
 from smtprelay.domains.verdict import Finding, Record, Status, Verdict
 from smtprelay.resolver import Found, Lookup

@@ -159,7 +159,7 @@ def _records(key: SigningKey) -> list[Record]:
     """What the rules want of a domain that has nothing yet."""
     from smtprelay.domains.dmarc import dmarc_record
     from smtprelay.domains.mx import mx_record
-    from smtprelay.domains.spf_merge import new_record
+    from smtprelay.domains.spf.merge import new_record
 
     rules = DomainRules()
     return [

@@ -11,7 +11,7 @@ from smtprelay.config import DomainRules
 from smtprelay.domains.dkim import check_key, check_platform_key
 from smtprelay.domains.dmarc import check_dmarc
 from smtprelay.domains.mx import check_mx
-from smtprelay.domains.spf_rule import check_spf
+from smtprelay.domains.spf.rule import check_spf
 from smtprelay.domains.verdict import Finding, Status, Verdict
 from smtprelay.resolver import MX, TXT, Absent, Answer, Failed, Found, Lookup
 from smtprelay.signing import SigningKey

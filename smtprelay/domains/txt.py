@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from smtprelay.domains.spf_record import readable
 from smtprelay.resolver import TXT
+
+MAX_TERM = 80  # characters of a term in a sentence
 
 
 def text_of(record: TXT) -> str:
@@ -31,3 +32,14 @@ def split_tags(text: str) -> list[tuple[str, str]]:
         specs.pop()  # the last semicolon is allowed
     parts = (spec.partition("=") if "=" in spec else ("", "", spec) for spec in specs)
     return [(name.strip(), value.strip()) for name, _, value in parts]
+
+
+def readable(octets: bytes) -> str:
+    """For a person and a terminal: what cannot be shown is escaped."""
+    text = octets.decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def shorten(text: str) -> str:
+    """For a sentence."""
+    return text if len(text) <= MAX_TERM else text[:MAX_TERM] + "…"

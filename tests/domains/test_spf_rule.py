@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from smtprelay.domains import spf, spf_tree
-from smtprelay.domains.spf_record import MAX_RECORD
-from smtprelay.domains.spf_rule import check_spf
+from smtprelay.domains.spf import check_host, tree
+from smtprelay.domains.spf.record import MAX_RECORD
+from smtprelay.domains.spf.rule import check_spf
 from smtprelay.domains.verdict import Finding, Record, Status
 from smtprelay.resolver import Answer
 from tests.domains.support import Entry, Zone
@@ -519,8 +519,8 @@ class Silent(Zone):
 
 
 async def test_dns_that_is_silent_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spf, "TIMEOUT", 0.01)
-    monkeypatch.setattr(spf_tree, "TIMEOUT", 0.01)
+    monkeypatch.setattr(check_host, "TIMEOUT", 0.01)
+    monkeypatch.setattr(tree, "TIMEOUT", 0.01)
     finding = await check_spf(Silent({DOMAIN: [f"TXT v=spf1 include:silent.example.net {OURS}"]}), DOMAIN, INCLUDE)
     assert finding.status is Status.TEMPORARY
     assert finding.problem.startswith("DNS took more than")

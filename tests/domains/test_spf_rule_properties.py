@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from smtprelay.domains.spf_record import is_spf, parse_record, readable
-from smtprelay.domains.spf_rule import check_spf
+from smtprelay.domains.spf.record import is_spf, parse_record
+from smtprelay.domains.spf.rule import check_spf
+from smtprelay.domains.txt import readable
 from smtprelay.domains.verdict import Status
 from smtprelay.resolver import TXT
 from tests.domains.support import Zone

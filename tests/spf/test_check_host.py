@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from smtprelay.domains.spf import Evaluation, check_host
-from smtprelay.domains.spf_macros import expand_name
-from smtprelay.domains.spf_questions import Result
+from smtprelay.domains.spf.check_host import Evaluation, check_host
+from smtprelay.domains.spf.macros import expand_name
+from smtprelay.domains.spf.questions import Result
 from tests.domains.support import Entry, Zone
 
 CLIENT = ipaddress.ip_address("192.0.2.1")

@@ -17,8 +17,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from smtprelay.domains.spf import check_host
-from smtprelay.domains.spf_questions import MAX_LOOKUPS, Result
+from smtprelay.domains.spf.check_host import check_host
+from smtprelay.domains.spf.questions import MAX_LOOKUPS, Result
 from tests.domains.support import Entry, Zone
 
 with warnings.catch_warnings():

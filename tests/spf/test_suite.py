@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from smtprelay.domains.spf import check_host
+from smtprelay.domains.spf.check_host import check_host
 from tests.domains.support import Entry, Zone
 
 SUITE = Path(__file__).with_name("rfc7208-tests.yml")

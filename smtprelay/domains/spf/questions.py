@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, TypeAlias, TypeVar
 
-from ..resolver import Absent, Answer, Failed, Found, Lookup
-from .spf_macros import is_name
-from .spf_record import MAX_RECORD, SPFRecord, parse_record, select, shorten
+from smtprelay.domains.spf.macros import is_name
+from smtprelay.domains.spf.record import MAX_RECORD, SPFRecord, parse_record, select
+from smtprelay.domains.txt import shorten
+from smtprelay.resolver import Absent, Answer, Failed, Found, Lookup
 
 T = TypeVar("T")
 IPAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address

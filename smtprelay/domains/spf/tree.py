@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from ..resolver import Failed, Found, Lookup
-from .spf import TIMEOUT
-from .spf_macros import expand_name, fold, is_name, known_without_client
-from .spf_record import Mechanism, Modifier, SPFRecord, parse_record, select
+from smtprelay.domains.spf.check_host import TIMEOUT
+from smtprelay.domains.spf.macros import expand_name, fold, is_name, known_without_client
+from smtprelay.domains.spf.record import Mechanism, Modifier, SPFRecord, parse_record, select
+from smtprelay.resolver import Failed, Found, Lookup
 
 MAX_RECORDS = 25  # a receiver reads no more than eleven: RFC 7208 §4.6.4
 

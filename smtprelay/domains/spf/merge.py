@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from .spf_macros import expand_name, fold, known_without_client
-from .spf_record import MAX_RECORD, VERSION, BadTerm, Mechanism, Modifier, SPFRecord, Term, parse_terms
+from smtprelay.domains.spf.macros import expand_name, fold, known_without_client
+from smtprelay.domains.spf.record import MAX_RECORD, VERSION, BadTerm, Mechanism, Modifier, SPFRecord, Term, parse_terms
 
 _STRICTEST_FIRST = "-~?+"
 

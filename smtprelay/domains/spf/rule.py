@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ..resolver import TXT, Absent, Failed, Found, Lookup
-from .spf import Evaluation, check_host
-from .spf_macros import fold
-from .spf_meant import joints, parse_meant, parse_resembling, resemblance
-from .spf_merge import left_out, merge, new_record
-from .spf_questions import MAX_LOOKUPS, Result, no_answer, several_records
-from .spf_record import (
+from smtprelay.domains.spf.check_host import Evaluation, check_host
+from smtprelay.domains.spf.macros import fold
+from smtprelay.domains.spf.meant import joints, parse_meant, parse_resembling, resemblance
+from smtprelay.domains.spf.merge import left_out, merge, new_record
+from smtprelay.domains.spf.questions import MAX_LOOKUPS, Result, no_answer, several_records
+from smtprelay.domains.spf.record import (
     Mechanism,
     Modifier,
     Qualifier,
     SPFRecord,
     parse_record,
     parse_terms,
-    readable,
     select,
-    shorten,
 )
-from .spf_tree import Path, Tree, explore
-from .verdict import Finding, Record, Status
+from smtprelay.domains.spf.tree import Path, Tree, explore
+from smtprelay.domains.txt import readable, shorten
+from smtprelay.domains.verdict import Finding, Record, Status
+from smtprelay.resolver import TXT, Absent, Failed, Found, Lookup
 
 CODE = "7.23"  # RFC 7372 §3.2: SPF validation failed
 MANY_LOOKUPS = 8

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
-from .spf_macros import MacroString, parse_domain_spec, parse_macro_string
+from smtprelay.domains.spf.macros import MacroString, parse_domain_spec, parse_macro_string
+from smtprelay.domains.txt import readable, shorten
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 VERSION = "v=spf1"
 MAX_RECORD = 8192  # octets that are read; RFC 7208 §3.4 advises against more than 450
-MAX_SHOWN = 80  # characters of a term in a sentence
 
 # RFC 7208 §5: the terms that make a receiver ask DNS, beside the modifier `redirect`.
 _QUERYING = frozenset({"include", "a", "mx", "ptr", "exists"})
@@ -261,14 +261,3 @@ def _prefix(digits: str | None, bits: int) -> int:
     if length > bits:
         raise ValueError(f"the prefix length {length} is more than the {bits} bits of an address")
     return length
-
-
-def readable(octets: bytes) -> str:
-    """For a person and a terminal: what cannot be shown is escaped."""
-    text = octets.decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-
-
-def shorten(text: str) -> str:
-    """For a sentence."""
-    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"

@@ -11,10 +11,20 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..resolver import Lookup
-from .spf_macros import MacroString, expand, expand_name, fold, is_name, known_without_client, parse_explanation, uses
-from .spf_questions import Broken, IPAddress, Questions, Result
-from .spf_record import Mechanism, Modifier, Qualifier, SPFRecord, shorten
+from smtprelay.domains.spf.macros import (
+    MacroString,
+    expand,
+    expand_name,
+    fold,
+    is_name,
+    known_without_client,
+    parse_explanation,
+    uses,
+)
+from smtprelay.domains.spf.questions import Broken, IPAddress, Questions, Result
+from smtprelay.domains.spf.record import Mechanism, Modifier, Qualifier, SPFRecord
+from smtprelay.domains.txt import shorten
+from smtprelay.resolver import Lookup
 
 TIMEOUT = 20.0  # seconds; RFC 7208 §4.6.4
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from .spf_record import VERSION, SPFRecord, is_spf, parse_record, parse_terms, readable
+from smtprelay.domains.spf.record import VERSION, SPFRecord, is_spf, parse_record, parse_terms
+from smtprelay.domains.txt import readable
 
 MAX_STRINGS = 64  # of a record, that are looked at for missing spaces
 
