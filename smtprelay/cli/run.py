@@ -1,7 +1,7 @@
 """`smtprelay run`: the daemon, in the foreground.
 
 It reads its own command line. What the other commands need, and what libraries import without use here, would stay in
-its memory for months: typer 2 MB (argparse, half a one), rich (for structlog's tracebacks) 3 MB, and more.
+its memory for months: typer 2 MB (argparse, half a one), rich (for structlog's tracebacks) 3 MB.
 """
 
 from __future__ import annotations
@@ -9,11 +9,9 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-import types
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
 
 _M_MMAP_THRESHOLD = -3  # of malloc.h
 _LARGE_BLOCK = 2**20  # octets
@@ -24,7 +22,7 @@ def main(arguments: Sequence[str]) -> None:
 
     :param arguments: those after ``run``.
     """
-    _leave_out()
+    sys.modules["rich"] = None  # type: ignore[assignment]
     _give_large_blocks_back()
     _run(_config(arguments))
 
@@ -47,30 +45,6 @@ def _config(arguments: Sequence[str]) -> Path | None:
             print(f"{usage}\n\nRun the relay until SIGTERM.\n\n  -c, --config FILE  {CONFIG_HELP}")
             sys.exit()
     return fail(os.EX_USAGE, usage)
-
-
-def _leave_out() -> None:
-    """What libraries import for others, and what would stay in memory with it."""
-    sys.modules["rich"] = None  # type: ignore[assignment]
-    _replace("uvicorn.main", Server=None, main=None, run=None)  # its command line: click, multiprocessing, 1.6 MB
-    _replace("logging.config")  # uvicorn's: 0.4 MB
-    # Where pydantic looks for plugins, and dnspython for what else it could do: 0.8 MB.
-    none: dict[str, object] = dict.fromkeys(("distribution", "metadata", "version"), _no_package)
-    none["PackageNotFoundError"] = ModuleNotFoundError
-    _replace("importlib.metadata", entry_points=_no_packages, distributions=_no_packages, **none)
-
-
-def _replace(module: str, **names: object) -> None:
-    sys.modules[module] = types.ModuleType(module)
-    sys.modules[module].__dict__.update(names)
-
-
-def _no_packages(**_: object) -> tuple[()]:
-    return ()
-
-
-def _no_package(name: str) -> NoReturn:
-    raise ModuleNotFoundError(name)
 
 
 def _give_large_blocks_back() -> None:

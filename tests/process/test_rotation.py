@@ -320,7 +320,8 @@ async def test_without_a_daemon_the_keys_are_those_of_the_spool(tmp_path: Path) 
 
 
 def test_what_the_control_socket_is_asked_for_is_checked() -> None:
-    from smtprelay.control import BadRequest, _wish
+    from smtprelay.control import BadRequest
+    from smtprelay.control_http import _wish
 
     good: Sequence[dict[str, Any]] = ({"domain": DOMAIN}, {"domain": DOMAIN, "kind": "ed25519", "bits": 2048})
     for words in good:
