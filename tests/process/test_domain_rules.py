@@ -157,10 +157,11 @@ async def test_a_suspended_account_is_not_released_by_dns(tmp_path: Path) -> Non
 
 
 async def test_slow_dns_slows_no_known_domain(tmp_path: Path) -> None:
-    """Each answer takes longer than a mail may."""
+    """Each answer takes longer than a mail may, and the domain is being looked up again."""
     async with NameServer(SPF, MX) as dns, relaying(tmp_path, dns) as (relay, _):
         await taken(relay)
         dns.fault = 60.0
+        await dns.wait_for(len(dns.questions) + 1, PATIENCE)
         for _ in range(5):
             async with asyncio.timeout(2):
                 await taken(relay)
