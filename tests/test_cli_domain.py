@@ -321,6 +321,7 @@ async def test_interrupt_ends_watch_with_what_was_seen(shell: Shell) -> None:
         *("-m", "smtprelay", "domain", "check", "--watch", "example.com", "-c", shell.config),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )
     assert process.stdout
     try:
