@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from smtprelay.errors import SMTPRelayError
 from smtprelay.message import AddressError, parse_address
 from smtprelay.values import (
     Charsets,
@@ -49,7 +50,7 @@ TLSMode = Literal["none", "opportunistic", "starttls", "implicit"]
 LOOPBACK = (parse_network("127.0.0.0/8"), parse_network("::1/128"))
 
 
-class ConfigError(Exception):
+class ConfigError(SMTPRelayError):
     """The configuration cannot be used.
 
     :ivar problems: one line each: the key's place, and what is wrong and what would be right.
@@ -72,6 +73,7 @@ class Account(Section):
     username: str = Field(min_length=1)
     password_hash: str
     senders: tuple[SenderPattern, ...] = ()
+    templates: tuple[str, ...] = ("*",)
     charsets: Charsets = ()
     rate: OptionalRate = None
     recipients_per_day: int = Field(default=0, ge=0)
@@ -260,6 +262,12 @@ class Bounces(Section):
             raise ValueError('"reverse-path", "none", or an address that a person reads') from error
 
 
+class TemplatesSection(Section):
+    """`[templates]`: where mail templates are."""
+
+    directory: RequiredPath = Field(default="templates", validate_default=True)
+
+
 class Status(Section):
     """`[status]`: how an operator reaches the daemon."""
 
@@ -286,6 +294,7 @@ class Config(Section):
     domains: Annotated[tuple[DomainSection, ...], unique("name")] = Field(min_length=1)
     signing: Signing = Signing()
     bounces: Bounces = Bounces()
+    templates: TemplatesSection
     status: Status = Status()
     log: Log = Log()
 
@@ -316,7 +325,8 @@ def parse_config(data: bytes, base: Path) -> Config:
     except ValueError as error:  # TOMLDecodeError, or what the interpreter says of a number of 5,000 digits
         raise ConfigError([f"TOML: {error}"]) from error
     try:
-        return Config.model_validate(tables, context={"base": base})
+        # The default of [templates] is a relative path too.
+        return Config.model_validate({"templates": {}, **tables}, context={"base": base})
     except ValidationError as error:
         raise ConfigError(_problems(error)) from None  # the original shows values, and a value may be a secret
 

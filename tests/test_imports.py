@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-GROUND = {"message", "reply", "outcome", "config", "values"}
+GROUND = {"message", "reply", "outcome", "config", "values", "errors", "compose"}
 
 # These parts of the package may import these others, and nothing else of it.
 ONLY = {
@@ -17,10 +17,13 @@ ONLY = {
     "reply": set[str](),
     "values": {"message"},
     "outcome": {"message", "reply", "values"},
-    "config": {"message", "reply", "values"},
+    "config": {"errors", "message", "reply", "values"},
+    "errors": set[str](),
+    "compose": set[str](),
     "bounce_text": set[str](),
     "bounce": GROUND | {"bounce_text"},
     "templating": GROUND,
+    "instructions": GROUND | {"repair"},
     "repair": GROUND,
     "signing": GROUND,
     "spool": GROUND,
