@@ -62,6 +62,9 @@ def describe(record: MessageRecord) -> dict[str, Any]:
         "subject": message.subject,
         "message_id": message.message_id,
         "repairs": list(message.repairs),
+        "tags": list(message.tags),
+        "due_at": message.due_at,
+        "idempotency_key": message.idempotency_key.replace("\n", " "),
         "dsn_for": message.dsn_for,
         "body_kept": record.body_kept,
         "recipients": [

@@ -159,7 +159,7 @@ class _PeerProtocol(H11Protocol):
 
 def _selector(words: Mapping[str, Any]) -> Selector:
     """What is meant. A word that is not understood is refused: without it, the rest would mean more than was meant."""
-    texts = {key: words.get(key) or "" for key in ("account", "to", "state", "reason")}
+    texts = {key: words.get(key) or "" for key in ("account", "to", "state", "reason", "tag")}
     ids = words.get("ids") or ()
     if unknown := words.keys() - {"ids", *texts}:
         raise BadRequest(f"{', '.join(sorted(unknown))}: there are ids, {', '.join(texts)}")
@@ -171,7 +171,7 @@ def _selector(words: Mapping[str, Any]) -> Selector:
         state = State(texts["state"]) if texts["state"] else None
     except ValueError:
         raise BadRequest(f"{texts['state']} is no state; there are {', '.join(State)}") from None
-    return Selector(tuple(ids), texts["account"], texts["to"], state, texts["reason"])
+    return Selector(tuple(ids), texts["account"], texts["to"], state, texts["reason"], texts["tag"])
 
 
 def _domain(text: str) -> str:

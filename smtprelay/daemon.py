@@ -29,10 +29,12 @@ from smtprelay.message import Message
 from smtprelay.offload import Offload
 from smtprelay.pipeline import Pipeline
 from smtprelay.policy import DAY, Gate, Limits, Policy
+from smtprelay.rendering import Rendering
 from smtprelay.resolver import Resolver
 from smtprelay.scheduler import Credentials, Scheduler
 from smtprelay.spool import SpoolError
 from smtprelay.spool.sqlite import SQLiteSpool
+from smtprelay.steps import Steps
 from smtprelay.upstream import Rates, Upstream
 from smtprelay.watch import Watch
 
@@ -93,6 +95,7 @@ class _Parts:
 
     listeners: Listeners
     pipeline: Pipeline
+    rendering: Rendering
     offload: Offload
     scheduler: Scheduler
     upstream: Upstream
@@ -155,7 +158,7 @@ class Daemon:
             for task in background:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
-            for part in (parts.control, parts.watch, parts.resolver, parts.upstream, parts.pipeline):
+            for part in (parts.control, parts.watch, parts.resolver, parts.upstream, parts.rendering, parts.pipeline):
                 await part.close()
 
     async def _parts(self, spool: SQLiteSpool) -> _Parts:
@@ -177,8 +180,10 @@ class Daemon:
             holding.accepted(message)
             scheduler.wake()
 
+        rendering = Rendering(self._config.templates.directory)
+        steps = Steps(self._config, policy, gate, offload, rendering.render)
         pipeline = Pipeline(
-            self._config, policy, gate, limits, offload, spool, accepted=accepted, smtputf8=upstream.smtputf8
+            self._config, policy, gate, limits, offload, steps, spool, accepted=accepted, smtputf8=upstream.smtputf8
         )
         credentials = Credentials([c.key for c in self._config.upstream.credentials], now_ms)
         delivery = Delivery(
@@ -199,7 +204,8 @@ class Daemon:
         operator = Operator(spool, limits, credentials, scheduler.wake, now_ms)
         control = Control(self._config.status.control, operator, keyring, watch.look_again)
         listeners = Listeners(self._config.gateway, pipeline)
-        return _Parts(listeners, pipeline, offload, scheduler, upstream, resolver, watch, holding, keyring, control)
+        ways = listeners, pipeline, rendering, offload, scheduler, upstream
+        return _Parts(*ways, resolver, watch, holding, keyring, control)
 
     async def _keyring(self, spool: SQLiteSpool, resolver: Resolver) -> Keyring:
         keyring = await Keyring.open(self._config, spool, self._keys, resolver.fresh)

@@ -172,7 +172,7 @@ class Delivery:
                 await asyncio.sleep(FINISH_AGAIN)
 
     def _judge(self, leased: LeasedRecipient, fact: Fact, message: Message, now: int) -> Outcome:
-        age = now - message.received_at - leased.held
+        age = now - message.due_at - leased.held
         verdict = outcome.judge(fact, self._policy, now=now, attempts=leased.attempts, age=age, chance=self._chance())
         if isinstance(verdict, Bounce) and message.dsn_for:
             log.warning("a notification could not be delivered", id=message.id, about=message.dsn_for, reply=str(fact))
@@ -236,7 +236,7 @@ class Delivery:
             case Delivered() if "SUCCESS" in leased.recipient.notify and not report.dsn_offered:
                 return "relayed"  # RFC 3461 §5.2.2: the next hop will not report, so we do
             case RetryAt() if self._delay_warning and not leased.warned and not message.dsn_for:
-                waited = now - message.received_at - leased.held
+                waited = now - message.due_at - leased.held
                 return "delayed" if waited >= self._delay_warning else None
         return None
 
@@ -259,7 +259,7 @@ class Delivery:
             remote_mta=report.smarthost.partition("[")[0] if from_smarthost else "",
             explanation="" if from_smarthost else str(fact),
             last_attempt=now,
-            will_retry_until=message.received_at + leased.held + self._policy.give_up_after,
+            will_retry_until=message.due_at + leased.held + self._policy.give_up_after,
         )
 
     async def _original(self, message: Message) -> tuple[bytes, bytes | None]:
@@ -316,7 +316,7 @@ def _log_attempt(message: Message, leased: LeasedRecipient, result: Result, fact
         reverse_path=message.envelope.reverse_path,
         recipient=recipient.address,
         smarthost=result.smarthost,
-        delay=round((now - message.received_at) / 1000, 2),
+        delay=round((now - message.due_at) / 1000, 2),
         attempt=leased.attempts,
         dsn=fact.reply.status if fact.reply else "4.0.0",
         status="ambiguous" if fact.ambiguous else _STATUS_WORDS[result.state],

@@ -80,6 +80,11 @@ def parse_address(text: str) -> str:
     return address
 
 
+def share_of_key(idempotency_key: str, address: str) -> str:
+    """The idempotency key of the message for one recipient, where each has a message of its own."""
+    return f"{idempotency_key}\n{address}"
+
+
 def domain_of(address: str) -> str:
     """The domain of an address in its normal form; ``""`` for the null reverse-path."""
     return address.rpartition("@")[2]
@@ -156,6 +161,7 @@ class Message:
     :param repairs: what was changed, in words, in order.
     :param hold: a reason to hold it from the start, or ``""``.
     :param idempotency_key: the sender's own name for it, or ``""``: the spool keeps one message of a name and sender.
+    :param tags: the app's labels for it.
     :param dsn_for: the id of the message that this one is a delivery status notification about, or ``""``.
     """
 
@@ -176,3 +182,4 @@ class Message:
     hold: str = ""
     dsn_for: str = ""
     idempotency_key: str = ""
+    tags: tuple[str, ...] = ()

@@ -1,9 +1,10 @@
-"""submit(): the steps that a message takes between the last dot and 250, in order."""
+"""submit(): what a message goes through between the last dot and 250."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import structlog
 
@@ -16,12 +17,27 @@ from smtprelay.policy import Gate, Limits, Policy, leaving_domain
 from smtprelay.preparation import Submission
 from smtprelay.reply import Defer, Reject
 from smtprelay.spool import Spool, SpoolError, SpoolFull
+from smtprelay.steps import Steps
 
 log = structlog.get_logger("pipeline")
 
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A message that is on disk.
+
+    :param ids: of the messages that were made of it, one in most cases.
+    :param before: its idempotency key came before, and these are the ids of then.
+    """
+
+    ids: tuple[str, ...]
+    before: bool = False
+
 
 class Pipeline:
-    """policy ▸ repair ▸ signing ▸ spool.
+    """The steps, then the spool.
 
     :param accepted: called with each message that was stored.
     :param smtputf8: whether the smarthost of a credential takes non-ASCII local parts; None where that is not known.
@@ -34,6 +50,7 @@ class Pipeline:
         gate: Gate,
         limits: Limits,
         offload: Offload,
+        steps: Steps,
         spool: Spool,
         *,
         accepted: Callable[[Message], None],
@@ -45,6 +62,7 @@ class Pipeline:
         self._gate = gate
         self._limits = limits
         self._offload = offload
+        self._steps = steps
         self._spool = spool
         self._accepted = accepted
         self._smtputf8 = smtputf8
@@ -67,50 +85,57 @@ class Pipeline:
         if self._smtputf8(self._policy.credential_for(reverse_path).key) is False:
             raise Reject(553, "6.7", "The provider takes no address with non-ASCII characters before the @")
 
-    async def submit(
-        self,
-        origin: Origin,
-        envelope: Envelope,
-        content: bytes,
-        *,
-        charsets: Sequence[str] = (),
-        unstuffed: bool = False,
-    ) -> str:
+    async def submit(self, submission: Submission) -> Accepted:
         """Take a message: on return it is on disk.
 
-        :param charsets: the account's own character sets for raw 8-bit text, tried before the configured ones.
-        :param unstuffed: the client left the dots at the start of lines single.
-        :returns: the message's id.
-        :raises Reject: the message cannot be sent; the sentence says what to mend.
+        :raises Reject: it cannot be sent; the sentence says what to mend.
         :raises Defer: it could not be stored.
         """
-        now = self._clock()
-        message = await self._offload.prepare(Submission(origin, envelope, content, now, charsets, unstuffed))
-        reasons = [await self._gate.admit(domain) for domain in self._policy.domains_of(message)]
-        # What waits for a person must not be let go by DNS.
-        limit = self._limits.reason_to_hold(origin, len(envelope.recipients), now)
-        message = replace(message, hold=limit or next(filter(None, reasons), ""))
-        await self._store(message)
+        asked = await self._steps.instructions(submission)
+        if asked.idempotency_key:
+            key = submission.origin.key, asked.idempotency_key
+            if ids := await self._spooled(self._spool.with_key(*key)):
+                log.info(
+                    "accepted before", id=ids[0], client=submission.origin.client, account=submission.origin.account
+                )
+                return Accepted(tuple(ids), before=True)
+        async with self._steps.messages(submission, asked) as messages:
+            return await self._keep(messages)
+
+    async def _keep(self, made: Sequence[Message]) -> Accepted:
+        messages = [self._limited(message) for message in made]
+        ids = await self._spooled(self._spool.put(messages))
+        for message, id_ in zip(messages, ids, strict=True):
+            if id_ == message.id:  # otherwise its key came in meanwhile
+                self._tell(message)
+        return Accepted(tuple(ids), before=ids[0] != messages[0].id)
+
+    def _limited(self, message: Message) -> Message:
+        """Held where its sender is over a limit: what waits for a person must not be let go by DNS."""
+        limit = self._limits.reason_to_hold(message.origin, len(message.envelope.recipients), message.received_at)
+        return replace(message, hold=limit or message.hold)
+
+    def _tell(self, message: Message) -> None:
         log.info(
             "accepted",
             id=message.id,
-            client=origin.client,
-            account=origin.account,
-            reverse_path=envelope.reverse_path,
-            recipients=len(envelope.recipients),
+            client=message.origin.client,
+            account=message.origin.account,
+            reverse_path=message.envelope.reverse_path,
+            recipients=len(message.envelope.recipients),
             size=message.size,
             credential=message.credential,
             message_id=message.message_id,
             repairs=len(message.repairs),
+            **({"tags": list(message.tags)} if message.tags else {}),
         )
         if message.hold:
-            log.error("held", id=message.id, account=origin.key, reason=message.hold)
+            log.error("held", id=message.id, account=message.origin.key, reason=message.hold)
         self._accepted(message)
-        return message.id
 
-    async def _store(self, message: Message) -> None:
+    async def _spooled(self, work: Awaitable[T]) -> T:
         try:
-            await self._spool.put([message])
+            return await work
         except SpoolFull as error:
             log.error("spool full", reason=str(error))
             raise Defer(452, "3.1", "The relay's disk is full") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from smtprelay.config import Config, Credential, Gateway
 from smtprelay.domains.verdict import Finding, Record, Verdict
@@ -34,6 +35,17 @@ class Policy:
                 "7.1",
                 f"Account {origin.account} may not send as {address}: use one of its senders, "
                 f"or add the address to senders of that account in [[gateway.accounts]]",
+            )
+
+    def check_template(self, origin: Origin, template: str) -> None:
+        """:raises Reject: 550 5.7.1: the account may not use this template."""
+        account = self._accounts.get(origin.account)
+        if origin.account and not (account and any(fnmatchcase(template, name) for name in account.templates)):
+            raise Reject(
+                550,
+                "7.1",
+                f"Account {origin.account} may not use the template {template}: add it to templates of that account "
+                "in [[gateway.accounts]]",
             )
 
     def credential_for(self, address: str) -> Credential:

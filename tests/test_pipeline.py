@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import email
+import email.message
 import email.policy
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,14 +18,17 @@ from hypothesis import strategies as st
 from smtprelay import bounce
 from smtprelay.config import parse_config
 from smtprelay.domains.verdict import Finding, Status, Verdict
-from smtprelay.message import Envelope, Message, Origin, Recipient
+from smtprelay.errors import TemplateError
+from smtprelay.message import Envelope, Message, Origin, Recipient, share_of_key
 from smtprelay.offload import Offload
-from smtprelay.pipeline import Pipeline
+from smtprelay.pipeline import Accepted, Pipeline
 from smtprelay.policy import Gate, Limits, Policy
 from smtprelay.preparation import Preparer, Submission
 from smtprelay.reply import Defer, Reject
 from smtprelay.signing import Signer, generate_key, load_key
 from smtprelay.spool import SpoolError, SpoolFull
+from smtprelay.steps import AT_ONCE, Steps
+from smtprelay.templating.job import Job
 from tests.gateway.wire import PASSWORD_HASH
 from tests.verifiers import dkimpy_verify
 
@@ -35,6 +41,7 @@ hostname = "relay.example.com"
 username = "app"
 password_hash = "{PASSWORD_HASH}"
 senders = ["*@example.com"]
+# more
 [[gateway.accounts]]
 username = "narrow"
 password_hash = "{PASSWORD_HASH}"
@@ -79,6 +86,11 @@ class MemorySpool:
     error: Exception | None = None
     room: int = 10**12
 
+    async def with_key(self, sender: str, idempotency_key: str) -> list[str]:
+        shares = share_of_key(idempotency_key, "")
+        mine = [message for message in self.kept if message.origin.key == sender]
+        return [m.id for m in mine if m.idempotency_key == idempotency_key or m.idempotency_key.startswith(shares)]
+
     async def put(self, messages: Sequence[Message]) -> list[str]:
         if self.error:
             raise self.error
@@ -97,28 +109,47 @@ class Parts:
     accepted: list[Message]
 
 
+async def rendered(job: Job, limit: int) -> list[bytes]:
+    """The template's work, in short: its name, its variables."""
+    if job.template == "broken":
+        raise TemplateError("broken", "'name' is undefined", file="broken/subject.j2", line=3, variable="name")
+    return [
+        part.header + f"Subject: {job.template}\r\n\r\n{json.dumps(dict(part.variables))}\r\n".encode()
+        for part in job.parts
+    ]
+
+
 def parts(
-    more: str = "", *, smtputf8: bool | None = None, statuses: Mapping[str, Status] | None = None, rules: str = ""
+    more: str = "",
+    *,
+    smtputf8: bool | None = None,
+    statuses: Mapping[str, Status] | None = None,
+    rules: str = "",
+    accounts: str = "",
 ) -> Parts:
     """The pipeline.
 
     :param statuses: how SPF stands by domain; it passes for the others.
+    :param accounts: of the account `APP`.
     :param rules: of `[domain_rules]`.
     """
-    config = parse_config((CONFIG + f"[domain_rules]\n{rules}\n" + more).encode(), Path("/nowhere"))
+    config = parse_config(
+        (CONFIG.replace("# more", accounts) + f"[domain_rules]\n{rules}\n" + more).encode(), Path("/nowhere")
+    )
     spool, accepted = MemorySpool(), list[Message]()
 
     async def ask(domain: str) -> Verdict:
         finding = Finding("spf", (statuses or {}).get(domain, Status.PASS), problem="there is no SPF record")
         return Verdict(domain, True, NOW, NOW, (finding,))
 
-    offload = Offload(config, [KEY])
+    offload, gate = Offload(config, [KEY]), Gate(config, ask)
     pipeline = Pipeline(
         config,
         Policy(config),
-        Gate(config, ask),
+        gate,
         Limits(config.gateway, {}, {"suspended"}, NOW),
         offload,
+        Steps(config, Policy(config), gate, offload, rendered),
         spool,  # type: ignore[arg-type]
         accepted=accepted.append,
         smtputf8=lambda _: smtputf8,
@@ -132,9 +163,9 @@ def envelope(sender: str, *recipients: str) -> Envelope:
 
 
 async def submitted(of: Parts, origin: Origin, sender: str, content: str) -> Message:
-    message_id = await of.pipeline.submit(origin, envelope(sender), content.encode())
+    accepted = await of.pipeline.submit(Submission(origin, envelope(sender), content.encode(), NOW))
     [message] = of.spool.kept
-    assert message.id == message_id
+    assert accepted == Accepted((message.id,))
     assert of.accepted == [message]
     return message
 
@@ -237,9 +268,9 @@ async def test_smtputf8_is_asked_for_only_where_it_is_needed() -> None:
     content = "From: a@example.com\nSubject: 测试\n\nx\n".encode()
     of = parts()
     declared = Envelope("a@example.com", (Recipient("b@example.org"),), smtputf8=True)
-    await of.pipeline.submit(APP, declared, content)
+    await of.pipeline.submit(Submission(APP, declared, content, NOW))
     needed = Envelope("a@example.com", (Recipient("用户@example.org"),), smtputf8=True)
-    await of.pipeline.submit(APP, needed, content)
+    await of.pipeline.submit(Submission(APP, needed, content, NOW))
     assert [message.envelope.smtputf8 for message in of.spool.kept] == [False, True]
 
 
@@ -389,3 +420,129 @@ async def test_a_notification_can_go_to_a_person_from_the_credential() -> None:
     assert isinstance(made, Message)
     assert made.envelope.reverse_path == "news@example.com"
     assert made.envelope.recipients[0].address == "ops@example.net"
+
+
+# Instructions by header
+
+TEMPLATED = "From: a@example.com\nTo: Ann <ann@example.org>, bob@example.org\nSubject: app's\nX-MC-Template: welcome\n"
+MERGE = 'X-MC-MergeVars: {"shop": "s"}\nX-MC-MergeVars: {"_rcpt": "ANN@example.org", "name": "Ann"}\n'
+KEY_FIELD = "X-SMTPRelay-Idempotency-Key: order-7\n"
+
+
+async def taken(of: Parts, content: str, *recipients: str, origin: Origin = APP) -> Accepted:
+    return await of.pipeline.submit(Submission(origin, envelope("a@example.com", *recipients), content.encode(), NOW))
+
+
+def fields(message: Message) -> email.message.EmailMessage:
+    return email.message_from_bytes(message.content, policy=email.policy.default)
+
+
+async def test_a_template_is_rendered_as_the_message() -> None:
+    of = parts()
+    content = TEMPLATED + 'X-SMTPRelay-Vars: {"name": "李"}\nX-Mailer: old\nContent-Type: text/plain\n\nbody\n'
+    accepted = await taken(of, content, "ann@example.org", "bob@example.org")
+    [message] = of.spool.kept
+    assert accepted.ids == (message.id,)
+    assert dkimpy_verify(message.content, RECORDS) == [True]
+    made = fields(message)
+    assert (made["Subject"], made["X-Mailer"], made["To"]) == (
+        "welcome",
+        "old",
+        "Ann <ann@example.org>, bob@example.org",
+    )
+    assert not [name for name in made if name.lower().startswith(("x-mc-", "x-smtprelay-"))]
+    assert json.loads(made.get_content()) == {"name": "李"}
+    assert "rendered from template welcome" in message.repairs
+
+
+async def test_variables_of_one_recipient_make_a_message_for_each() -> None:
+    of = parts()
+    content = TEMPLATED + MERGE + "Cc: c@example.org\nMessage-ID: <1@example.com>\n" + KEY_FIELD + "\nx\n"
+    accepted = await taken(of, content, "ann@example.org", "bob@example.org")
+    assert accepted.ids == tuple(message.id for message in of.spool.kept)
+    assert len(set(accepted.ids)) == 2
+    ann, bob = map(fields, of.spool.kept)
+    assert [ann["To"], bob["To"]] == ["Ann <ann@example.org>", "bob@example.org"]
+    assert json.loads(ann.get_content()) == {"shop": "s", "name": "Ann"}
+    assert json.loads(bob.get_content()) == {"shop": "s"}
+    assert ann["Cc"] is bob["Cc"] is None
+    assert ann["Message-ID"] != bob["Message-ID"]
+    assert [m.envelope.recipients for m in of.spool.kept] == [
+        (Recipient(f"{who}@example.org"),) for who in ("ann", "bob")
+    ]
+    assert await taken(of, content, "ann@example.org", "bob@example.org") == Accepted(accepted.ids, before=True)
+    assert len(of.accepted) == 2
+
+
+async def test_with_one_recipient_what_the_app_wrote_stays() -> None:
+    of = parts()
+    await taken(of, TEMPLATED + MERGE + "Message-ID: <1@example.com>\n\nx\n", "ann@example.org")
+    [made] = map(fields, of.spool.kept)
+    assert (made["Message-ID"], made["To"]) == ("<1@example.com>", "Ann <ann@example.org>, bob@example.org")
+
+
+async def test_a_template_that_cannot_be_rendered_is_refused_with_its_place() -> None:
+    of = parts()
+    with pytest.raises(Reject) as caught:
+        await taken(of, "From: a@example.com\nX-SMTPRelay-Template: broken\n\nx\n")
+    assert str(caught.value) == "550 5.6.0 Template broken (broken/subject.j2, line 3): 'name' is undefined"
+    assert not of.spool.kept
+
+
+async def test_an_account_may_be_limited_to_some_templates() -> None:
+    of = parts(accounts='templates = ["receipt", "shop-*"]')
+    for allowed in ("receipt", "shop-news"):
+        await taken(of, f"From: a@example.com\nX-SMTPRelay-Template: {allowed}\n\nx\n")
+    with pytest.raises(Reject, match=r"550 5\.7\.1 Account app may not use the template welcome: add it to templates"):
+        await taken(of, TEMPLATED + "\nx\n")
+    await taken(of, TEMPLATED + "\nx\n", origin=TRUSTED)
+    assert len(of.accepted) == 3
+
+
+async def test_the_same_key_of_the_same_sender_is_answered_with_the_first_id() -> None:
+    of = parts()
+    content = f"From: a@example.com\n{KEY_FIELD}\nx\n"
+    first = await taken(of, content)
+    assert not first.before
+    # Also where the app would be refused by now: what was accepted was accepted.
+    assert await taken(of, content + "X-MC-Template: broken\n") == Accepted(first.ids, before=True)
+    assert (await taken(of, content, origin=TRUSTED)).ids != first.ids
+    assert [message.idempotency_key for message in of.spool.kept] == ["order-7", "order-7"]
+
+
+async def test_tags_and_the_time_to_send_go_with_the_message() -> None:
+    of = parts()
+    at = NOW // 1000 + 3600
+    await taken(of, f"From: a@example.com\nX-SMTPRelay-Send-At: {at}\nX-MC-Tags: a, b\n\nx\n")
+    [message] = of.spool.kept
+    assert (message.due_at, message.received_at, message.tags) == (at * 1000, NOW, ("a", "b"))
+
+
+async def test_one_message_that_becomes_many_counts_as_many() -> None:
+    of = parts(accounts='rate = "2/h"')
+    await taken(of, TEMPLATED + MERGE + "\nx\n", "ann@example.org", "bob@example.org", "c@example.org")
+    assert [message.hold for message in of.spool.kept] == ["", "", "rate"]
+
+
+async def test_rendered_messages_wait_for_those_that_are_not_stored_yet() -> None:
+    """A template makes much of little: what it made must not pile up in memory."""
+    of = parts()
+    going = asyncio.Event()
+
+    async def put(messages: Sequence[Message]) -> list[str]:
+        waiting.append(messages)
+        await going.wait()
+        return [message.id for message in messages]
+
+    waiting: list[Sequence[Message]] = []
+    of.spool.put = put  # type: ignore[method-assign]
+    tasks = [asyncio.create_task(taken(of, TEMPLATED + "\nx\n")) for _ in range(AT_ONCE + 2)]
+    async with asyncio.timeout(10):
+        while len(waiting) < AT_ONCE:
+            await asyncio.sleep(0.01)
+        for _ in range(20):
+            await asyncio.sleep(0.01)
+            assert len(waiting) == AT_ONCE
+        going.set()
+        await asyncio.gather(*tasks)
+    assert len(waiting) == AT_ONCE + 2

@@ -23,6 +23,7 @@ Account = Annotated[str, typer.Option(help="Only of this account, or trusted cli
 To = Annotated[str, typer.Option(help="Only for this recipient; *@domain for a whole domain.")]
 InState = Annotated[State | None, typer.Option(help="Only in this state.")]
 Reason = Annotated[str, typer.Option(help="Only held for this reason.")]
+Tag = Annotated[str, typer.Option(help="Only with this tag.")]
 Everything = Annotated[bool, typer.Option("--all", help="Everything that the action can touch.")]
 
 
@@ -38,12 +39,13 @@ def list_(
     to: To = "",
     state: InState = None,
     reason: Reason = "",
+    tag: Tag = "",
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Messages at most.")] = 50,
     before: Annotated[str, typer.Option(metavar="ID", help="Only messages older than this one.")] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Messages, newest first."""
-    selector = Selector((), account, to, state, reason)
+    selector = Selector((), account, to, state, reason, tag)
     messages = connect(load_config(config)).list(selector, limit, before)
     if as_json:
         print_json(messages)
@@ -87,15 +89,12 @@ def show(
         print_json(message)
         return
     for key, value in message.items():
-        if key in ("recipients", "repairs"):
-            continue
-        text = local_time(value) if key == "received_at" else octets(value) if key == "size" else value
-        if text not in ("", None):
-            typer.echo(f"{key:<13} {text}")
+        if text := _in_words(key, value):
+            typer.echo(f"{key:<15} {text}")
     for repair in message["repairs"]:
-        typer.echo(f"{'repair':<13} {repair}")
+        typer.echo(f"{'repair':<15} {repair}")
     for r in message["recipients"]:
-        typer.echo(f"{'recipient':<13} {r['recipient']}: {_standing(r)}")
+        typer.echo(f"{'recipient':<15} {r['recipient']}: {_standing(r)}")
 
 
 @app.command()
@@ -137,7 +136,9 @@ def _act(
     action: str, done: str, config: ConfigOption, selector: Selector, everything: bool, as_json: bool, reason: str = ""
 ) -> None:
     if not everything and selector == Selector():
-        raise typer.BadParameter(f"say which messages to {action}: IDs, --account, --to, --state, --reason, or --all")
+        raise typer.BadParameter(
+            f"say which messages to {action}: IDs, --account, --to, --state, --reason, --tag, or --all"
+        )
     count = connect(load_config(config)).act(action, selector, reason)
     if as_json:
         print_json({"recipients": count})
@@ -151,11 +152,12 @@ def retry(
     config: ConfigOption = None,
     account: Account = "",
     to: To = "",
+    tag: Tag = "",
     everything: Everything = False,
     as_json: JsonOption = False,
 ) -> None:
     """Try again now what waits for its next attempt."""
-    _act("retry", "due now", config, Selector(tuple(ids or ()), account, to), everything, as_json)
+    _act("retry", "due now", config, Selector(tuple(ids or ()), account, to, tag=tag), everything, as_json)
 
 
 @app.command()
@@ -164,12 +166,13 @@ def hold(
     config: ConfigOption = None,
     account: Account = "",
     to: To = "",
+    tag: Tag = "",
     everything: Everything = False,
     reason: Annotated[str, typer.Option(help="Why, for whoever looks next.")] = "operator",
     as_json: JsonOption = False,
 ) -> None:
     """Keep back what waits."""
-    _act("hold", "held", config, Selector(tuple(ids or ()), account, to), everything, as_json, reason)
+    _act("hold", "held", config, Selector(tuple(ids or ()), account, to, tag=tag), everything, as_json, reason)
 
 
 @app.command()
@@ -179,11 +182,12 @@ def release(
     account: Account = "",
     to: To = "",
     reason: Reason = "",
+    tag: Tag = "",
     everything: Everything = False,
     as_json: JsonOption = False,
 ) -> None:
     """Let go what is held."""
-    _act("release", "released", config, Selector(tuple(ids or ()), account, to, None, reason), everything, as_json)
+    _act("release", "released", config, Selector(tuple(ids or ()), account, to, None, reason, tag), everything, as_json)
 
 
 @app.command()
@@ -194,11 +198,26 @@ def cancel(
     to: To = "",
     state: InState = None,
     reason: Reason = "",
+    tag: Tag = "",
     everything: Everything = False,
     as_json: JsonOption = False,
 ) -> None:
     """End what waits or is held, without delivery and without a notification."""
-    _act("cancel", "cancelled", config, Selector(tuple(ids or ()), account, to, state, reason), everything, as_json)
+    _act(
+        "cancel", "cancelled", config, Selector(tuple(ids or ()), account, to, state, reason, tag), everything, as_json
+    )
+
+
+def _in_words(key: str, value: Any) -> str:
+    """A value of `show` on one line; ``""`` for what is not told there."""
+    match key:
+        case "recipients" | "repairs":
+            return ""
+        case "received_at" | "due_at":
+            return local_time(value)
+        case "size":
+            return octets(value)
+    return ", ".join(value) if isinstance(value, list) else str(value or "")
 
 
 def _standing(recipient: dict[str, Any]) -> str:

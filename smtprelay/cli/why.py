@@ -68,6 +68,10 @@ def _origin(message: Mapping[str, Any]) -> Iterator[str]:
     keys = ", ".join(message["selectors"])
     signed = f"signed for {message['domain']} ({keys})" if message["domain"] else "not signed"
     yield f"  leaves through credential {message['credential']}, {signed}"
+    if message["tags"]:
+        yield f"  tagged {', '.join(message['tags'])}"
+    if message["due_at"] > message["received_at"]:
+        yield f"  not to be sent before {local_time(message['due_at'])}, as its app asked"
     if message["dsn_for"]:
         yield f"  a delivery status notification about {message['dsn_for']}"
     if message["repairs"]:

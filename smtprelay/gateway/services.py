@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from smtprelay.config import Gateway
 from smtprelay.gateway.auth import Accounts
 from smtprelay.gateway.limits import ConnectionLimit, MemoryBudget
-from smtprelay.pipeline import Pipeline
+from smtprelay.pipeline import Accepted, Pipeline
 
 if TYPE_CHECKING:
     from smtprelay.gateway.session import Session
@@ -30,5 +30,5 @@ class Services:
     memory: MemoryBudget
     tls: ssl.SSLContext | None = None
     sessions: set[Session] = field(default_factory=set)
-    submissions: set[asyncio.Task[str]] = field(default_factory=set)
+    submissions: set[asyncio.Task[Accepted]] = field(default_factory=set)
     login_delay: float = 0.0

@@ -16,13 +16,17 @@ from typing import cast
 import structlog
 from aiosmtpd.smtp import SMTP, TLSSetupException
 
+from smtprelay.clock import now_ms
 from smtprelay.config import Account
 from smtprelay.gateway.bare import CHUNK, NO_HOOKS, BareSMTP, Closed, CommandTooLong
 from smtprelay.gateway.commands import MailCommand, parse_mail, parse_rcpt
 from smtprelay.gateway.data import DataDecoder
 from smtprelay.gateway.limits import Reservation
 from smtprelay.gateway.services import Services
+from smtprelay.instructions import queued_as
 from smtprelay.message import Envelope, Origin, Recipient
+from smtprelay.pipeline import Accepted
+from smtprelay.preparation import Submission
 from smtprelay.reply import Defer, Reject, Reply, SMTPReplyError
 from smtprelay.values import contains
 
@@ -443,8 +447,8 @@ class Session(BareSMTP):
                 limit = self._services.config.max_message_size
                 raise Reject(552, "3.4", f"The message is larger than this relay takes ({limit} octets)")
             envelope = Envelope(mail.reverse_path, recipients, mail.ret, mail.envid, mail.smtputf8)
-            message_id = await self._submit(envelope, decoder, stack.pop_all())
-        await self.push(Reply(250, "0.0", f"Ok: queued as {message_id}"))
+            accepted = await self._submit(envelope, decoder, stack.pop_all())
+        await self.push(Reply(250, "0.0", queued_as(accepted.ids, before=accepted.before)))
 
     async def _receive(self, decoder: DataDecoder, room: Reservation | None = None) -> None:
         """The octets up to the last dot; what follows them stays for the next command."""
@@ -467,8 +471,8 @@ class Session(BareSMTP):
         self._ahead.clear()
         return chunk
 
-    async def _submit(self, envelope: Envelope, decoder: DataDecoder, held: AsyncExitStack) -> str:
-        """The message's id, once it is on disk. A client that drops after the dot does not stop that.
+    async def _submit(self, envelope: Envelope, decoder: DataDecoder, held: AsyncExitStack) -> Accepted:
+        """Returns once the message is on disk. A client that drops after the dot does not stop that.
 
         :param held: the message's share of the memory, given back once it is stored.
         """
@@ -483,13 +487,12 @@ class Session(BareSMTP):
             if self.transport is not None:
                 self._reset_timeout()
 
-    async def _store(self, origin: Origin, envelope: Envelope, decoder: DataDecoder, held: AsyncExitStack) -> str:
+    async def _store(self, origin: Origin, envelope: Envelope, decoder: DataDecoder, held: AsyncExitStack) -> Accepted:
         async with held:
             content = decoder.content() if decoder.size <= INLINE else await asyncio.to_thread(decoder.content)
             charsets = self._account.charsets if self._account else ()
-            return await self._services.pipeline.submit(
-                origin, envelope, content, charsets=charsets, unstuffed=decoder.unstuffed
-            )
+            submission = Submission(origin, envelope, content, now_ms(), charsets, decoder.unstuffed)
+            return await self._services.pipeline.submit(submission)
 
 
 _VERBS: dict[str, Callable[[Session, str], Awaitable[None]]] = {

@@ -19,7 +19,7 @@ from smtprelay.reply import Reject
 
 MAX_RECEIVED = 30
 
-_CONTROL = ("x-smtprelay-", "x-mc-", "x-mailgun-")  # instructions to a relay, ours or another's
+CONTROL = ("x-smtprelay-", "x-mc-", "x-mailgun-")  # instructions to a relay, ours or another's
 _PRIVATE = frozenset(("bcc", "resent-bcc", "return-path"))  # RFC 5322 §3.6.3, RFC 5321 §4.4
 _ONCE = (
     *("date", "from", "sender", "reply-to", "to", "cc", "message-id", "in-reply-to", "references", "subject"),
@@ -99,7 +99,7 @@ def _refuse_loop(header: Header) -> None:
 
 
 def _remove_private(header: Header, repairs: list[str]) -> None:
-    removed = header.remove(lambda field: field.name in _PRIVATE or field.name.startswith(_CONTROL))
+    removed = header.remove(lambda field: field.name in _PRIVATE or field.name.startswith(CONTROL))
     repairs.extend(dict.fromkeys(f"removed {field.written_name}" for field in removed))
 
 

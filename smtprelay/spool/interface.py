@@ -116,6 +116,7 @@ class Selector:
     to: str = ""
     state: State | None = None
     reason: str = ""
+    tag: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,12 +193,15 @@ class Spool(Protocol):
     """The durable queue."""
 
     async def put(self, messages: Sequence[Message]) -> list[str]:
-        """Keep messages; durable on return. One whose idempotency key its sender (`Origin.key`) has used within the
-        history is not stored again: the id of the first stands in its place.
+        """Keep messages, all or none; durable on return. One whose idempotency key its sender (`Origin.key`) has used
+        within the history is not stored again: the id of the first stands in its place.
 
         :raises SpoolFull: nothing was stored.
         :returns: their ids, in order.
         """
+
+    async def with_key(self, sender: str, idempotency_key: str) -> list[str]:
+        """The ids of the messages that a sender (`Origin.key`) has given this key within the history."""
 
     async def lease(
         self, owner: str, now: int, ttl: int, limit: int, credentials: Collection[str], max_recipients: int

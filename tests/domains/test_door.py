@@ -26,6 +26,8 @@ from smtprelay.sandbox.nameserver import Fault, NameServer, Trouble
 from smtprelay.signing import generate_key, load_key
 from smtprelay.spool import Selector
 from smtprelay.spool.sqlite import SQLiteSpool
+from smtprelay.steps import Steps
+from smtprelay.templating.job import Job
 from smtprelay.watch import Watch
 
 DOMAIN = "example.com"
@@ -201,6 +203,10 @@ class Door:
         return [r.reason for record in await self.spool.search(Selector(), 100) for r in record.recipients]
 
 
+async def no_templates(job: Job, limit: int) -> list[bytes]:
+    raise NotImplementedError
+
+
 @asynccontextmanager
 async def door(
     folder: Path, *zone: str, on_failure: str = "reject", fault: Trouble | None = None
@@ -225,8 +231,9 @@ async def door(
         )
         policy, limits = Policy(config), Limits(config.gateway, {}, set(), now_ms())
         gate = Gate(config, watch.verdict)
+        steps = Steps(config, policy, gate, offload, no_templates)
         pipeline = Pipeline(
-            config, policy, gate, limits, offload, spool, accepted=lambda message: None, smtputf8=lambda _: None
+            config, policy, gate, limits, offload, steps, spool, accepted=lambda message: None, smtputf8=lambda _: None
         )
         listeners = Listeners(config.gateway, pipeline)
         [address] = await listeners.start()

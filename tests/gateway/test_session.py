@@ -22,6 +22,8 @@ from structlog.testing import capture_logs
 from smtprelay import log
 from smtprelay.config import Log
 from smtprelay.gateway import session
+from smtprelay.pipeline import Accepted
+from smtprelay.preparation import Submission
 from smtprelay.reply import Defer, Reject
 from tests.gateway.wire import PASSWORD, Client, FakePipeline, refused, serving
 
@@ -652,7 +654,7 @@ class RefusingPipeline(FakePipeline):
 
     refusals: list[weakref.ref[Reject]]
 
-    async def submit(self, *arguments: Any, **words: Any) -> str:
+    async def submit(self, of: Submission) -> Accepted:
         refusal = Reject(550, "7.1", "There is no key")
         self.refusals = [*getattr(self, "refusals", []), weakref.ref(refusal)]
         try:

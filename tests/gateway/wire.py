@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +13,8 @@ from smtprelay.config import Gateway
 from smtprelay.gateway.auth import hash_password
 from smtprelay.gateway.listeners import Listeners
 from smtprelay.message import Envelope, Origin, Recipient
+from smtprelay.pipeline import Accepted
+from smtprelay.preparation import Submission
 from smtprelay.reply import SMTPReplyError
 
 PASSWORD = "correct horse"
@@ -49,21 +51,13 @@ class FakePipeline:
     def check_recipient(self, reverse_path: str, recipient: Recipient) -> None:
         self._refuse("check_recipient")
 
-    async def submit(
-        self,
-        origin: Origin,
-        envelope: Envelope,
-        content: bytes,
-        *,
-        charsets: Sequence[str] = (),
-        unstuffed: bool = False,
-    ) -> str:
+    async def submit(self, of: Submission) -> Accepted:
         self.submitting.set()
         if self.gate:
             await self.gate.wait()
         self._refuse("submit")
-        self.taken.append(Taken(origin, envelope, content, unstuffed))
-        return f"id{len(self.taken)}"
+        self.taken.append(Taken(of.origin, of.envelope, of.content, of.unstuffed))
+        return Accepted((f"id{len(self.taken)}",))
 
     def _refuse(self, method: str) -> None:
         if error := self.refusal.get(method):

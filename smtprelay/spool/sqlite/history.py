@@ -7,7 +7,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from smtprelay.message import Envelope, Message, Origin, first_id
+from smtprelay.message import Envelope, Message, Origin, first_id, share_of_key
 from smtprelay.spool.interface import Attempt, MessageRecord, Selector, State, Stats
 from smtprelay.spool.sqlite import rows
 from smtprelay.spool.sqlite.errors import is_damage
@@ -84,6 +84,20 @@ def _unreadable(message_id: str) -> Message:
         credential="",
         subject="(damaged in the spool: it cannot be read)",
     )
+
+
+def with_key(connection: sqlite3.Connection, sender: str, idempotency_key: str) -> list[str]:
+    first = share_of_key(idempotency_key, "")
+    found = connection.execute(
+        """
+        SELECT id FROM messages WHERE sender = :sender AND idempotency_key = :key AND idempotency_key <> ''
+        UNION SELECT id FROM messages
+        WHERE sender = :sender AND idempotency_key >= :first AND idempotency_key < :beyond AND idempotency_key <> ''
+        ORDER BY id
+        """,  # <> '' has SQLite see that the index serves
+        {"sender": sender, "key": idempotency_key, "first": first, "beyond": first[:-1] + chr(ord(first[-1]) + 1)},
+    )
+    return [row["id"] for row in found]
 
 
 def accepted_since(connection: sqlite3.Connection, since: int) -> dict[str, int]:

@@ -13,8 +13,8 @@ INSERT_MESSAGE = """
     INSERT INTO messages (
         id, reverse_path, ret, envid, smtputf8, client, helo, protocol, account, size, received_at, due_at,
         credential, domain, selectors, author_domain, subject, message_id, repairs, hold, dsn_for, sender,
-        idempotency_key, recipients, chunks
-    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        idempotency_key, tags, recipients, chunks
+    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 INSERT_RECIPIENT = """
     INSERT INTO recipients (
@@ -49,6 +49,7 @@ def message_row(message: Message, chunks: int) -> tuple[str | int, ...]:
         message.dsn_for,
         origin.key,
         message.idempotency_key,
+        json.dumps(message.tags, ensure_ascii=False),
         len(envelope.recipients),
         chunks,
     )
@@ -79,9 +80,9 @@ def message_of(row: sqlite3.Row, recipients: Sequence[Recipient]) -> Message:
 
     :raises ValueError: the row is damaged.
     """
-    repairs = json.loads(row["repairs"])
-    if not isinstance(repairs, list):
-        raise ValueError("repairs is not a list")
+    repairs, tags = json.loads(row["repairs"]), json.loads(row["tags"])
+    if not isinstance(repairs, list) or not isinstance(tags, list):
+        raise ValueError("repairs or tags is not a list")
     return Message(
         id=row["id"],
         envelope=Envelope(
@@ -102,6 +103,7 @@ def message_of(row: sqlite3.Row, recipients: Sequence[Recipient]) -> Message:
         hold=row["hold"],
         dsn_for=row["dsn_for"],
         idempotency_key=row["idempotency_key"],
+        tags=tuple(tags),
     )
 
 

@@ -110,4 +110,8 @@ ALTER TABLE messages ADD COLUMN selectors TEXT NOT NULL DEFAULT '';  -- separate
 ALTER TABLE messages ADD COLUMN author_domain TEXT NOT NULL DEFAULT '';
 """
 
-MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SELECTORS)
+_TAGS = """
+ALTER TABLE messages ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';  -- a JSON array
+"""
+
+MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SELECTORS, _TAGS)

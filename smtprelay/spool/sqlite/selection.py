@@ -49,6 +49,8 @@ def where(selector: Selector) -> Where:
         chosen &= Where((_IN_STATE[selector.state],))
     if selector.reason:
         chosen &= Where(("r.reason = ?",), (selector.reason,))
+    if selector.tag:
+        chosen &= Where(("EXISTS (SELECT 1 FROM json_each(m.tags) WHERE value = ?)",), (selector.tag,))
     return chosen
 
 

@@ -54,6 +54,9 @@ class SQLiteSpool:
         self._fresh.keep(message for message, kept in zip(messages, ids, strict=True) if message.id == kept)
         return ids
 
+    async def with_key(self, sender: str, idempotency_key: str) -> list[str]:
+        return await self._readers.run(partial(history.with_key, sender=sender, idempotency_key=idempotency_key))
+
     async def lease(
         self, owner: str, now: int, ttl: int, limit: int, credentials: Collection[str], max_recipients: int
     ) -> list[Lease]:

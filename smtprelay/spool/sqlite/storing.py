@@ -52,7 +52,7 @@ def _first_of_its_key(connection: sqlite3.Connection, message: Message) -> str:
     if not message.idempotency_key:
         return ""
     row = connection.execute(
-        "SELECT id FROM messages WHERE sender = ? AND idempotency_key = ?",
+        "SELECT id FROM messages WHERE sender = ? AND idempotency_key = ? AND idempotency_key <> ''",  # for the index
         (message.origin.key, message.idempotency_key),
     ).fetchone()
     return row["id"] if row else ""
