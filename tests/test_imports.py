@@ -22,7 +22,7 @@ ONLY = {
     "compose": set[str](),
     "bounce_text": set[str](),
     "bounce": GROUND | {"bounce_text"},
-    "templating": GROUND,
+    "templating": GROUND | {"repair"},
     "instructions": GROUND | {"repair"},
     "repair": GROUND,
     "signing": GROUND,

@@ -1,1 +1,1 @@
-"""Mail from templates. Jinja is imported by `library` alone, and by nothing in the daemon's own process."""
+"""Mail from templates. Jinja is imported by `engine` alone, and nothing here by the daemon's own process but `job`."""
