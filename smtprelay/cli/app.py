@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from smtprelay.cli import account, check, demo, dkim, domain, init, password, queue
+from smtprelay.cli import account, check, demo, dkim, domain, init, password, queue, template
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(check.check)
@@ -15,6 +15,7 @@ app.add_typer(queue.app, name="queue")
 app.add_typer(account.app, name="account")
 app.add_typer(domain.app, name="domain")
 app.add_typer(dkim.app, name="dkim")
+app.add_typer(template.app, name="template")
 
 
 @app.command()

@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import Any
 
 import jinja2
-from jinja2.runtime import Context
 from jinja2.exceptions import SecurityError
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
@@ -144,7 +144,8 @@ def _output(template: jinja2.Template, variables: Mapping[str, Any]) -> str:
         if room < 0:
             raise OutputError
         pieces.append(piece)
-    return "".join(pieces)
+    # A half of a surrogate pair is what is left where an app cut a string: JSON can say it, UTF-8 cannot.
+    return "".join(pieces).encode("utf-8", "replace").decode()
 
 
 def _line(text: str) -> str:

@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -98,6 +99,7 @@ class Meta(Section):
         return variables
 
 
+@lru_cache(maxsize=64)
 def parse_meta(data: bytes) -> Meta:
     """The octets of a meta.toml.
 

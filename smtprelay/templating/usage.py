@@ -1,0 +1,79 @@
+"""What a template asks for, by its syntax trees: variables, and other files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from jinja2 import meta, nodes
+
+from smtprelay.templating.engine import Engine, decode
+from smtprelay.templating.files import Files
+
+_REFERENCES = (nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A file that must be there: one that another extends, includes or imports."""
+
+    file: str
+    line: int
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a file asks for, with all that it extends, includes or imports.
+
+    :param variables: where each stands first, as file and line; without those that may be missing (``is defined``,
+        ``default``).
+    """
+
+    variables: Mapping[str, tuple[str, int]]
+    references: Sequence[Reference]
+
+
+def usage_of(engine: Engine, files: Files, file: str) -> Usage:
+    """:raises Exception: whatever Jinja says of the syntax; see `engine.explained`."""
+    trees: dict[str, nodes.Template] = {}
+    references: list[Reference] = []
+    waiting = [file]
+    while waiting:
+        name = waiting.pop()
+        data = files.read(name)
+        if name in trees or data is None:
+            continue
+        trees[name] = engine.parse(name, decode(name, data))
+        found = list(_references(name, trees[name]))
+        references += found
+        waiting += [reference.target for reference in found]
+    # A file sees what those around it set: blocks, loops, {% set %}.
+    known = {node.name for tree in trees.values() for node in tree.find_all(nodes.Name) if node.ctx != "load"}
+    known |= {name for tree in trees.values() for name in _optional(tree)}
+    variables: dict[str, tuple[str, int]] = {}
+    for name, tree in trees.items():
+        for variable in sorted(meta.find_undeclared_variables(tree) - known):
+            variables.setdefault(variable, (name, _line(tree, variable)))
+    return Usage(variables, references)
+
+
+def _references(file: str, tree: nodes.Template) -> Iterator[Reference]:
+    for node in tree.find_all(_REFERENCES):
+        target = node.template  # type: ignore[attr-defined]  # all of them have it
+        optional = isinstance(node, nodes.Include) and node.ignore_missing
+        if isinstance(target, nodes.Const) and isinstance(target.value, str) and not optional:
+            yield Reference(file, node.lineno, target.value)
+
+
+def _optional(tree: nodes.Template) -> Iterator[str]:
+    for test in tree.find_all(nodes.Test):
+        if test.name in ("defined", "undefined") and isinstance(test.node, nodes.Name):
+            yield test.node.name
+    for filter_ in tree.find_all(nodes.Filter):
+        if filter_.name in ("default", "d") and isinstance(filter_.node, nodes.Name):
+            yield filter_.node.name
+
+
+def _line(tree: nodes.Template, variable: str) -> int:
+    return min(node.lineno for node in tree.find_all(nodes.Name) if node.name == variable)
