@@ -1,23 +1,16 @@
-"""The process that prepares messages under load, and how it is spoken to.
+"""The worker that prepares messages under load.
 
-``python -m smtprelay.preparation_process FD``: a request is a value, pickled, behind its length; so is its answer, and
-answers come in the order of the requests. The first request is the setup; another one may come at any time, and counts
-for what follows it. The socket is one end of a pair that the daemon has made and nobody else can reach.
+A request is a submission; its answer is a pickled value. The first request is the setup; another one may come at any
+time, and counts for what follows it.
 """
 
 from __future__ import annotations
 
 import copyreg
 import pickle
-import signal
-import socket
-import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
-from io import IOBase
 from operator import attrgetter
-from typing import Any
 
 from smtprelay import __version__
 from smtprelay.config import Config
@@ -25,9 +18,7 @@ from smtprelay.message import Envelope, Message, Origin, Recipient
 from smtprelay.preparation import Preparer, Submission
 from smtprelay.reply import Reject, Reply
 from smtprelay.signing import Signer, load_key
-
-LENGTH = 4  # octets before each value, which tell its length, the most significant first
-_BUFFER = 256 * 2**10
+from smtprelay.worker.child import parent
 
 # The way that dataclasses with slots have of their own takes three times as long.
 for kind in (Origin, Recipient, Envelope, Message, Submission):
@@ -47,18 +38,6 @@ class Setup:
     keys: Sequence[tuple[bytes, str, str]] = field(repr=False)
 
 
-def packed(value: object) -> bytes:
-    """A value as it goes over the socket."""
-    octets = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-    return len(octets).to_bytes(LENGTH, "big") + octets
-
-
-def _next(stream: IOBase) -> Any:
-    """The next value; None where the daemon has closed the socket, or died."""
-    length = stream.read(LENGTH)
-    return pickle.loads(stream.read(int.from_bytes(length, "big"))) if length else None  # noqa: S301 - ours
-
-
 def _answer(preparer: Preparer, submission: Submission) -> Message | Reply | None:
     """The message, or the reply that refuses it; None where we failed: the daemon tries it in a thread."""
     try:
@@ -70,21 +49,18 @@ def _answer(preparer: Preparer, submission: Submission) -> Message | Reply | Non
 
 
 def main() -> None:
-    """Answer until the socket is closed. Signals are for the daemon, though a service manager sends them to all."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    with (
-        suppress(OSError, EOFError),  # the daemon is gone
-        socket.socket(fileno=int(sys.argv[1])) as sock,
-        sock.makefile("rb", _BUFFER) as requests,
-    ):
-        setup: Setup | None = _next(requests)
+    with parent() as (requests, answer):
+        setup: Setup | None = next(requests, None)
         while setup is not None and setup.version == __version__:
             preparer = Preparer(setup.config, Signer(load_key(*key) for key in setup.keys))
-            sock.sendall(packed(True))
-            while isinstance(request := _next(requests), Submission):
-                sock.sendall(packed(_answer(preparer, request)))
+            answer(_packed(True))
+            while isinstance(request := next(requests, None), Submission):
+                answer(_packed(_answer(preparer, request)))
             setup = request
+
+
+def _packed(value: object) -> bytes:
+    return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
 
 
 if __name__ == "__main__":

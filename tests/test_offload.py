@@ -8,17 +8,18 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from smtprelay import offload
 from smtprelay.config import parse_config
 from smtprelay.message import Envelope, Message, Origin, Recipient
-from smtprelay.offload import BUSY, LARGE, Offload, Process
+from smtprelay.offload import BUSY, LARGE, Offload
 from smtprelay.preparation import Submission
-from smtprelay.preparation_process import Setup
 from smtprelay.reply import Reject
 from smtprelay.signing import SigningKey, generate_key, load_key
+from smtprelay.worker import parent
+from smtprelay.worker.parent import Worker
 from tests.verifiers import dkimpy_verify
 
 NOW = 1_700_000_000_000
@@ -59,7 +60,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
-async def busy(of: Offload) -> Process:
+async def busy(of: Offload) -> Worker:
     """As many at once as call for the process; with it, as soon as it works."""
     await asyncio.gather(*(of.prepare(submission()) for _ in range(BUSY)))
     await until(lambda: of._process is not None)
@@ -134,7 +135,7 @@ async def test_what_the_process_dies_over_is_prepared_in_a_thread() -> None:
 
 
 async def test_a_process_that_cannot_be_started_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(offload.sys, "executable", "/nowhere/python")  # type: ignore[attr-defined]
+    monkeypatch.setattr(parent.sys, "executable", "/nowhere/python")  # type: ignore[attr-defined]
     async with offloading() as of:
         for _ in range(2):
             for message in await asyncio.gather(*(of.prepare(submission()) for _ in range(BUSY))):
@@ -154,7 +155,7 @@ async def test_a_request_that_is_given_up_does_not_shift_the_answers() -> None:
 
 
 async def test_it_ends_when_it_has_nothing_to_do_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(offload, "REST", 0.3)
+    monkeypatch.setattr(parent, "REST", 0.3)
     async with offloading() as of:
         first = await busy(of)
         await until(lambda: of._life is None)
@@ -207,15 +208,15 @@ async def test_the_process_changes_keys_between_two_messages(monkeypatch: pytest
 
 async def test_keys_that_change_while_the_process_starts_are_known_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
     async with offloading() as of:
-        asking = Process.ask
+        asking = Worker.ask
 
-        def ask(process: Process, request: Submission | Setup) -> asyncio.Future[object]:
+        def ask(process: Worker, request: object) -> asyncio.Future[Any]:
             answer = asking(process, request)
             if of._setup is request and of.signer.selectors("example.com") != ("new",):
                 of.sign_with([NEW])
             return answer
 
-        monkeypatch.setattr(Process, "ask", ask)
+        monkeypatch.setattr(Worker, "ask", ask)
         await busy(of)
         monkeypatch.setattr(of, "run", None)
         assert signed_by(await of.prepare(submission()), NEW)
