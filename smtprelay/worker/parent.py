@@ -26,7 +26,7 @@ class Worker(asyncio.Protocol):
     :ivar lost: done when the other side is gone.
     """
 
-    def __init__(self, child: asyncio.subprocess.Process, read: Callable[[bytes], Any]) -> None:
+    def __init__(self, child: asyncio.subprocess.Process, read: Callable[[memoryview], Any]) -> None:
         self.pid = child.pid
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._child = child
@@ -66,6 +66,7 @@ class Worker(asyncio.Protocol):
         with suppress(ProcessLookupError):
             self._child.kill()
         self._transport.abort()
+        self._lose()
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -76,13 +77,17 @@ class Worker(asyncio.Protocol):
                 break
             if len(self._buffer) < (end := LENGTH + length):
                 break
-            with memoryview(self._buffer) as view:
-                octets = bytes(view[LENGTH:end])
+            with memoryview(self._buffer) as buffer, buffer[LENGTH:end] as octets:
+                answer = self._read(octets)
             del self._buffer[:end]
-            self._give(self._read(octets))
+            self._give(answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.lost.set_result(None)
+        self._lose()
+
+    def _lose(self) -> None:
+        if not self.lost.done():
+            self.lost.set_result(None)
         self._buffer.clear()
         while self._asked:
             self._give(None)
@@ -96,7 +101,7 @@ class Worker(asyncio.Protocol):
 
 @asynccontextmanager
 async def started(
-    module: str, read: Callable[[bytes], Any], environment: Mapping[str, str] | None = None
+    module: str, read: Callable[[memoryview], Any], environment: Mapping[str, str] | None = None
 ) -> AsyncIterator[Worker]:
     """A worker; at the end it has ended.
 

@@ -1,0 +1,220 @@
+"""Templates are rendered in a process of its own, so that none can do harm: its time, memory and output are limited."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import structlog
+
+from smtprelay.errors import TemplateError
+from smtprelay.templating.job import Job
+from smtprelay.templating.protocol import (
+    ERROR,
+    MAX_ERROR,
+    MEMORY,
+    MESSAGE,
+    NEXT,
+    OUT_OF_MEMORY,
+    READY,
+    SECONDS,
+    TOO_LARGE,
+    read_error,
+)
+from smtprelay.worker.parent import REST, Worker, started
+
+log = structlog.get_logger("rendering")
+
+_MODULE = "smtprelay.templating.process"
+_TURN = 0.1  # seconds after its first message that a job goes on for before another has its turn
+_START = 60.0  # seconds until the process is ready
+
+# What tells the interpreter where things are, and what the time is here. The rest is none of a template's business:
+# passwords may be in it.
+_ENVIRONMENT = ("LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH", "TZ", "TZDIR")
+
+
+@dataclass(slots=True)
+class _Order:
+    """A job on its way.
+
+    :ivar left: octets that the rest of its messages may have.
+    :ivar done: has all its messages in the end.
+    :ivar died_over: the number of the message that a process has died over; -1 for none.
+    """
+
+    job: Job
+    limit: int
+    left: int
+    done: asyncio.Future[list[bytes]]
+    messages: list[bytes] = field(default_factory=list)
+    died_over: int = -1
+
+    @property
+    def open(self) -> bool:
+        """Whether somebody waits for more of it."""
+        return not self.done.done()
+
+    def add(self, message: bytes) -> None:
+        if not self.open:  # cancelled
+            return
+        self.messages.append(message)
+        self.left -= len(message)
+        if len(self.messages) == len(self.job.parts):
+            self.done.set_result(self.messages)
+
+    def fail(self, error: Exception) -> None:
+        if self.open:
+            self.done.set_exception(error)
+
+    def error(self, problem: str) -> TemplateError:
+        return TemplateError(self.job.template, problem)
+
+
+class Rendering:
+    """Renders templates. The process is started for the first job, and ends when it has had nothing to do for a while.
+
+    :param directory: where the templates are.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._orders: asyncio.Queue[_Order] = asyncio.Queue()
+        self._life: asyncio.Task[None] | None = None
+
+    async def render(self, job: Job, limit: int) -> list[bytes]:
+        """A whole message for each part.
+
+        Jobs take turns. A message that the process dies over is tried once more, in a new process.
+
+        :param limit: octets that all messages may have together.
+        :raises TemplateError: also where it takes too long, or too much memory.
+        :raises OSError: the process cannot be started.
+        """
+        if not job.parts:
+            return []
+        order = _Order(job, limit, limit, asyncio.get_running_loop().create_future())
+        self._orders.put_nowait(order)
+        if self._life is None:
+            self._life = asyncio.create_task(self._live())
+        return await order.done
+
+    async def close(self) -> None:
+        """End the process. What is being rendered is cancelled."""
+        if self._life:
+            self._life.cancel()
+            await asyncio.wait([self._life])
+
+    async def _live(self) -> None:
+        """From the first order to the rest after the last, in as many processes as that takes."""
+        try:
+            while not self._orders.empty():
+                environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+                async with started(_MODULE, _split, environment) as process:
+                    try:
+                        await self._set_up(process)
+                        await self._work(process)
+                    finally:
+                        process.kill()  # it has nothing to see to
+        except Exception as error:
+            log.error("templates cannot be rendered", reason=repr(error))
+            while not self._orders.empty():
+                self._orders.get_nowait().fail(error)
+        finally:
+            self._life = None
+            while not self._orders.empty():
+                self._orders.get_nowait().done.cancel()
+
+    async def _set_up(self, process: Worker) -> None:
+        """:raises OSError: it does not get ready."""
+        async with asyncio.timeout(_START):
+            if await process.ask(self._directory, MAX_ERROR) != (READY, b""):
+                raise ChildProcessError("it ended while it started")
+
+    async def _work(self, process: Worker) -> None:
+        """Serve orders until there are none for a while, or the process is gone."""
+        while not process.lost.done():
+            try:
+                async with asyncio.timeout(REST):
+                    order = await self._orders.get()
+            except TimeoutError:
+                return
+            try:
+                if not process.lost.done():  # it may have gone while there was nothing to do
+                    await _take_turn(order, process)
+            except TemplateError as error:
+                order.fail(error)
+            finally:
+                if order.open:
+                    self._orders.put_nowait(order)
+
+
+async def _take_turn(order: _Order, process: Worker) -> None:
+    """Render the next messages of it.
+
+    :raises TemplateError:
+    """
+    request: object = (replace(order.job, parts=order.job.parts[len(order.messages) :]), order.left)
+    end = math.inf
+    while order.open and time.monotonic() < end:
+        answer = await _ask(process, request, order)
+        if answer is None:
+            log.error("the process that renders ended over a template", template=order.job.template, pid=process.pid)
+            if order.died_over == len(order.messages):
+                raise order.error("the process that renders ended over it, twice")
+            order.died_over = len(order.messages)
+            break
+        order.add(_message(*answer, process, order))
+        request = NEXT
+        end = min(end, time.monotonic() + _TURN)
+
+
+async def _ask(process: Worker, request: object, order: _Order) -> tuple[bytes, bytes] | None:
+    """The answer, as `_split` makes it; None where the process is gone.
+
+    :raises TemplateError: there is none in time.
+    """
+    try:
+        async with asyncio.timeout(SECONDS):
+            answer: tuple[bytes, bytes] | None = await process.ask(request, 1 + max(order.left, MAX_ERROR))
+            return answer
+    except TimeoutError:
+        raise _ended(process, order, f"a message takes longer than {SECONDS:.0f} s") from None
+    except RecursionError:
+        raise order.error("the variables are nested too deeply") from None
+
+
+def _message(kind: bytes, octets: bytes, process: Worker, order: _Order) -> bytes:
+    """The message in an answer, which is not trusted.
+
+    :raises TemplateError: there is none.
+    """
+    if kind in (MESSAGE, TOO_LARGE):
+        if kind == MESSAGE and len(octets) <= order.left:
+            return octets
+        raise order.error(f"the message, or all of this one's together, would have more than {order.limit} octets")
+    if kind == OUT_OF_MEMORY:
+        raise _ended(process, order, f"a message takes more than {MEMORY} MiB of memory")
+    try:
+        if kind != ERROR:
+            raise ValueError
+        error = read_error(order.job.template, octets)
+    except ValueError:
+        raise _ended(process, order, "the process that renders made no sense, and was ended") from None
+    raise error
+
+
+def _ended(process: Worker, order: _Order, problem: str) -> TemplateError:
+    """The error over which the process is ended: it could do no more good."""
+    process.kill()
+    log.error("the process that renders is ended", template=order.job.template, reason=problem, pid=process.pid)
+    return order.error(problem)
+
+
+def _split(answer: memoryview) -> tuple[bytes, bytes]:
+    """The kind of an answer, and the rest."""
+    return bytes(answer[:1]), bytes(answer[1:])
