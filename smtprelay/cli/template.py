@@ -187,7 +187,11 @@ def _as_dict(name: str, message: EmailMessage) -> dict[str, Any]:
 
 def _body(message: EmailMessage, subtype: str) -> str:
     part = next((part for part in message.walk() if part.get_content_type() == f"text/{subtype}"), None)
-    return str(part.get_content()) if isinstance(part, EmailMessage) else ""
+    return str(part.get_content()).replace("\r\n", "\n") if isinstance(part, EmailMessage) else ""
+
+
+class _TooLate(BaseException):  # Jinja swallows an Exception where it works out constants
+    pass
 
 
 @contextmanager
@@ -203,6 +207,8 @@ def _limits(name: str) -> Iterator[None]:
     signal.setitimer(signal.ITIMER_REAL, SECONDS)
     try:
         yield
+    except _TooLate:
+        raise TemplateError(name, f"it takes more than {SECONDS:g} seconds") from None
     except MemoryError:
         raise TemplateError(name, f"it takes more than {MEMORY // 2**20} MiB of memory") from None
     finally:
@@ -212,4 +218,4 @@ def _limits(name: str) -> Iterator[None]:
 
 
 def _too_late(*_: object) -> None:
-    raise TimeoutError(f"it takes more than {SECONDS:g} seconds")
+    raise _TooLate

@@ -62,7 +62,7 @@ class Content:
     def subject(self) -> str:
         """Decoded; ``""`` where there is none."""
         match = _SUBJECT.search(self._header)
-        return decode_words(decode(match[1], _CHARSETS)[0]).strip() if match else ""
+        return " ".join(decode_words(decode(match[1], _CHARSETS)[0]).split()) if match else ""
 
     @cached_property
     def body_text(self) -> str:

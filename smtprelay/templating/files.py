@@ -73,14 +73,14 @@ class Files:
             kept = self._kept.get(name)
             if kept and kept[0] == mark:
                 return kept[1]
-            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO would wait for its writer
+            opened = open(path, "rb", opener=_open)  # noqa: SIM115 - pathlib takes no opener
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as error:  # ELOOP, EACCES, ENAMETOOLONG; ValueError of a NUL
             raise FileError(f"{name!r} cannot be read: {getattr(error, 'strerror', error)}") from error
-        with open(fd, "rb") as file:  # noqa: PTH123 - pathlib opens no descriptors
-            status = os.fstat(fd)
-            self._check(name, fd, status)
+        with opened as file:
+            status = os.fstat(file.fileno())
+            self._check(name, file.fileno(), status)
             data = file.read(MAX_FILE)
         if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > _SETTLED:
             self._kept.put(name, (_mark(status), data), len(data))
@@ -100,6 +100,10 @@ def check_name(name: str) -> None:
     """:raises FileError: where a name could lead outside."""
     if name.startswith("/") or "\\" in name or ".." in name.split("/"):
         raise FileError(f"{name!r} leads outside the templates' directory: name what lies within it, without '..'")
+
+
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # a FIFO would wait for its writer
 
 
 def _mark(status: os.stat_result) -> tuple[int, ...]:

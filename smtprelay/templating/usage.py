@@ -48,9 +48,7 @@ def usage_of(engine: Engine, files: Files, file: str) -> Usage:
         found = list(_references(name, trees[name]))
         references += found
         waiting += [reference.target for reference in found]
-    # A file sees what those around it set: blocks, loops, {% set %}.
-    known = {node.name for tree in trees.values() for node in tree.find_all(nodes.Name) if node.ctx != "load"}
-    known |= {name for tree in trees.values() for name in _optional(tree)}
+    known = {name for tree in trees.values() for name in (*_set(tree), *_optional(tree))}
     variables: dict[str, tuple[str, int]] = {}
     for name, tree in trees.items():
         for variable in sorted(meta.find_undeclared_variables(tree) - known):
@@ -64,6 +62,19 @@ def _references(file: str, tree: nodes.Template) -> Iterator[Reference]:
         optional = isinstance(node, nodes.Include) and node.ignore_missing
         if isinstance(target, nodes.Const) and isinstance(target.value, str) and not optional:
             yield Reference(file, node.lineno, target.value)
+
+
+def _set(tree: nodes.Template) -> Iterator[str]:
+    """What a file sets, imports or defines: its blocks, and the files around it, see that too."""
+    for name in tree.find_all(nodes.Name):
+        if name.ctx != "load":
+            yield name.name
+    for macro in tree.find_all(nodes.Macro):
+        yield macro.name
+    for whole in tree.find_all(nodes.Import):
+        yield whole.target
+    for some in tree.find_all(nodes.FromImport):
+        yield from (imported if isinstance(imported, str) else imported[1] for imported in some.names)
 
 
 def _optional(tree: nodes.Template) -> Iterator[str]:
