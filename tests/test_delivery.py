@@ -56,14 +56,14 @@ LATER = Fact(Phase.RCPT, Reply(451, "7.1", "Later"))
 
 def lease(count: int = 1, *, age: int = 0, notify: str = "", warned: bool = False, **words: Any) -> Lease:
     recipients = tuple(Recipient(f"r{i}@example.org", notify) for i in range(count))
-    settings = {"credential": "plain", "ret": "", "dsn_for": "", **words}
+    settings = {"credential": "plain", "ret": "", "dsn_for": "", "asked_later": 0, **words}
     message = Message(
         "id1",
         Envelope("a@example.com", recipients, settings["ret"]),
         Origin("127.0.0.1"),
         b"",
         100,
-        NOW - age,
+        NOW - age - settings["asked_later"],
         NOW - age,
         settings["credential"],
         dsn_for=settings["dsn_for"],
@@ -316,3 +316,11 @@ async def test_what_an_operator_has_let_go_meanwhile_is_not_returned() -> None:
     of = parts(FakeUpstream(), errors=[LeaseLost("released")])
     await of.delivery.refuse(RECORD, NO_SPF)
     assert not of.spool.results
+
+
+async def test_the_time_that_an_app_asked_to_wait_does_not_count(tmp_path: Path) -> None:
+    """The fault: what is to be sent in a week was given up at its first deferral, with a warning of its delay."""
+    of = parts(FakeUpstream(facts=(LATER,)))
+    await of.delivery.deliver(lease(age=60_000, asked_later=7 * 86_400_000))
+    assert [result.state for result in of.spool.results] == [State.QUEUED]
+    assert not of.notified

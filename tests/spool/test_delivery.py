@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smtprelay.message import Envelope, Origin, Recipient
+from smtprelay.message import Envelope, Origin, Recipient, share_of_key
 from smtprelay.spool import LeaseLost, Result, Selector, Spool, SpoolError, State
 from tests.spool.support import (
     CREDENTIAL,
@@ -262,3 +262,30 @@ async def test_the_same_key_of_the_same_sender_is_stored_once(spool: Spool, size
     assert await spool.show(again.id) is None
     assert b"".join([chunk async for chunk in spool.body(first.id)]) == first.content
     assert len(await lease_all(spool)) == 3
+
+
+async def test_what_a_sender_gave_a_key_is_found_by_it(spool: Spool) -> None:
+    """Also the messages for one recipient each that became of one message."""
+    whole = message(idempotency_key="order 17")
+    shares = [message(to, idempotency_key=share_of_key("news", to)) for to in ("a@example.org", "b@example.org")]
+    others = [
+        message(idempotency_key="order 170"),
+        message(idempotency_key="order 17", origin=Origin("192.0.2.8")),
+        message(idempotency_key="news\x0b"),
+        message(),
+    ]
+    await spool.put([whole, *shares, *others])
+    sender = whole.origin.key
+    assert await spool.with_key(sender, "order 17") == [whole.id]
+    assert await spool.with_key(sender, "news") == sorted(share.id for share in shares)
+    assert await spool.with_key(sender, "order 1") == await spool.with_key(sender, "") == []
+
+
+async def test_messages_are_found_by_their_tags(spool: Spool) -> None:
+    tagged, other = message(tags=("shop", '\u8ba2\u5355 "1"')), message(tags=("shopping",))
+    await spool.put([tagged, other, message()])
+    for tag in tagged.tags:
+        [found] = await spool.search(Selector(tag=tag), 10)
+        assert found.message == as_handed_out(tagged)
+    assert await spool.hold(Selector(tag="shopping"), NOW, "operator") == 1
+    assert await states(spool, other.id) == [State.HELD]

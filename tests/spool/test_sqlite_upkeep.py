@@ -112,6 +112,29 @@ async def test_what_runs_all_the_time_looks_up_and_never_scans(sqlite_spool: SQL
     assert not scans
 
 
+async def test_a_key_is_looked_up_and_not_searched_for(sqlite_spool: SQLiteSpool) -> None:
+    """With its values bound, SQLite sees less than in a statement that has them written out: so steps are counted."""
+    steps = 0
+
+    def step() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    def watch(connection: sqlite3.Connection) -> None:
+        connection.set_progress_handler(step, 1)
+
+    await sqlite_spool.put([message(idempotency_key=f"key {n}") for n in range(500)])
+    await sqlite_spool._readers.run(watch)
+    await sqlite_spool._readers.run(watch)
+    for _ in range(2):
+        assert len(await sqlite_spool.with_key(message().origin.key, "key 250")) == 1
+    assert 0 < steps < 500
+    await sqlite_spool._writer.run(watch)
+    await sqlite_spool.put([message(idempotency_key="key 250")])
+    assert steps < 1000
+
+
 def plan(path: Path, statement: str) -> list[Any]:
     if not statement.lstrip().startswith(("SELECT", "UPDATE", "DELETE", "INSERT")):
         return []
