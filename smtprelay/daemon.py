@@ -10,15 +10,15 @@ import socket
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import structlog
 
 from smtprelay import __version__
 from smtprelay.clock import now_ms
-from smtprelay.config import Config, ConfigError, Credential
+from smtprelay.config import Config
 from smtprelay.control import SUSPENDED, Control, Operator
+from smtprelay.credentials import make_upstream, read_passwords
 from smtprelay.delivery import Delivery
 from smtprelay.domains.checker import Checker
 from smtprelay.gateway.listeners import Listeners
@@ -46,47 +46,6 @@ PRUNE_EVERY = 60.0  # seconds
 COLLECT_EVERY = 10_000  # objects made and not freed since the last collection
 
 TLS_SEEN = "tls/"  # prefix of the facts in the spool that name hosts which once offered STARTTLS
-
-
-def read_passwords(config: Config) -> dict[str, str]:
-    """The upstream passwords by credential, from files, systemd credentials or the environment.
-
-    :raises ConfigError: with every one that cannot be read.
-    """
-    passwords, problems = {}, []
-    for credential in config.upstream.credentials:
-        try:
-            passwords[credential.key] = _read_password(credential) if credential.username else ""
-        except (OSError, KeyError, UnicodeDecodeError) as error:
-            reason = f"${credential.password_env} is not set" if isinstance(error, KeyError) else str(error)
-            problems.append(f"upstream.credentials {credential.key}: the password cannot be read: {reason}")
-    if problems:
-        raise ConfigError(problems)
-    return passwords
-
-
-def _read_password(credential: Credential) -> str:
-    if credential.password_env:
-        return os.environ[credential.password_env]
-    path = credential.password_file
-    if path is None:
-        folder = os.environ.get("CREDENTIALS_DIRECTORY")
-        if folder is None:
-            raise OSError("$CREDENTIALS_DIRECTORY is not set: the unit needs LoadCredential=")
-        path = Path(folder, credential.password_credential)
-    return path.read_text(encoding="utf-8-sig").removesuffix("\n").removesuffix("\r")
-
-
-def make_upstream(config: Config, passwords: Mapping[str, str], **memory: Any) -> Upstream:
-    """The way out.
-
-    :param memory: what was learnt of the smarthosts before, as `Upstream` takes it.
-    :raises ConfigError: the file of certificates cannot be used.
-    """
-    try:
-        return Upstream(config.upstream, hostname=config.gateway.hostname, passwords=passwords, **memory)
-    except OSError as error:  # ssl.SSLError is one too
-        raise ConfigError([f"upstream.tls_ca_file: {config.upstream.tls_ca_file} cannot be used: {error}"]) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ def check(
 
 
 def _local(config: Config) -> Iterator[Finding]:
-    from smtprelay.daemon import read_passwords
+    from smtprelay.credentials import read_passwords
     from smtprelay.gateway.listeners import ListenError, tls_context
 
     for warning in insecurities(config):
@@ -134,7 +134,7 @@ def _of_domain(domain: str, found: DomainFinding, rules: DomainRules) -> Finding
 
 
 async def _log_ins(config: Config) -> list[Finding]:
-    from smtprelay.daemon import make_upstream, read_passwords
+    from smtprelay.credentials import make_upstream, read_passwords
 
     try:
         upstream = make_upstream(config, read_passwords(config))
