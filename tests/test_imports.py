@@ -24,6 +24,7 @@ ONLY = {
     "bounce": GROUND | {"bounce_text"},
     "templating": GROUND | {"repair", "worker"},
     "worker": set[str](),
+    "contacts": GROUND,
     "instructions": GROUND | {"repair"},
     "repair": GROUND,
     "signing": GROUND,
