@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Generator, Mapping
+from pathlib import Path
 
 import pytest
 import uvloop
@@ -13,9 +14,10 @@ LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Of tests/torture: how often, and from which seed."""
+    """Of tests/torture: how often, and from which seed. Of tests/templates: where to write what they look like."""
     parser.addoption("--kills", type=int, default=20)
     parser.addoption("--seed", type=int, default=20261123)
+    parser.addoption("--screenshots", type=Path)
 
 
 @pytest.hookimpl(wrapper=True)

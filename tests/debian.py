@@ -13,13 +13,16 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ROOT_USER = "root"
+CHINESE_FONTS = "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc"
 NODEMAILER = "tests/clients/node_modules/nodemailer"
 
 PACKAGES = {
+    CHINESE_FONTS: "fonts-noto-cjk",
     "/usr/share/java/javax.mail.jar": "libmail-java",
     "/usr/share/php/libphp-phpmailer/autoload.php": "libphp-phpmailer",
     "Authen::SASL": "libauthen-sasl-perl",
     "bsd-mailx": "bsd-mailx",
+    "chromium": "chromium",
     "cron": "cron",
     "curl": "curl",
     "exim4": "exim4-daemon-light",  # or unpacked
