@@ -9,6 +9,9 @@ set -- "$@" --header "From: ${MAIL_FROM_NAME:+$MAIL_FROM_NAME }<$MAIL_FROM>"
 if [ -n "$MAIL_TO_NAME" ]; then set -- "$@" --header "To: $MAIL_TO_NAME <$MAIL_TO>"; else set -- "$@" --header "To: $MAIL_TO"; fi
 if [ -n "$MAIL_CC" ]; then set -- "$@" --header "Cc: $MAIL_CC"; fi
 set -- "$@" --header "Subject: $MAIL_SUBJECT"
+IFS='
+'
+for header in $MAIL_HEADERS; do set -- "$@" --header "$header"; done
 set -- "$@" --form "=<-;type=text/$(if [ -n "$MAIL_HTML" ]; then echo html; else echo plain; fi)"
 if [ -n "$MAIL_ATTACHMENT" ]; then set -- "$@" --form "=@$MAIL_ATTACHMENT;encoder=base64"; fi
 if [ -n "$MAIL_IMAGE" ]; then

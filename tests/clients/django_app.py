@@ -27,6 +27,7 @@ message = EmailMultiAlternatives(
     from_email=formataddr((env["MAIL_FROM_NAME"], env["MAIL_FROM"])),
     to=[formataddr((env["MAIL_TO_NAME"], address)) for address in env["MAIL_TO"].split(", ")],
     cc=[address for address in env["MAIL_CC"].split(", ") if address],
+    headers=dict(header.split(": ", 1) for header in env["MAIL_HEADERS"].splitlines()),
     bcc=[address for address in env["MAIL_BCC"].split(", ") if address],
 )
 if env["MAIL_HTML"]:

@@ -52,6 +52,7 @@ class Mail:
     bcc: int = 0
     attachment: str = ""
     image: str = ""
+    headers: Sequence[tuple[str, str]] = ()
 
 
 MAILS = {
@@ -128,6 +129,7 @@ class Posting:
             "MAIL_ATTACHMENT": str(paths.get(self.mail.attachment, "")),
             "MAIL_IMAGE": str(paths.get(self.mail.image, "")),
             "MAIL_IMAGE_ID": CONTENT_ID if self.mail.image else "",
+            "MAIL_HEADERS": "\n".join(f"{name}: {value}" for name, value in self.mail.headers),
             "MAIL_FILE": str(ready_made),
         }
 

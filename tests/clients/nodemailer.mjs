@@ -14,6 +14,10 @@ await transport.sendMail({
   cc: env.MAIL_CC,
   bcc: env.MAIL_BCC,
   subject: env.MAIL_SUBJECT,
+  headers: env.MAIL_HEADERS.split("\n").filter(Boolean).map((header) => {
+    const [key, ...value] = header.split(": ");
+    return { key, value: value.join(": ") };
+  }),
   text: env.MAIL_TEXT,
   html: env.MAIL_HTML,
   attachments: [

@@ -9,6 +9,10 @@ if (getenv('MAIL_CC')) {
 if (getenv('MAIL_BCC')) {
     $headers['Bcc'] = getenv('MAIL_BCC');
 }
+foreach (array_filter(explode("\n", getenv('MAIL_HEADERS'))) as $header) {
+    [$name, $value] = explode(': ', $header, 2);
+    $headers[$name][] = $value; // raw UTF-8 too; an array is a field for each
+}
 $body = getenv('MAIL_HTML') ?: getenv('MAIL_TEXT');
 $type = getenv('MAIL_HTML') ? 'text/html; charset=UTF-8' : 'text/plain; charset=UTF-8';
 $file = getenv('MAIL_ATTACHMENT') ?: getenv('MAIL_IMAGE');

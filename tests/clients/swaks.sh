@@ -11,4 +11,8 @@ if [ -n "$MAIL_HTML" ]; then set -- "$@" --add-header "MIME-Version: 1.0" --add-
 if [ -n "$MAIL_ATTACHMENT" ]; then
     set -- "$@" --attach-type application/pdf --attach-name "${MAIL_ATTACHMENT##*/}" --attach "@$MAIL_ATTACHMENT"
 fi
+printf '%s\n' "$MAIL_HEADERS" >"$HOME/headers"
+while read -r header; do
+    if [ -n "$header" ]; then set -- "$@" --add-header "$header"; fi
+done <"$HOME/headers"
 exec swaks "$@" --h-Subject "$MAIL_SUBJECT" --body "${MAIL_HTML:-$MAIL_TEXT}"

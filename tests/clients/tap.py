@@ -28,6 +28,11 @@ class Tap:
             connection.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
 
+    @property
+    def heard(self) -> bytes:
+        """All that was said, one connection after the other."""
+        return b"".join(self._heard)
+
     def said(self, verb: str) -> list[str]:
         """The arguments of a command, each time that it was given."""
         lines = [line.decode("ascii", "replace") for heard in self._heard for line in heard.splitlines()]

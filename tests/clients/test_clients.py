@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import signal
 import subprocess
-import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,17 +16,16 @@ import trustme
 
 from smtprelay.cli.configuration import load_config
 from smtprelay.cli.remote import connect
-from smtprelay.sandbox.smarthost import Received, Smarthost
+from smtprelay.sandbox.smarthost import Received
 from tests.clients.mails import MAILS, Posting
+from tests.clients.running import Gateway, environment, link_programs, marks, run, settings
 from tests.clients.table import CLIENTS, FAILS, FOLDER, Client
 from tests.clients.tap import Tap
-from tests.debian import ROOT, needs, present
-from tests.gateway.wire import PASSWORD
-from tests.process.relay import ACCOUNT, Relay, running
+from tests.debian import needs, present
+from tests.process.relay import Relay, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
-PATIENCE = 60.0  # seconds for a client to end, or a mail to arrive
 JAVA_MAIL = "/usr/share/java/javax.mail.jar"
 
 # What `queue show` says of a repair → what docs/clients.md calls it.
@@ -48,23 +44,6 @@ MENDED = {
 
 
 @dataclass(frozen=True)
-class Gateway:
-    """A daemon with its smarthost."""
-
-    relay: Relay
-    smarthost: Smarthost
-
-    async def arrived(self, recipient: str) -> Received:
-        """The message that went to this address."""
-        count = 0
-        while True:
-            count += 1
-            received = (await self.smarthost.wait_for(count, PATIENCE))[-1]
-            if recipient in received.recipients:
-                return received
-
-
-@dataclass(frozen=True)
 class World:
     """What all clients find: gateways that offer more or less, a CA's certificate, and compiled Java."""
 
@@ -76,16 +55,8 @@ class World:
     programs: Path
 
     def environment(self, home: Path) -> dict[str, str]:
-        """Nothing of whoever runs the tests."""
-        path = f"{self.programs}:{os.environ['PATH']}"
         classes = f"{self.classes}:{JAVA_MAIL}:/usr/share/java/javax.activation.jar"
-        return {
-            "PATH": path,
-            "HOME": str(home),
-            "LC_ALL": "C.UTF-8",
-            "CLASSPATH": classes,
-            "PYTHONPATH": str(ROOT),
-        }
+        return {**environment(home, self.programs), "CLASSPATH": classes}
 
     def trust(self) -> dict[str, str]:
         """What makes OpenSSL, Node.js and Java trust the CA."""
@@ -100,8 +71,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
     ca.cert_pem.write_to_path(folder / "ca.pem")
     ca.issue_cert("localhost", "127.0.0.1").private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
     tls = f'tls_certificate = "{folder}/server.pem"\ntls_key = "{folder}/server.pem"'
-    for name in ("sendmail", "smtprelay"):
-        (folder / name).symlink_to(Path(sys.executable).with_name("smtprelay"))
+    link_programs(folder)
     async with AsyncExitStack() as stack:
 
         async def gateway(name: str, **parts: str) -> Gateway:
@@ -128,41 +98,6 @@ def _java(folder: Path) -> Path:
         for command in (javac, f"{keytool} -storepass public"):
             subprocess.run(command.split(), check=True, capture_output=True)
     return classes
-
-
-async def run(client: Client, environment: Mapping[str, str]) -> tuple[int, str]:
-    """:returns: exit status and output."""
-    process = await asyncio.create_subprocess_exec(
-        *client.command,
-        env=environment,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        start_new_session=True,
-    )
-    try:
-        async with asyncio.timeout(PATIENCE):
-            output, _ = await process.communicate()
-    except TimeoutError:
-        os.killpg(process.pid, signal.SIGKILL)
-        raise
-    assert process.returncode is not None
-    return process.returncode, output.decode("utf-8", "replace")
-
-
-def settings(port: int, *, user: bool = True, starttls: bool = False) -> dict[str, str]:
-    return {
-        "SMTP_HOST": "localhost",
-        "SMTP_PORT": str(port),
-        "SMTP_USER": ACCOUNT if user else "",
-        "SMTP_PASSWORD": PASSWORD if user else "",
-        "SMTP_STARTTLS": "1" if starttls else "",
-        "SMTPRELAY_GATEWAY": f"127.0.0.1:{port}",
-    }
-
-
-def marks(client: Client) -> list[pytest.MarkDecorator]:
-    return [needs(what) for what in client.needs]
 
 
 @needs("libopendkim.so.11")
