@@ -44,7 +44,7 @@ class ControlError(Exception):
 
 
 class OutputError(Exception):
-    """More came out than a mail can carry."""
+    """More came out than a mail can carry; the text says what."""
 
 
 class Engine:
@@ -142,7 +142,7 @@ def _output(template: jinja2.Template, variables: Mapping[str, Any]) -> str:
     for piece in template.generate(variables):
         room -= len(piece)
         if room < 0:
-            raise OutputError
+            raise OutputError(f"more than {MAX_OUTPUT} characters come out of it: too much for a mail")
         pieces.append(piece)
     # A half of a surrogate pair is what is left where an app cut a string: JSON can say it, UTF-8 cannot.
     return "".join(pieces).encode("utf-8", "replace").decode()
@@ -199,12 +199,10 @@ def _problem(error: Exception, variables: Mapping[str, Any]) -> tuple[str, str]:
             return f"{error.name} is not in the templates' directory", ""
         case jinja2.TemplateSyntaxError():
             return f"syntax: {message}", ""
-        case FileError():
+        case FileError() | OutputError():
             return message, ""
         case SecurityError():
             return f"this is not allowed in a template: {message}", ""
-        case OutputError():
-            return f"more than {MAX_OUTPUT} characters come out of it: too much for a mail", ""
         case RecursionError():
             return "its includes, macros or values are nested too deeply", ""
     return f"{type(error).__name__}: {message}" if message else type(error).__name__, ""

@@ -13,8 +13,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import css_inline
-
 from smtprelay.compose import Attachment, compose
 from smtprelay.config import ConfigError
 from smtprelay.errors import TemplateError
@@ -29,12 +27,10 @@ from smtprelay.templating.images import attach, content_ids
 from smtprelay.templating.job import Job, Part
 from smtprelay.templating.lru import LRU
 from smtprelay.templating.meta import Meta, convert, parse_meta
+from smtprelay.templating.styles import inline
 from smtprelay.templating.text import to_text
 
 _KEPT = 8 * 2**20  # octets of renderings
-
-# It reads no other file and asks no host; rules that depend on the screen stay where they are.
-_INLINER = css_inline.CSSInliner(keep_at_rules=True, load_remote_stylesheets=False, base_url=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +101,7 @@ class Templates:
         parts = self._select(template, variables)
         with explained(template, variables, parts.html or parts.text):
             subjects = self.engine.subjects(parts.subject, variables) if parts.subject else [content.subject]
-            html = _INLINER.inline(self.engine.body(parts.html, variables)) if parts.html else None
+            html = inline(self.engine.body(parts.html, variables)) if parts.html else None
             text = self.engine.body(parts.text, variables) if parts.text else to_text(html or "")
             html, attachments = self._attachments(template, meta, html, content)
         return Draft(

@@ -18,6 +18,8 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _ATTRIBUTE = re.compile(r"""([^\s"'>/=]++)\s*+=\s*+(?:"([^"]*+)"?|'([^']*+)'?|([^\s>"']++))""")
+_NO_ATTRIBUTES: Mapping[str, str] = {}
+_BARE_HIDDEN = re.compile(r"(?:^|\s)hidden(?:\s|$)", re.IGNORECASE)
 _HIDDEN = re.compile(r"display\s*+:\s*+none|mso-hide\s*+:\s*+all", re.IGNORECASE)
 _SPACE = re.compile(r"[ \t\r\n\f]+")
 _INVISIBLE = re.compile("[\u00ad\u034f\u200b-\u200f\u2060\ufeff]")  # what preheaders are filled up with
@@ -29,7 +31,7 @@ def _names(names: str) -> frozenset[str]:
 
 
 _UNSEEN = _names("head title style script template noscript svg math iframe object select textarea")
-_VOID = _names("area base br col embed hr img input link meta param source track wbr")
+VOID = _names("area base br col embed hr img input link meta param source track wbr")
 _PARAGRAPHS = _names("p h1 h2 h3 h4 h5 h6 ul ol dl table blockquote pre figure form fieldset")
 _LINES = _names(
     "div tr li dt dd section article header footer main nav aside address center caption figcaption body html"
@@ -82,7 +84,9 @@ class _Writer:
     def text(self, raw: str) -> None:
         if self._unseen:
             return
-        text = _INVISIBLE.sub("", unescape(raw))
+        text = unescape(raw)
+        if not text.isascii():
+            text = _INVISIBLE.sub("", text)
         if self._preformatted:
             self._write(text)
             self._breaks = len(text) - len(text.rstrip("\n"))
@@ -98,8 +102,8 @@ class _Writer:
         if self._unseen:
             self._depth += tag == self._unseen
             return
-        values = _attributes(attributes)
-        if tag not in _VOID and (tag in _UNSEEN or "hidden" in values or _HIDDEN.search(values.get("style", ""))):
+        values = _attributes(attributes) if attributes else _NO_ATTRIBUTES
+        if tag not in VOID and (tag in _UNSEEN or "hidden" in values or _HIDDEN.search(values.get("style", ""))):
             self._unseen, self._depth = tag, 1
         elif tag == "br":
             self._line()
@@ -198,6 +202,6 @@ class _Writer:
 
 def _attributes(text: str) -> Mapping[str, str]:
     values = {name.lower(): unescape(one or two or bare) for name, one, two, bare in _ATTRIBUTE.findall(text)}
-    if re.search(r"(?:^|\s)hidden(?:\s|$)", text, re.IGNORECASE):
+    if _BARE_HIDDEN.search(text):
         values["hidden"] = ""
     return values

@@ -405,6 +405,21 @@ def test_errors_have_a_place(bench: Bench, source: str, problem: str, variable: 
     assert error.line == (0 if "mail" in problem else 3)
 
 
+@pytest.mark.parametrize("tag", ["<div>", "<b>", "<DIV\n>", "<table><tr><td>", "<font></p>"])
+def test_html_that_would_end_the_process(bench: Bench, tag: str) -> None:
+    """css-inline calls itself for each element within another, until the stack is full: a segmentation fault."""
+    bench.write(
+        a__body_html=f"{{{{ {tag!r} * n }}}}".replace("{{ ", "{% autoescape false %}{{ ") + "{% endautoescape %}"
+    )
+    assert "elements within each other" in bench.error("a", n=100_000).problem
+    assert bench.render("a", n=500).html
+
+
+def test_a_long_table_whose_cells_are_not_closed(bench: Bench) -> None:
+    bench.write(a__body_html="<table>{% for n in range(5000) %}<tr><td>{{ n }}<td><b>x</b><br>{% endfor %}</table>")
+    assert bench.render("a").text.endswith("4999 x")
+
+
 def test_an_error_in_what_is_included_is_placed_there(bench: Bench) -> None:
     bench.write(_b_txt="\n{{ missing }}", a__body_txt="{% include '_b.txt.j2' %}")
     error = bench.error("a")
