@@ -31,11 +31,12 @@ log = structlog.get_logger("rendering")
 
 _MODULE = "smtprelay.templating.process"
 _TURN = 0.1  # seconds after its first message that a job goes on for before another has its turn
+_PIECE = 256 * 2**10  # octets of the app's message that are handed over at once
 _START = 60.0  # seconds until the process is ready
 
 # What tells the interpreter where things are, and what the time is here. The rest is none of a template's business:
 # passwords may be in it.
-_ENVIRONMENT = ("LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH", "TZ", "TZDIR")
+_ENVIRONMENT = {"LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH", "TZ", "TZDIR"}
 
 
 @dataclass(slots=True)
@@ -113,8 +114,7 @@ class Rendering:
         """From the first order to the rest after the last, in as many processes as that takes."""
         try:
             while not self._orders.empty():
-                environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-                async with started(_MODULE, _split, environment) as process:
+                async with started(_MODULE, _split, _environment()) as process:
                     try:
                         await self._set_up(process)
                         await self._work(process)
@@ -158,7 +158,9 @@ async def _take_turn(order: _Order, process: Worker) -> None:
 
     :raises TemplateError:
     """
-    request: object = (replace(order.job, parts=order.job.parts[len(order.messages) :]), order.left)
+    parts = order.job.parts[len(order.messages) :]
+    last = await _hand_over(order, process)
+    request: object = (replace(order.job, parts=parts, content=last), order.left)
     end = math.inf
     while order.open and time.monotonic() < end:
         answer = await _ask(process, request, order)
@@ -171,6 +173,18 @@ async def _take_turn(order: _Order, process: Worker) -> None:
         order.add(_message(*answer, process, order))
         request = NEXT
         end = min(end, time.monotonic() + _TURN)
+
+
+async def _hand_over(order: _Order, process: Worker) -> bytes:
+    """Bring all but the last piece of the app's message to the process: all at once would stop the loop.
+
+    :returns: the last piece.
+    """
+    content = order.job.content
+    last = max(len(content) - 1, 0) // _PIECE * _PIECE
+    for start in range(0, last, _PIECE):
+        await _ask(process, content[start : start + _PIECE], order)
+    return content[last:]
 
 
 async def _ask(process: Worker, request: object, order: _Order) -> tuple[bytes, bytes] | None:
@@ -213,6 +227,11 @@ def _ended(process: Worker, order: _Order, problem: str) -> TemplateError:
     process.kill()
     log.error("the process that renders is ended", template=order.job.template, reason=problem, pid=process.pid)
     return order.error(problem)
+
+
+def _environment() -> dict[str, str]:
+    # mallopt(3): a large message would raise the threshold, and what it took would stay with the process.
+    return {"MALLOC_TRIM_THRESHOLD_": str(2**20)} | {k: v for k, v in os.environ.items() if k in _ENVIRONMENT}
 
 
 def _split(answer: memoryview) -> tuple[bytes, bytes]:

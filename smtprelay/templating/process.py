@@ -5,10 +5,10 @@ from __future__ import annotations
 import resource
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from smtprelay.errors import TemplateError
-from smtprelay.templating.job import Job
 from smtprelay.templating.library import Templates
 from smtprelay.templating.protocol import (
     ERROR,
@@ -50,22 +50,39 @@ def _set_limits() -> None:
 
 
 def _serve(templates: Templates, requests: Requests, answer: Answer) -> None:
-    for request in requests:
-        if request is not NEXT:
-            job, limit = request
-            messages = templates.render(job)
-        signal.setitimer(signal.ITIMER_REAL, SECONDS + _GRACE)
-        octets = _next(job, messages, limit)
-        limit -= len(octets) - 1
-        answer(octets)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-
-
-def _next(job: Job, messages: Iterator[bytes], limit: int) -> bytes:
-    """The answer with the next message of a job.
+    """Answer, and keep nothing of a job when its last message is made: a whole message of an app is in it.
 
     :raises MemoryError:
     """
+    pieces: list[bytes] = []
+    messages: Iterator[bytes] = iter(())
+    for request in requests:
+        if isinstance(request, bytes):
+            pieces.append(request)
+            answer(READY)
+            continue
+        if request is not NEXT:
+            job, limit = request
+            template, to_come = job.template, len(job.parts)
+            messages = templates.render(replace(job, content=b"".join((*pieces, job.content))))
+            pieces.clear()
+            del job, request
+        signal.setitimer(signal.ITIMER_REAL, SECONDS + _GRACE)
+        limit -= _give(_next(template, messages, limit), answer)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        to_come -= 1
+        if not to_come:
+            messages = iter(())
+
+
+def _give(octets: bytes, answer: Answer) -> int:
+    """:returns: the octets of the message."""
+    answer(octets)
+    return len(octets) - len(MESSAGE)
+
+
+def _next(template: str, messages: Iterator[bytes], limit: int) -> bytes:
+    """:returns: the answer."""
     try:
         message = next(messages)
     except TemplateError as error:
@@ -73,7 +90,7 @@ def _next(job: Job, messages: Iterator[bytes], limit: int) -> bytes:
     except MemoryError:
         raise
     except Exception as error:
-        return ERROR + write_error(TemplateError(job.template, f"it fails with {type(error).__name__}: {error}"))
+        return ERROR + write_error(TemplateError(template, f"it fails with {type(error).__name__}: {error}"))
     return MESSAGE + message if len(message) <= limit else TOO_LARGE
 
 

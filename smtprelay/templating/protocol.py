@@ -2,6 +2,7 @@
 
 The first request is the templates' directory, and answered by `READY`. After that a request is a job with the most
 octets that its messages may have together; its answer has the first message. `NEXT` asks for the one after that.
+Requests that are octets, answered by `READY`, are what the content of the job after them begins with.
 Whoever reads an answer does not trust it: a template may have got at the process.
 """
 
@@ -13,7 +14,7 @@ from smtprelay.errors import TemplateError
 
 NEXT = None
 SECONDS = 10.0  # that a message may take
-MEMORY = 256  # MiB that messages may take, beyond what the libraries have
+MEMORY = 384  # MiB that messages may take, beyond what the libraries have
 
 # The first octet of an answer.
 READY = b"r"

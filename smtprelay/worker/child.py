@@ -45,7 +45,8 @@ def parent() -> Iterator[tuple[Requests, Answer]]:
 
 def _requests(stream: IOBase) -> Requests:
     while length := stream.read(LENGTH):
-        octets = stream.read(size := int.from_bytes(length, "big"))
-        if len(octets) < size:  # the parent died over it
+        try:
+            request = pickle.loads(stream.read(int.from_bytes(length, "big")))  # noqa: S301 - the parent's
+        except (EOFError, pickle.UnpicklingError):  # it died over it
             break
-        yield pickle.loads(octets)  # noqa: S301 - the parent's
+        yield request
