@@ -159,8 +159,8 @@ async def _take_turn(order: _Order, process: Worker) -> None:
     :raises TemplateError:
     """
     parts = order.job.parts[len(order.messages) :]
-    last = await _hand_over(order, process)
-    request: object = (replace(order.job, parts=parts, content=last), order.left)
+    last, count = await _hand_over(order, process)
+    request: object = (replace(order.job, parts=parts, content=last), order.left, count)
     end = math.inf
     while order.open and time.monotonic() < end:
         answer = await _ask(process, request, order)
@@ -175,16 +175,16 @@ async def _take_turn(order: _Order, process: Worker) -> None:
         end = min(end, time.monotonic() + _TURN)
 
 
-async def _hand_over(order: _Order, process: Worker) -> bytes:
-    """Bring all but the last piece of the app's message to the process: all at once would stop the loop.
+async def _hand_over(order: _Order, process: Worker) -> tuple[bytes, int]:
+    """Bring the app's message to the process, but for its last piece: all at once would stop the loop.
 
-    :returns: the last piece.
+    :returns: the last piece, and how many went before.
     """
     content = order.job.content
-    last = max(len(content) - 1, 0) // _PIECE * _PIECE
-    for start in range(0, last, _PIECE):
-        await _ask(process, content[start : start + _PIECE], order)
-    return content[last:]
+    pieces = [content[start : start + _PIECE] for start in range(0, len(content), _PIECE)] or [b""]
+    for piece in pieces[:-1]:
+        await _ask(process, piece, order)
+    return pieces[-1], len(pieces) - 1
 
 
 async def _ask(process: Worker, request: object, order: _Order) -> tuple[bytes, bytes] | None:

@@ -227,6 +227,35 @@ async def test_the_app_s_message_arrives_in_pieces(directory: Path, monkeypatch:
         assert b"xx" not in message
 
 
+async def test_a_job_that_is_given_up_leaves_nothing_to_the_next(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its message is with the process already, in pieces; the next one may be another account's."""
+    write(directory, "forwarded", "They write: {{ body_text }}")
+    monkeypatch.setattr(rendering, "_PIECE", 10)
+    secret = b"\r\n" + b"secret " * 10
+    async with rendered_by(directory) as by:
+        await check(by)
+        with pytest.raises(TemplateError, match="nested too deeply"):
+            await by.render(replace(job("forwarded", {"given": nested(1000)}), content=secret), LIMIT)
+        given_up = asyncio.create_task(by.render(replace(job("forwarded"), content=secret), LIMIT))
+        pid = process()
+        os.kill(pid, signal.SIGSTOP)
+        await asyncio.sleep(0)
+        given_up.cancel()
+        os.kill(pid, signal.SIGCONT)
+        [message] = await by.render(replace(job("forwarded"), content=b"\r\nfrom A to Z"), LIMIT)
+        assert b"They write: from A to Z" in message
+        assert process() == pid
+
+
+def nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 async def test_a_message_as_large_as_the_gateway_takes_is_rendered(directory: Path) -> None:
     line = b"QUJD" * 19 + b"\r\n"
     content = b'Content-Type: application/pdf; name="a.pdf"\r\nContent-Transfer-Encoding: base64\r\n\r\n' + line * (
@@ -250,15 +279,10 @@ async def test_large_variables(directory: Path) -> None:
 
 
 async def test_variables_that_are_nested_deeply(directory: Path) -> None:
-    nested: list[Any] = []
-    for _ in range(10**5):
-        nested = [nested]
     async with rendered_by(directory) as by:
         with pytest.raises(TemplateError, match="nested too deeply"):
-            await by.render(job("good", {"given": nested}), LIMIT)
+            await by.render(job("good", {"given": nested(10**4)}), LIMIT)
         await check(by)
-    while nested:  # the interpreter frees it one by one, not one within the other
-        [nested] = nested
 
 
 async def test_a_large_message_costs_the_daemon_no_memory_for_long(directory: Path) -> None:
@@ -370,7 +394,7 @@ async def test_a_process_that_lies_is_ended(directory: Path, monkeypatch: pytest
     async with rendered_by(directory) as by:
         with monkeypatch.context() as fault:
             fault.setattr(rendering, "_MODULE", "tests.templating.liar")
-            with pytest.raises(TemplateError):
+            with pytest.raises(TemplateError, match="twice" if lie == "longer than the limit" else "made no sense"):
                 await by.render(job(lie), LIMIT)
         await check(by)
 
@@ -396,7 +420,7 @@ def test_a_process_that_is_left_alone_with_an_endless_template_ends(directory: P
     with ours, theirs:
         command = [sys.executable, "-c", program, str(theirs.fileno())]
         with subprocess.Popen(command, pass_fds=[theirs.fileno()]) as child:
-            for request in (directory, (job("endless"), LIMIT)):
+            for request in (directory, (job("endless"), LIMIT, 0)):
                 ours.sendall(framed(pickle.dumps(request)))
             assert child.wait(PATIENCE) == -signal.SIGALRM
 

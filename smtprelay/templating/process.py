@@ -62,11 +62,12 @@ def _serve(templates: Templates, requests: Requests, answer: Answer) -> None:
             answer(READY)
             continue
         if request is not NEXT:
-            job, limit = request
+            job, limit, count = request
             template, to_come = job.template, len(job.parts)
-            messages = templates.render(replace(job, content=b"".join((*pieces, job.content))))
+            content = b"".join((*pieces[len(pieces) - count :], job.content))  # others are of a job that was given up
+            messages = templates.render(replace(job, content=content))
             pieces.clear()
-            del job, request
+            del content, job, request
         signal.setitimer(signal.ITIMER_REAL, SECONDS + _GRACE)
         limit -= _give(_next(template, messages, limit), answer)
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -1,8 +1,8 @@
 """What the daemon and the process that renders say to each other.
 
-The first request is the templates' directory, and answered by `READY`. After that a request is a job with the most
-octets that its messages may have together; its answer has the first message. `NEXT` asks for the one after that.
-Requests that are octets, answered by `READY`, are what the content of the job after them begins with.
+The first request is the templates' directory, and answered by `READY`. After that a request is a job, the most octets
+that its messages may have together, and how many pieces of its content went before: requests that are octets, answered
+by `READY`. A job's answer has its first message, and `NEXT` asks for the one after that.
 Whoever reads an answer does not trust it: a template may have got at the process.
 """
 

@@ -24,7 +24,7 @@ def main() -> None:
     with parent() as (requests, answer), socket.socket(fileno=int(sys.argv[1])) as sock:
         next(requests)
         answer(READY)
-        for job, _ in requests:
+        for job, _, _ in requests:
             sock.sendall(LIES.get(job.template, MORE))
 
 
