@@ -181,10 +181,10 @@ async def _hand_over(order: _Order, process: Worker) -> tuple[bytes, int]:
     :returns: the last piece, and how many went before.
     """
     content = order.job.content
-    pieces = [content[start : start + _PIECE] for start in range(0, len(content), _PIECE)] or [b""]
-    for piece in pieces[:-1]:
-        await _ask(process, piece, order)
-    return pieces[-1], len(pieces) - 1
+    count = max(len(content) - 1, 0) // _PIECE
+    for number in range(count):
+        await _ask(process, content[number * _PIECE : (number + 1) * _PIECE], order)
+    return content[count * _PIECE :], count
 
 
 async def _ask(process: Worker, request: object, order: _Order) -> tuple[bytes, bytes] | None:
