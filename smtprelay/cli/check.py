@@ -71,6 +71,27 @@ def _local(config: Config) -> Iterator[Finding]:
     except ListenError as error:
         yield Finding("TLS", "failed", str(error), os.EX_CONFIG)
     yield _spool(config)
+    yield from _templates(config)
+
+
+def _templates(config: Config) -> Iterator[Finding]:
+    """Nothing where there are none: most apps compose their mail themselves."""
+    from smtprelay.cli.template import findings_of
+    from smtprelay.templating.library import Templates
+
+    directory = config.templates.directory
+    if not directory.is_dir():
+        return
+    templates = Templates(directory)
+    found = findings_of(templates, templates.names())
+    for name, problems in found.items():
+        for problem in problems:
+            failed = problem.level == "failed"
+            code = os.EX_CONFIG if failed else os.EX_OK
+            yield Finding("template", "failed" if failed else "warning", f"{name}: {problem}", code)
+    yield Finding(
+        "templates", "ok", f"{sum(not problems for problems in found.values())} of {len(found)} in {directory}"
+    )
 
 
 def _keys(config: Config) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ import json
 import os
 import resource
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date
@@ -25,6 +25,7 @@ from smtprelay.errors import TemplateError
 from smtprelay.message import AddressError, parse_address
 
 if TYPE_CHECKING:
+    from smtprelay.templating.check import Finding
     from smtprelay.templating.library import Templates
 
 SECONDS = 10.0  # for one template
@@ -63,20 +64,11 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Render templates with their examples and defaults, and say what is wrong with them."""
-    from smtprelay.templating.check import Finding
-    from smtprelay.templating.check import check as check_template
-
     templates = _templates(directory, config)
     there = templates.names()
     if unknown := [name for name in names or () if name not in there]:
         fail(os.EX_USAGE, f"There is no template {unknown[0]}. There are: {', '.join(there) or 'none'}.")
-    found: dict[str, list[Finding]] = {}
-    for name in names or there:
-        try:
-            with _limits(name):
-                found[name] = check_template(templates, name, date.today().isoformat())
-        except TemplateError as error:
-            found[name] = [Finding("failed", error.file, error.line, error.problem, error.variable)]
+    found = findings_of(templates, names or there)
     if as_json:
         print_json([{"name": name, "findings": [asdict(one) for one in findings]} for name, findings in found.items()])
     else:
@@ -87,6 +79,21 @@ def check(
                 typer.echo(f"{finding.level:<8} {name}: {finding}")
     bad = any(finding.level == "failed" for findings in found.values() for finding in findings)
     raise typer.Exit(os.EX_CONFIG if bad else os.EX_OK)
+
+
+def findings_of(templates: Templates, names: Sequence[str]) -> dict[str, list[Finding]]:
+    """What is wrong with each of these templates; rendered within limits."""
+    from smtprelay.templating.check import Finding
+    from smtprelay.templating.check import check as check_template
+
+    found: dict[str, list[Finding]] = {}
+    for name in names:
+        try:
+            with _limits(name):
+                found[name] = check_template(templates, name, date.today().isoformat())
+        except TemplateError as error:
+            found[name] = [Finding("failed", error.file, error.line, error.problem, error.variable)]
+    return found
 
 
 @app.command()

@@ -17,6 +17,7 @@ from smtprelay.cli import sendmail
 from smtprelay.sandbox.smarthost import Rule
 from tests.process.relay import ACCOUNT, running
 from tests.process.test_outcomes import send
+from tests.process.test_templates import write_template
 
 pytestmark = pytest.mark.slow
 
@@ -167,6 +168,12 @@ async def test_check(tmp_path: Path) -> None:
         smarthost.rules.append(Rule("CREDENTIALS", "535 5.7.8 No"))
         assert "535 5.7.8 No" in await relay.run("check", status=os.EX_UNAVAILABLE)
         assert "log-in" not in await relay.run("check", "--offline")
+        write_template(tmp_path, "hello", subject_j2="Hello", body_txt_j2="Hello\n")
+        assert "1 of 1 in " in await relay.run("check", "--offline")
+        write_template(tmp_path, "broken", subject_j2="{{ name", body_txt_j2="Hello\n")
+        told = await relay.run("check", "--offline", status=78)
+        assert "failed   template: broken: broken/subject.j2, line 1: " in told
+        assert "1 of 2 in " in told
         (relay.folder / "platform.password").unlink()
         assert "the password cannot be read" in await relay.run("check", status=os.EX_CONFIG)
 
