@@ -5,9 +5,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class SMTPRelayError(Exception):
     """The root of all errors that the library raises."""
+
+
+class InvalidMessage(SMTPRelayError, ValueError):
+    """The message cannot be sent as it is given; nobody was asked yet."""
 
 
 class Refused(SMTPRelayError):
@@ -16,18 +22,23 @@ class Refused(SMTPRelayError):
     :ivar code: the basic code, 400 to 599 (RFC 5321 §4.2).
     :ivar enhanced: the enhanced status code (``"5.7.1"``, RFC 3463), or ``""`` where none was given.
     :ivar text: for a person; lines are separated by ``\\n``.
+    :ivar recipients: where all recipients of a message were refused: what was said of each, by address.
     """
 
-    def __init__(self, code: int, enhanced: str, text: str) -> None:
+    def __init__(self, code: int, enhanced: str, text: str, recipients: Mapping[str, Refused] | None = None) -> None:
         super().__init__(" ".join(filter(None, (str(code), enhanced, " ".join(text.split())))))
         self.code = code
         self.enhanced = enhanced
         self.text = text
+        self.recipients = recipients or {}
 
     @property
     def temporary(self) -> bool:
         """Whether the same message may be taken later."""
         return self.code < 500
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Refused, (self.code, self.enhanced, self.text, self.recipients)
 
 
 class Unreachable(SMTPRelayError):

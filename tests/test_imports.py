@@ -32,6 +32,7 @@ ONLY = {
     "resolver": GROUND,
     "domains": GROUND | {"resolver", "signing"},
     "upstream": GROUND,
+    "credentials": GROUND | {"upstream"},
 }
 # These may import anything but …
 NEVER = {
@@ -42,7 +43,7 @@ NEVER = {
 # These libraries are imported here only; sandbox plays the other side and may import any of them.
 LIBRARIES = {
     "aiosmtpd": {"gateway"},
-    "aiosmtplib": {"upstream", "client"},
+    "aiosmtplib": {"upstream"},
     "dns": {"resolver"},
     "jinja2": {"templating", "web"},
     "dkim": set[str](),  # it verifies, in the sandbox
