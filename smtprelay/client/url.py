@@ -15,6 +15,7 @@ LANE = "relay"  # the name of the one credential
 
 # Scheme → TLS and port (RFC 8314 §3.3 for the implicit one).
 _SCHEMES = {"smtp": ("opportunistic", 25), "smtps": ("implicit", 465), "smtp+starttls": ("starttls", 587)}
+_FORM = "it is not smtp://[USER:PASSWORD@]HOST:PORT; in a password, @ : / ? # are written %40 %3A %2F %3F %23"
 _OPTIONS = {"tls", "tls_ca_file"}
 
 
@@ -42,13 +43,13 @@ def parse_url(url: str, *, connections: int, timeout: float) -> Target:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:
-        raise _bad(str(error)) from None  # the URL itself stays out of it: it may hold a password
+    except ValueError:  # whose text is of the URL, as is the password
+        raise _bad(_FORM) from None
     if parts.scheme not in _SCHEMES or not parts.hostname or parts.path.strip("/") or parts.fragment:
-        raise _bad("it is not smtp://[USER:PASSWORD@]HOST:PORT; a / or # in a password is written %2F or %23")
+        raise _bad(_FORM)
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    if unknown := options.keys() - _OPTIONS:
-        raise _bad(f"{', '.join(sorted(unknown))} is none of {', '.join(sorted(_OPTIONS))}")
+    if options.keys() - _OPTIONS:
+        raise _bad(f"after the ? come {' and '.join(sorted(_OPTIONS))} only")
     tls, usual_port = _SCHEMES[parts.scheme]
     port = port or usual_port
     credential = {"name": LANE}
