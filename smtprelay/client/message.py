@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypedDict
 
-from smtprelay.client.parcel import Addresses, Parcel, read, refuse_controls
+from smtprelay.client.parcel import Addresses, Parcel, read, check_text
 from smtprelay.compose import Attachment, compose
 from smtprelay.errors import InvalidMessage
 from smtprelay.instructions import Instructions, write_fields
@@ -127,7 +127,7 @@ class Message:
             return b"\r\n"
         for attachment in self.attachments:
             for value in (attachment.filename, attachment.type, attachment.content_id):
-                refuse_controls(f"attachment {attachment.filename!r}", value)
+                check_text(f"attachment {attachment.filename!r}", value)
         try:
             return compose(self.text, self.html, self.attachments)
         except UnicodeEncodeError as error:
@@ -138,9 +138,9 @@ class Message:
             raise InvalidMessage("vars are for a template: name one, or put the values into text and html yourself")
         tags = [self.tag] if isinstance(self.tag, str) else list(self.tag)
         for what, value in (("template", self.template), ("idempotency_key", self.idempotency_key)):
-            refuse_controls(what, value)
+            check_text(what, value)
         for tag in tags:
-            refuse_controls("tag", tag)
+            check_text("tag", tag)
         try:
             return write_fields(
                 Instructions(
@@ -157,7 +157,7 @@ class Message:
 
 def _text(what: str, value: str) -> str:
     """Text as it stands in an unstructured field."""
-    refuse_controls(what, value)
+    check_text(what, value)
     return value if _PLAIN.fullmatch(value) else encode_words(value, _SUBJECT_ROOM)
 
 
@@ -168,7 +168,7 @@ def _further(name: str, value: str) -> bytes:
     lower = name.lower()
     if lower in _OWN or lower.startswith("content-"):
         raise InvalidMessage(f"headers: {name} is made of {_OWN.get(lower, 'text, html and attachments')}")
-    refuse_controls(f"headers: {name}", value)
+    check_text(f"headers: {name}", value)
     written = Field.compose(name, value)
     mend_field(written, ("utf-8",), "", [])
     return written.raw

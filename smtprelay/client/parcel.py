@@ -19,7 +19,7 @@ from smtprelay.reply import Reject
 
 Addresses = str | Iterable[str]
 
-_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")  # the last are halves of characters
 _RECIPIENTS = ("to", "cc", "bcc")
 
 
@@ -79,7 +79,7 @@ def read(what: str, given: Addresses) -> tuple[tuple[str, ...], str]:
     addresses: list[str] = []
     shown: list[str] = []
     for text in [given] if isinstance(given, str) else given:
-        refuse_controls(what, text)
+        check_text(what, text)
         try:
             addresses.append(parse_address(text))  # most are bare, and this is faster
         except AddressError as error:
@@ -93,10 +93,10 @@ def read(what: str, given: Addresses) -> tuple[tuple[str, ...], str]:
     return tuple(addresses), ", ".join(shown)
 
 
-def refuse_controls(what: str, value: str) -> None:
+def check_text(what: str, value: str) -> None:
     """:raises InvalidMessage: for what could end a header field and begin another (CRLF injection)."""
-    if match := _CONTROLS.search(value):
-        raise InvalidMessage(f"{what} holds the control character {match[0]!r} at {match.start()}: take it out")
+    if match := _FORBIDDEN.search(value):
+        raise InvalidMessage(f"{what} holds {match[0]!r} at {match.start()}, which no header field may: take it out")
 
 
 def _authors(header: Header, kind: str) -> tuple[str, ...]:

@@ -1,0 +1,142 @@
+"""A message for each of many contacts."""
+
+from __future__ import annotations
+
+import asyncio
+import email
+import email.policy
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from smtprelay import Contact, InvalidMessage, Refused, Unreachable
+from smtprelay.client.many import AnyContact
+from smtprelay.instructions import IDEMPOTENCY_KEY, VARS
+from smtprelay.sandbox.smarthost import SILENCE, Received, Rule, Smarthost
+from tests.client.support import QUEUED, relay_to
+
+
+def addresses(count: int) -> list[str]:
+    return [f"user{i}@example.net" for i in range(count)]
+
+
+def field(received: Received, name: str) -> str:
+    return str(email.message_from_bytes(received.content, policy=email.policy.default)[name])
+
+
+async def test_everybody_gets_one_over_several_connections() -> None:
+    async with Smarthost(QUEUED) as host, relay_to(host, connections=3) as api:
+        results = [
+            result async for result in api.send_many(contacts=addresses(50), text="hello", idempotency_key="november")
+        ]
+        assert sorted(result.address for result in results) == sorted(addresses(50))
+        assert all(result.receipt and not result.error for result in results)
+        assert sorted(*zip(*[received.recipients for received in host.messages], strict=True)) == sorted(addresses(50))
+        assert {field(received, IDEMPOTENCY_KEY) for received in host.messages} == {
+            f"november:{address}" for address in addresses(50)
+        }
+        assert host.connections == 3
+
+
+async def test_what_contacts_are() -> None:
+    contacts: list[AnyContact] = [
+        Contact("ann@example.net", {"fullname": "安"}),
+        {"address": "bob@example.net", "fullname": "Bob", "sum": 12},
+        "cy@example.net",
+    ]
+    variables: dict[str, Any] = {}
+    async with Smarthost(QUEUED) as host, relay_to(host) as api:
+        async for result in api.send_many(contacts=contacts, template="t", vars={"sum": 1, "fullname": "you"}):
+            assert result.receipt
+        for received in host.messages:
+            variables[next(iter(received.recipients))] = json.loads(field(received, VARS))
+    named = {name: (values["fullname"], values["sum"], values["var10"]) for name, values in variables.items()}
+    assert named == {
+        "ann@example.net": ("安", 1, ""),
+        "bob@example.net": ("Bob", 12, ""),
+        "cy@example.net": ("", 1, ""),
+    }
+
+
+async def test_a_contact_that_fails_does_not_keep_the_others() -> None:
+    contacts: list[AnyContact] = [
+        "ann@example.net",
+        "nobody",
+        {"name": "Bob"},
+        {"address": "bob@example.net", "at": object()},
+        "cy@example.net",
+    ]
+    async with Smarthost(Rule("RCPT", "550 5.1.1 No such user", match="ann@"), QUEUED) as host, relay_to(host) as api:
+        results = [result async for result in api.send_many(contacts=contacts, template="t")]
+    errors = {result.address: result.error for result in results if result.error}
+    assert isinstance(errors.pop("ann@example.net"), Refused)
+    assert errors.keys() == {"nobody", "", "bob@example.net"}
+    assert all(isinstance(error, InvalidMessage) for error in errors.values())
+    assert [result.address for result in results if result.receipt] == ["cy@example.net"]
+
+
+async def test_no_relay() -> None:
+    async with Smarthost() as host:
+        port = host.port
+    async with relay_to(port) as api:
+        results = [result async for result in api.send_many(contacts=addresses(20), text="hello")]
+    assert [type(result.error) for result in results] == [Unreachable] * 20
+
+
+async def test_contacts_are_taken_as_they_are_sent_to() -> None:
+    taken = 0
+
+    def endless() -> Iterator[str]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield f"user{taken}@example.net"
+
+    async with Smarthost(QUEUED) as host, relay_to(host, connections=2) as api:
+        sending = api.send_many(contacts=endless(), text="hello")
+        seen = 0
+        async for result in sending:
+            assert result.receipt
+            seen += 1
+            assert taken <= seen + 8
+            if seen == 100:
+                break
+        await sending.aclose()
+        assert taken <= 108
+
+
+async def test_closing_ends_what_is_under_way() -> None:
+    async with Smarthost(Rule("DATA", SILENCE, after=1), QUEUED) as host, relay_to(host, connections=2) as api:
+        sending = api.send_many(contacts=addresses(20), text="hello")
+        assert (await anext(sending)).receipt
+        before = asyncio.all_tasks()
+        await sending.aclose()
+        assert not [task for task in before & asyncio.all_tasks() if "Batch" in repr(task)]
+        assert len(host.messages) == 1
+
+
+async def test_contacts_that_break_off() -> None:
+    def contacts() -> Iterator[str]:
+        yield from addresses(3)
+        raise OSError("the file is gone")
+
+    async with Smarthost(QUEUED) as host, relay_to(host) as api:
+        with pytest.raises(OSError, match="the file is gone"):
+            async for _ in api.send_many(contacts=contacts(), text="hello"):
+                pass
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"to": "ann@example.net"}, "leave to out"),
+        ({"subject": "a\nb"}, "subject holds"),
+        ({"vars": {"a": 1}}, "vars are for a template"),
+    ],
+)
+async def test_what_is_wrong_for_all_is_said_at_once(fields: dict[str, Any], words: str) -> None:
+    async with relay_to(9) as api:
+        with pytest.raises(InvalidMessage, match=words):
+            api.send_many(contacts=addresses(1), **fields)
