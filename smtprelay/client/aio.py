@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable
 from email.message import Message as EmailMessage
+from os import PathLike
 from types import TracebackType
 from typing import Self, Unpack
 
@@ -36,6 +37,22 @@ class AsyncRelay:
 
     def __init__(self, url: str, *, from_: str = "", connections: int = 4, timeout: float = 60.0) -> None:
         self._begin(Handover(parse_url(url, connections=connections, timeout=timeout)), from_)
+
+    @classmethod
+    def direct(cls, config: str | PathLike[str], *, from_: str = "") -> Self:
+        """Send from this process, by the relay's configuration: messages are rendered, checked and signed, and handed
+        to the smarthost. There is no spool, so that nothing is sent later or tried again, and no idempotency key is
+        known: what fails, fails now.
+
+        :param config: the relay's configuration file.
+        :param from_: as above.
+        :raises ConfigError: it, or what it names, cannot be used.
+        """
+        from smtprelay.client.direct import Direct  # DNS and keys cost memory that others need not spend
+
+        relay = cls.__new__(cls)
+        relay._begin(Direct.from_file(config), from_)
+        return relay
 
     def _begin(self, transport: Transport, from_: str) -> None:
         read("from_", from_)
@@ -91,7 +108,7 @@ class AsyncRelay:
         return Batch(self._transport, self._from, idempotency_key, fields)
 
     async def close(self) -> None:
-        """Let connections go."""
+        """Let connections go; nothing is sent after this."""
         await self._transport.close()
 
     async def __aenter__(self) -> Self:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
 from typing import Protocol
 
-from smtprelay.client.parcel import Parcel
+from smtprelay.client.parcel import Parcel, whole
 from smtprelay.client.receipt import Receipt, receipt_of
 from smtprelay.client.url import LANE, Target
 from smtprelay.config import ConfigError
@@ -83,16 +82,12 @@ class Handover:
             due_at=0,
             credential=LANE,
         )
-        report = await self._upstream.send(LANE, message, recipients, lambda: _chunks(parcel.content))
-        return receipt_of(parcel.recipients, report.facts, self._place)
+        report = await self._upstream.send(LANE, message, recipients, lambda: whole(parcel.content))
+        return receipt_of(parcel.recipients, report.facts, place=self._place)
 
     async def close(self) -> None:
         """Take leave of the relay."""
         await self._upstream.close()
-
-
-async def _chunks(content: bytes) -> AsyncIterator[bytes]:
-    yield content
 
 
 def _hostname() -> str:

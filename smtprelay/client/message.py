@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypedDict
 
-from smtprelay.client.parcel import Addresses, Parcel, read, check_text
+from smtprelay.client.parcel import Addresses, Parcel, check_text, read
 from smtprelay.compose import Attachment, compose
 from smtprelay.errors import InvalidMessage
 from smtprelay.instructions import Instructions, write_fields
@@ -128,10 +128,7 @@ class Message:
         for attachment in self.attachments:
             for value in (attachment.filename, attachment.type, attachment.content_id):
                 check_text(f"attachment {attachment.filename!r}", value)
-        try:
-            return compose(self.text, self.html, self.attachments)
-        except UnicodeEncodeError as error:
-            raise InvalidMessage(f"text or html holds a lone surrogate, which is no character: {error}") from error
+        return compose(self.text, self.html, self.attachments)
 
     def _instructions(self) -> bytes:
         if self.vars and not self.template:

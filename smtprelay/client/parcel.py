@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 from email.message import Message
 from email.policy import EmailPolicy
@@ -37,6 +37,11 @@ class Parcel:
     recipients: tuple[str, ...]
     content: bytes = field(repr=False)
     key: str = ""
+
+
+async def whole(content: bytes) -> AsyncIterator[bytes]:
+    """Octets as a body to be streamed."""
+    yield content
 
 
 def pack(message: Message | bytes, *, from_: str = "", to: Addresses | None = None, default: str = "") -> Parcel:

@@ -9,7 +9,6 @@ from smtprelay.contacts import Contact
 from smtprelay.errors import Ambiguous, Refused, SMTPRelayError, Unreachable
 from smtprelay.instructions import read_queued
 from smtprelay.outcome import Fact, Phase
-from smtprelay.reply import Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,41 +44,48 @@ class Result:
         return self.contact.address
 
 
-def receipt_of(recipients: Sequence[str], facts: Sequence[Fact], place: str, id: str = "") -> Receipt:  # noqa: A002
+def receipt_of(recipients: Sequence[str], facts: Sequence[Fact], *, place: str = "", id: str = "") -> Receipt:  # noqa: A002
     """The receipt that the facts come to.
 
     :param facts: one for each recipient, in their order.
-    :param place: who was spoken to, for people.
+    :param place: where a relay should be, for people.
     :param id: ours, where the other side gives none.
     :raises Refused: all recipients were.
     :raises Ambiguous: it may have been taken.
     :raises Unreachable: it was not.
     """
-    for fact in facts:
-        if fact.reply is None:
-            raise _broken(fact, place)
-    replies = {address: fact.reply for address, fact in zip(recipients, facts, strict=True) if fact.reply}
-    refused = {address: _refusal(reply) for address, reply in replies.items() if reply.code >= 300}
-    if len(refused) == len(replies):
-        # What was said of the whole message counts more than what was said of one recipient.
-        whole = next((fact.reply for fact in facts if fact.phase is not Phase.RCPT), facts[0].reply)
-        assert whole is not None
-        raise _refusal(whole, refused)
-    taken = next(reply for reply in replies.values() if reply.code < 300)
-    queued, repeated = read_queued(taken.text)
-    accepted = tuple(address for address in replies if address not in refused)
-    return Receipt(id or queued, accepted, refused, repeated)
+    taken = {address: fact.reply for address, fact in zip(recipients, facts, strict=True) if _accepts(fact)}
+    if not taken:
+        raise _failure(recipients, facts, place)
+    refused = {address: _refusal(fact) for address, fact in zip(recipients, facts, strict=True) if not _accepts(fact)}
+    reply = next(iter(taken.values()))
+    assert reply is not None
+    queued, repeated = read_queued(reply.text)
+    return Receipt(id or queued, tuple(taken), refused, repeated)
 
 
-def _refusal(reply: Reply, recipients: Mapping[str, Refused] | None = None) -> Refused:
-    return Refused(reply.code, reply.enhanced, reply.text, recipients)
+def _accepts(fact: Fact) -> bool:
+    return fact.reply is not None and fact.reply.code < 300
 
 
-def _broken(fact: Fact, place: str) -> SMTPRelayError:
-    if fact.ambiguous:
+def _refusal(fact: Fact) -> Refused:
+    """What became of one recipient. Where others have the message already, a break is one too."""
+    if fact.reply is None:
+        return Refused(451, "4.4.2", fact.error)  # RFC 3463 §3.5: bad connection
+    return Refused(fact.reply.code, fact.reply.enhanced, fact.reply.text)
+
+
+def _failure(recipients: Sequence[str], facts: Sequence[Fact], place: str) -> SMTPRelayError:
+    """Nobody has got it, as far as is known."""
+    broken = sorted((fact for fact in facts if fact.reply is None), key=lambda fact: not fact.ambiguous)
+    if broken and broken[0].ambiguous:
         return Ambiguous(
-            f"{fact.error}: the whole message was sent and no answer came, so it may have been taken. Look whether it "
-            "was before you send it again; with an idempotency_key the relay itself keeps it from being sent twice"
+            f"{broken[0].error}: the whole message was sent and no answer came, so it may have been taken. See whether "
+            "it was before you send it again; a running relay sends none twice that has an idempotency_key"
         )
-    hint = f". Is a relay running at {place}?" if fact.phase is Phase.CONNECT else ""
-    return Unreachable(f"{fact.error}: the message was not sent, it can be sent again{hint}")
+    if broken:
+        hint = f". Is a relay running at {place}?" if place and broken[0].phase is Phase.CONNECT else ""
+        return Unreachable(f"{broken[0].error}: the message was not sent, it can be sent again{hint}")
+    # What was said of the whole message counts more than what was said of one recipient.
+    whole = _refusal(next((fact for fact in facts if fact.phase is not Phase.RCPT), facts[0]))
+    return Refused(whole.code, whole.enhanced, whole.text, dict(zip(recipients, map(_refusal, facts), strict=True)))

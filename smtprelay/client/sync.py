@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from email.message import Message as EmailMessage
 from functools import partial
 from itertools import islice
+from os import PathLike
 from types import TracebackType
 from typing import Self, Unpack
 
@@ -36,6 +37,13 @@ class Relay:
     def __init__(self, url: str, *, from_: str = "", connections: int = 4, timeout: float = 60.0) -> None:
         self._begin(partial(AsyncRelay, url, from_=from_, connections=connections, timeout=timeout))
 
+    @classmethod
+    def direct(cls, config: str | PathLike[str], *, from_: str = "") -> Self:
+        """See `AsyncRelay.direct`."""
+        relay = cls.__new__(cls)
+        relay._begin(partial(AsyncRelay.direct, config, from_=from_))
+        return relay
+
     def _begin(self, make: Callable[[], AsyncRelay]) -> None:
         self._make = make
         self._relay = make()
@@ -59,7 +67,7 @@ class Relay:
         return _results(relay.batch(idempotency_key, fields), iter(contacts), loop)
 
     def close(self) -> None:
-        """Let connections go. They go by themselves when the process ends, or after a minute without use."""
+        """See `AsyncRelay.close`. The connections of a relay that is not closed go after a minute of rest."""
         relay, loop = self._here()
         background.run(relay.close(), loop)
 

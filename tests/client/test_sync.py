@@ -119,13 +119,6 @@ async def test_within_a_callers_loop(host: Smarthost, relay: Relay) -> None:
     assert asyncio.get_running_loop() is loop
 
 
-def test_a_relay_that_was_closed_opens_again(host: Smarthost, relay: Relay) -> None:
-    relay.send(to="ann@example.net", text="hello")
-    relay.close()
-    assert relay.send(to="ann@example.net", text="hello").id == ID
-    assert host.connections == 2
-
-
 # Each process has connections of its own, and those of the parent still work after the child has ended: with os._exit,
 # as workers of multiprocessing and gunicorn do, or through all finalizers.
 FORK = """\

@@ -1,0 +1,121 @@
+"""Sending from this process: the relay's steps and its way out, without gateway and spool."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from typing import Self
+
+from smtprelay.client.parcel import Parcel, whole
+from smtprelay.client.receipt import Receipt, receipt_of
+from smtprelay.clock import now_ms
+from smtprelay.config import Config, ConfigError, parse_config
+from smtprelay.credentials import make_upstream, read_passwords
+from smtprelay.domains.checker import Checker
+from smtprelay.domains.verdict import Verdict
+from smtprelay.errors import InvalidMessage, Refused, TemplateError
+from smtprelay.keyfiles import all_keys, require_keys
+from smtprelay.message import Envelope, Message, Origin, Recipient
+from smtprelay.offload import Offload
+from smtprelay.outcome import Fact
+from smtprelay.policy import Gate, Policy
+from smtprelay.preparation import Submission
+from smtprelay.rendering import Rendering
+from smtprelay.reply import Reject
+from smtprelay.resolver import Resolver
+from smtprelay.steps import Steps
+from smtprelay.upstream import Rates
+
+_LATER = "the relay was made with direct(), which has no spool: {} needs a running relay, as in Relay('smtp://…')"
+
+
+class Direct:
+    """From here to the smarthost.
+
+    :raises ConfigError: a password, a key or a certificate cannot be used.
+    """
+
+    def __init__(self, config: Config) -> None:
+        keys = all_keys(config)  # also one that is not published yet: another one verifies then (RFC 6376 §6.1)
+        require_keys(config, keys)
+        self.connections = config.upstream.connections
+        self._config = config
+        self._upstream = make_upstream(config, read_passwords(config))
+        self._rates = Rates(config.upstream)
+        self._resolver = Resolver(config.domain_rules.nameservers, clock=now_ms)
+        self._offload = Offload(config, keys)
+        self._rendering = Rendering(config.templates.directory)
+        names = [domain.name for domain in config.domains]
+        self._checker = Checker(config.domain_rules, names, self._offload.signer.keys_for)
+        self._verdicts: dict[str, Verdict] = {}
+        gate = Gate(_refusing(config), self._verdict)
+        self._steps = Steps(config, Policy(config), gate, self._offload, self._rendering.render)
+
+    @classmethod
+    def from_file(cls, file: str | PathLike[str]) -> Self:
+        """:raises ConfigError: it, or what it names, cannot be used."""
+        path = Path(file).absolute()
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise ConfigError([f"{path} cannot be read: {error.strerror}"]) from error
+        return cls(parse_config(data, path.parent))
+
+    async def deliver(self, parcel: Parcel) -> Receipt:
+        """Make the message what the relay would make of it, and hand it to the smarthost.
+
+        :raises SMTPRelayError: what `AsyncRelay.send` raises.
+        """
+        envelope = Envelope(parcel.reverse_path, tuple(map(Recipient, parcel.recipients)))
+        submission = Submission(Origin("local"), envelope, parcel.content, now_ms())
+        try:
+            asked = await self._steps.instructions(submission)
+            for what, given in (("idempotency_key", asked.idempotency_key), ("send_at", asked.send_at)):
+                if given:
+                    raise InvalidMessage(_LATER.format(what))
+            async with self._steps.messages(submission, asked) as messages:
+                if any(message.hold for message in messages):
+                    raise Refused(451, "4.4.3", "DNS does not answer about the sender's domain: send it again later")
+                facts = [fact for message in messages for fact in await self._send(message)]
+        except Reject as error:
+            if isinstance(error.__context__, TemplateError):
+                raise error.__context__ from None
+            raise Refused(error.reply.code, error.reply.enhanced, error.reply.text) from None
+        return receipt_of(parcel.recipients, facts, id=messages[0].id)
+
+    async def _send(self, message: Message) -> list[Fact]:
+        """One fact for each of its recipients, in their order."""
+        facts: list[Fact] = []
+        size = self._config.upstream.recipients_per_transaction
+        body = partial(whole, message.content)
+        for start in range(0, len(message.envelope.recipients), size):
+            recipients = message.envelope.recipients[start : start + size]
+            while wait := self._rates.wait(message.credential):
+                await asyncio.sleep(wait)
+            self._rates.take(message.credential, len(recipients))
+            report = await self._upstream.send(message.credential, message, recipients, body)
+            facts += report.facts
+        return facts
+
+    async def _verdict(self, domain: str) -> Verdict:
+        """How a domain stands; looked up again when that has expired."""
+        now = now_ms()
+        known = self._verdicts.get(domain)
+        if known is None or known.expires_at <= now:
+            known = self._verdicts[domain] = await self._checker.check(domain, self._resolver, now)
+        return known
+
+    async def close(self) -> None:
+        """Let connections, threads and processes go."""
+        for part in (self._upstream, self._rendering, self._offload, self._resolver):
+            await part.close()
+
+
+def _refusing(config: Config) -> Config:
+    """There is nowhere to hold a message."""
+    rules = config.domain_rules
+    if rules.on_failure != "hold":
+        return config
+    return config.model_copy(update={"domain_rules": rules.model_copy(update={"on_failure": "reject"})})
