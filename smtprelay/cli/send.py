@@ -1,0 +1,83 @@
+"""`smtprelay send`: one message, or one for each of a file's contacts, from a template or from text."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from smtprelay.cli.common import ConfigOption
+from smtprelay.cli.configuration import fail
+from smtprelay.contacts import Format
+
+USER = "Log in to the relay as; the password is in $SMTPRELAY_PASSWORD or in --password-file."
+KEY = "Your name for what is sent: what was sent under it is not sent again. Default for --contacts: made of all of it."
+
+
+def send(
+    from_: Annotated[str, typer.Option("--from", metavar="ADDRESS", help="Who writes.")] = "",
+    to: Annotated[list[str], typer.Option("--to", metavar="ADDRESS", help="Repeatable.")] = [],  # noqa: B006
+    contacts: Annotated[
+        str, typer.Option(metavar="FILE", help="A message for each of them: the platform's lines, CSV or JSON Lines.")
+    ] = "",
+    contacts_format: Annotated[Format | None, typer.Option(help="Default: by the first line.")] = None,
+    subject: Annotated[str, typer.Option(metavar="TEXT")] = "",
+    text: Annotated[str, typer.Option(metavar="TEXT", help="The body; @FILE reads it, and - standard input.")] = "",
+    html: Annotated[str, typer.Option(metavar="TEXT", help="The same as HTML.")] = "",
+    attach: Annotated[list[Path], typer.Option(metavar="FILE", help="Repeatable.")] = [],  # noqa: B006
+    template: Annotated[str, typer.Option(metavar="NAME", help="One of the relay's templates.")] = "",
+    var: Annotated[list[str], typer.Option(metavar="NAME=VALUE", help="For the template. Repeatable.")] = [],  # noqa: B006
+    vars_file: Annotated[str, typer.Option(metavar="FILE", help="The same, as one JSON object.")] = "",
+    header: Annotated[list[str], typer.Option(metavar="'NAME: VALUE'", help="Repeatable.")] = [],  # noqa: B006
+    tag: Annotated[list[str], typer.Option(metavar="TAG", help="For the history. Repeatable.")] = [],  # noqa: B006
+    send_at: Annotated[str, typer.Option(metavar="TIME", help="Not before: 2026-11-24T18:00, local time.")] = "",
+    idempotency_key: Annotated[str, typer.Option(metavar="KEY", help=KEY)] = "",
+    again: Annotated[bool, typer.Option("--again", help="Send it anew, also what was sent before.")] = False,
+    relay: Annotated[
+        str, typer.Option(metavar="URL", help="Default: as -c has it; $SMTPRELAY_GATEWAY; smtp://127.0.0.1:2525.")
+    ] = "",
+    user: Annotated[str, typer.Option(metavar="NAME", help=USER)] = "",
+    password_file: Annotated[Path | None, typer.Option(metavar="FILE")] = None,
+    config: ConfigOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines, also on a terminal.")] = False,
+) -> None:
+    """Send a message to people, or one to each of a file's contacts.
+
+    What was begun with --contacts and has not come to its end goes on when the same command is run again: nobody gets
+    it twice within the relay's history.
+    """
+    import uvloop
+
+    from smtprelay.cli.sending.order import Inputs, batch_key, headers, moment
+    from smtprelay.cli.sending.route import open_relay
+    from smtprelay.cli.sending.run import send_one, send_to_contacts
+    from smtprelay.client.message import Common, Message
+
+    if bool(to) == bool(contacts):
+        fail(os.EX_USAGE, "Say whom it is for: either --to ADDRESS, or --contacts FILE.")
+    if again and (idempotency_key or not contacts):
+        fail(os.EX_USAGE, "--again goes with --contacts, and not with --idempotency-key: give it a new one instead.")
+    inputs = Inputs()
+    fields = Common(
+        from_=from_, subject=subject, text=inputs.text(text), html=inputs.text(html), template=template,
+        attachments=[inputs.attachment(path) for path in attach], vars=inputs.variables(var, vars_file),
+        headers=headers(header), tag=tag, send_at=moment(send_at),
+    )  # fmt: skip
+    sender = open_relay(relay, config, user, password_file)
+    lines = as_json or not sys.stdout.isatty()
+    if contacts:
+        file = inputs.contacts(contacts, contacts_format)
+        key = idempotency_key or batch_key(fields, file)
+        key += f"-{secrets.token_hex(4)}" if again else ""
+        status = uvloop.run(send_to_contacts(sender, fields, file, key, lines=lines))
+        if status == os.EX_TEMPFAIL:
+            how = f" with --idempotency-key {key} in place of --again" if again else ""
+            print(f"Not all was sent. To go on, run the same command again{how}.", file=sys.stderr)
+    else:
+        message = Message(to=to, idempotency_key=idempotency_key, **fields)
+        status = uvloop.run(send_one(sender, message, lines=lines))
+    sys.exit(status)

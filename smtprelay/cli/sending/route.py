@@ -1,0 +1,60 @@
+"""Which relay, and who logs in there."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+from smtprelay.cli.configuration import fail, load_config
+from smtprelay.cli.sendmail import DEFAULT_GATEWAY
+from smtprelay.client.aio import AsyncRelay
+from smtprelay.config import ConfigError
+
+_HERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not listened on
+PASSWORD = "SMTPRELAY_PASSWORD"
+
+
+def open_relay(relay: str, config: Path | None, user: str, password_file: Path | None) -> AsyncRelay:
+    """The relay to send through."""
+    try:
+        return AsyncRelay(relay_url(relay, config, user, password_file))
+    except ConfigError as error:
+        fail(os.EX_CONFIG, str(error))
+
+
+def relay_url(relay: str, config: Path | None, user: str, password_file: Path | None) -> str:
+    """The URL of the relay, with the log-in in it.
+
+    :param relay: as the user wrote it: a URL, ``HOST:PORT``, or ``""``: then the first address that the configuration
+        listens on, where one is named; else $SMTPRELAY_GATEWAY.
+    """
+    if not relay:
+        relay = _listens_on(config) if config else os.environ.get("SMTPRELAY_GATEWAY") or DEFAULT_GATEWAY
+    url = urlsplit(relay if "://" in relay else f"smtp://{relay}")
+    if url.password is not None:
+        fail(os.EX_USAGE, f"A command line is not secret: give the password in ${PASSWORD} or with --password-file.")
+    login = ""
+    if user := user or url.username or "":
+        login = f"{quote(user, safe='')}:{quote(_password(password_file), safe='')}@"
+    return url._replace(netloc=f"{login}{url.netloc.rpartition('@')[2]}").geturl()
+
+
+def _password(file: Path | None) -> str:
+    try:
+        if file:
+            return file.read_text(encoding="utf-8-sig").removesuffix("\n").removesuffix("\r")
+        return os.environ[PASSWORD]
+    except KeyError:
+        fail(os.EX_USAGE, f"--user needs a password: set ${PASSWORD}, or give --password-file.")
+    except (OSError, UnicodeDecodeError) as error:
+        fail(os.EX_NOINPUT, f"The password cannot be read from {file}: {error}.")
+
+
+def _listens_on(path: Path) -> str:
+    """An address that can be connected to: where all are listened on, that of this machine."""
+    listen = next((listen for listen in load_config(path).gateway.listen if listen.port), None)
+    if listen is None:
+        fail(os.EX_USAGE, f"{path} does not tell a port that the relay listens on: give --relay smtp://HOST:PORT.")
+    return str(replace(listen, host=_HERE.get(listen.host, listen.host)))
