@@ -11,28 +11,24 @@ import smtplib
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from smtprelay.cli.common import octets
+from smtprelay.cli.demo_apps import DOMAIN, PASSWORD, SENDER, App, apps
 
 if TYPE_CHECKING:
     from smtprelay.sandbox.nameserver import NameServer
     from smtprelay.sandbox.smarthost import Smarthost
 
-DOMAIN = "example.com"
 NEW_DOMAIN = "shop.example.com"
 DNS = (
     f'{DOMAIN}. IN TXT "v=spf1 include:spf.bestedm.org -all"',
     f"{DOMAIN}. IN MX 10 mail.bestedm.org.",
     'spf.bestedm.org. IN TXT "v=spf1 ip4:192.0.2.0/24 -all"',
 )
-SENDER = f"billing@{DOMAIN}"
-PASSWORD = "sandbox-password"
 PATIENCE = 30.0  # seconds for the daemon to start, and for all mail to arrive
 
 _CONFIG = """\
@@ -75,6 +71,9 @@ file = "relay1.pem"
 selector = "relay2"
 file = "relay2.pem"
 
+[templates]
+directory = "{templates}"
+
 [status]
 control = "control.sock"
 
@@ -93,19 +92,6 @@ def demo(
         except KeyboardInterrupt:
             ok = True
     raise typer.Exit(0 if ok else 1)
-
-
-@dataclass(frozen=True, slots=True)
-class _App:
-    """An app that sends one mail.
-
-    :param subject: decoded, as it must arrive.
-    """
-
-    name: str
-    send: Callable[[], None]
-    recipient: str
-    subject: str
 
 
 class _Demo:
@@ -154,6 +140,7 @@ class _Demo:
         """Keys, password and configuration, as an operator would make them."""
         from smtprelay.gateway.auth import hash_password
         from smtprelay.signing import generate_key, load_key
+        from smtprelay.templating.examples import examples
 
         for selector, kind in (("relay1", "rsa"), ("relay2", "ed25519")):
             pem = generate_key("rsa" if kind == "rsa" else "ed25519")
@@ -168,6 +155,7 @@ class _Demo:
                 sender=SENDER,
                 port=smarthost_port,
                 dns=dns,
+                templates=examples(),
                 password_hash=hash_password(PASSWORD),
             ),
             encoding="utf-8",
@@ -189,14 +177,14 @@ class _Demo:
                 await asyncio.sleep(0.02)
 
     async def _send_and_show(self, smarthost: Smarthost, port: int) -> bool:
-        apps = _apps(port)
-        for app in apps:
+        senders = apps(port)
+        for app in senders:
             await asyncio.to_thread(app.send)
             self._say(f"sent: {app.name}")
-        await smarthost.wait_for(len(apps), PATIENCE)
-        await self._all_recorded(len(apps))
-        self._say(f"all {len(apps)} arrived, over {smarthost.connections} connections:")
-        shown = [self._show(smarthost, app) for app in apps]
+        await smarthost.wait_for(len(senders), PATIENCE)
+        await self._all_recorded(len(senders))
+        self._say(f"all {len(senders)} arrived, over {smarthost.connections} connections:")
+        shown = [self._show(smarthost, app) for app in senders]
         retried = next(entry for entry in self._log if entry["event"] == "attempt" and entry["status"] == "deferred")
         self._say(f"the one that failed once, as 'smtprelay queue why {retried['id']}' tells it:")
         told = await self._command("queue", "why", str(retried["id"]))
@@ -246,7 +234,7 @@ class _Demo:
             while sum(entry.get("status") == "sent" for entry in self._log) < count:
                 await asyncio.sleep(0.02)
 
-    def _show(self, smarthost: Smarthost, app: _App) -> bool:
+    def _show(self, smarthost: Smarthost, app: App) -> bool:
         from smtprelay.sandbox.smarthost import verify
 
         received = next(message for message in smarthost.messages if app.recipient in message.recipients)
@@ -258,42 +246,3 @@ class _Demo:
             f"  {'ok ' if ok else 'BAD'} {octets(len(received.content)):>9}  {message['Subject']}  | DKIM: {words}"
         )
         return ok
-
-
-def _apps(port: int) -> list[_App]:
-    from smtprelay.sandbox.apps import Endpoint, PhpSample, attachment_mail, plain_mail, python_sample
-
-    endpoint = Endpoint("127.0.0.1", port, SENDER, PASSWORD)
-    subject, body = "测试 umail 邮件系统", "<h1>这是 smtp 测试邮件</h1>\r\n.a line that begins with a dot\r\n"
-    return [
-        _App(
-            "the platform's PHP sample, one reply behind",
-            lambda: PhpSample(endpoint, behind=True).sendmail("php1@example.org", SENDER, subject, body),
-            "php1@example.org",
-            subject,
-        ),
-        _App(
-            "the same, reading in step",
-            lambda: PhpSample(endpoint, behind=False).sendmail("php2@example.org", SENDER, subject, body),
-            "php2@example.org",
-            subject,
-        ),
-        _App(
-            "the platform's Python sample: gb2312, To joined with ;",
-            lambda: python_sample(endpoint, ["py1@example.org", "py2@example.org"], "hello", "测试内容"),
-            "py1@example.org",
-            "hello",
-        ),
-        _App(
-            "a cron job: no Date, no Message-ID, no log-in",
-            lambda: plain_mail(Endpoint("127.0.0.1", port), "admin@example.org", f"cron@{DOMAIN}"),
-            "admin@example.org",
-            "backup finished",
-        ),
-        _App(
-            "a report with an attachment of 5 MB",
-            lambda: attachment_mail(endpoint, "boss@example.org", SENDER, 5_000_000),
-            "boss@example.org",
-            "月度报表 (monthly report)",
-        ),
-    ]
