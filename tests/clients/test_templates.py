@@ -5,6 +5,8 @@ from __future__ import annotations
 import email
 import email.policy
 import json
+import re
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from email.message import EmailMessage
 from pathlib import Path
@@ -17,8 +19,9 @@ from smtprelay.sandbox.smarthost import Received
 from smtprelay.templating.examples import examples
 from tests.clients.mails import Mail, Posting
 from tests.clients.running import Gateway, environment, link_programs, marks, run, settings
-from tests.clients.table import CLIENTS, Client
+from tests.clients.table import CLIENTS, FOLDER, Client
 from tests.clients.tap import Tap
+from tests.debian import ROOT
 from tests.process.relay import running
 from tests.verifiers import dkimpy_verify
 
@@ -139,3 +142,47 @@ def check(received: Received, fullname: str) -> None:
         assert f"{fullname}，感谢您的惠顾" in content
         assert "¥3,480.00" in content
         assert all(item["name"] in content for item in ORDER["items"])
+
+
+DJANGO = """\
+import django
+from django.conf import settings
+
+settings.configure(EMAIL_HOST="localhost", EMAIL_PORT=2525)
+django.setup()
+"""
+# The language of an example in docs/templates.md → who runs it, and what it needs before.
+EXAMPLES = {
+    "php": ("PHP mail()", next(client.runner for client in CLIENTS if client.name == "PHP mail()"), ""),
+    "js": ("Nodemailer", ("node",), ""),
+    "python": ("Django", (sys.executable,), DJANGO),
+    "sh": ("curl", ("sh", "-eu"), ""),
+}
+
+
+@pytest.mark.parametrize(
+    "language",
+    [
+        pytest.param(language, marks=[mark for client in CLIENTS if client.name == name for mark in marks(client)])
+        for language, (name, _, _) in EXAMPLES.items()
+    ],
+)
+async def test_the_examples_of_the_page(gateway: Gateway, language: str, tmp_path: Path) -> None:
+    page = (ROOT / "docs/templates.md").read_text(encoding="utf-8").split("## By header fields")[1]
+    found = re.search(rf"^```{language}\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    assert found
+    name, runner, before = EXAMPLES[language]
+    script = tmp_path / ("example.mjs" if language == "js" else "example")
+    address, port = f"page-{language}@example.org", gateway.relay.port
+    script.write_text((before + found[1]).replace("wang@example.org", address).replace("2525", str(port)), "utf-8")
+    (tmp_path / "node_modules").symlink_to(FOLDER / "node_modules")
+    link_programs(tmp_path)
+    told = environment(tmp_path, tmp_path) | settings(port, user=False)
+    status, output = await run(Client(name, str(script), runner), told)
+    assert status == 0, output
+    message = email.message_from_bytes((await gateway.arrived(address)).content, policy=email.policy.default)
+    assert isinstance(message, EmailMessage)
+    assert message["Subject"] == "您的订单 A-7 收据"
+    body = message.get_body(("plain",))
+    assert body
+    assert "铁观音 × 1: ¥36" in body.get_content()

@@ -8,6 +8,7 @@ import email.policy
 import re
 from collections.abc import Mapping
 from email.message import EmailMessage
+from pathlib import Path
 from typing import Any
 
 from smtprelay.templating.examples import examples
@@ -72,20 +73,33 @@ MAILS: Mapping[tuple[str, str], Mapping[str, Any]] = {
 SHOWN = [key for key in MAILS if key[1] != "de"]
 
 
-def rendered(template: str, language: str, variables: Mapping[str, Any], content: bytes = b"") -> EmailMessage:
+def rendered(
+    template: str,
+    language: str,
+    variables: Mapping[str, Any],
+    content: bytes = b"",
+    *,
+    directory: Path | None = None,
+) -> EmailMessage:
     """A mail of one of the examples.
 
     :param variables: those that are not given are as meta.toml's example.
     :param content: the app's own message.
+    :param directory: of other templates.
     """
-    return rendered_in_turn(template, language, variables, content, times=1)[0]
+    return rendered_in_turn(Templates(directory or examples()), template, language, variables, content, times=1)[0]
 
 
 def rendered_in_turn(
-    template: str, language: str, variables: Mapping[str, Any], content: bytes = b"", *, times: int
+    templates: Templates,
+    template: str,
+    language: str,
+    variables: Mapping[str, Any],
+    content: bytes = b"",
+    *,
+    times: int,
 ) -> list[EmailMessage]:
     """The same to several people."""
-    templates = Templates(examples())
     declared = {name: variable.sample for name, variable in templates.meta(template)[0].variables.items()}
     part = Part(b"From: shop@example.com\r\n", "li@example.org", {**declared, "language": language, **variables})
     return [

@@ -89,7 +89,7 @@ def test_nothing_goes_out_without_what_it_is_about(template: str, variable: str)
 
 
 def test_the_newsletter_has_two_subjects() -> None:
-    messages = rendered_in_turn("newsletter", "en", MAILS["newsletter", "en"], times=2)
+    messages = rendered_in_turn(Templates(examples()), "newsletter", "en", MAILS["newsletter", "en"], times=2)
     assert {message["Subject"] for message in messages} == {
         "The autumn harvest is in",
         "Alice Brown: The autumn harvest is in",
