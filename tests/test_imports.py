@@ -39,6 +39,7 @@ NEVER = {
     "gateway": {"spool", "scheduler", "delivery", "upstream"},
     "delivery": {"gateway", "pipeline"},
     "scheduler": {"gateway", "pipeline"},
+    "client": {"gateway", "pipeline", "spool", "scheduler", "delivery", "daemon", "cli"},
 }
 # These libraries are imported here only; sandbox plays the other side and may import any of them.
 LIBRARIES = {
