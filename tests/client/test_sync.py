@@ -122,15 +122,16 @@ async def test_within_a_callers_loop(host: Smarthost, relay: Relay) -> None:
 # Each process has connections of its own, and those of the parent still work after the child has ended: with os._exit,
 # as workers of multiprocessing and gunicorn do, or through all finalizers.
 FORK = """\
-import os, sys
+import gc, os, sys
 from smtprelay import Relay
-relay = Relay(sys.argv[1], from_="shop@example.com")
+relay = Relay(sys.argv[1], from_="shop@example.com", timeout=5.0)
 relay.send(to="parent@example.net", text="hello")
 for number in range(3):
     child = os.fork()
     if not child:
         relay.send(to=f"child{number}@example.net", text="hello")
         assert len(list(relay.send_many(contacts=["many@example.net"] * 10, text="hello"))) == 10
+        gc.collect()  # were the parent's connections collected here, they would be closed there
         if number == 1:
             os._exit(0)
         sys.exit()
