@@ -14,7 +14,7 @@ PASSWORD = "sandbox-password"
 class App:
     """An app that sends one mail.
 
-    :param subject: decoded, as it must arrive.
+    :param subject: what it must end with when it arrives, decoded: the newsletter has two that take turns.
     """
 
     name: str
@@ -66,4 +66,26 @@ def apps(port: int) -> list[App]:
             "wang@example.org",
             "您的订单 A-20461 收据",
         ),
+        App(
+            'Python: relay.send(template="newsletter", …)',
+            lambda: _newsletter(port, "chen@example.org", "陈静"),
+            "chen@example.org",
+            "秋茶上市",
+        ),
     ]
+
+
+def _newsletter(port: int, to: str, fullname: str) -> None:
+    from smtprelay import Relay
+
+    url = f"https://www.{DOMAIN}/"
+    variables = {
+        "language": "zh-CN",
+        "fullname": fullname,
+        "headline": "秋茶上市",
+        "intro": "三款来自安溪高山的新茶。",
+        "articles": [{"title": "冷泡茶的泡法", "text": "冰箱里静置八小时，不苦不涩。", "url": f"{url}cold-brew"}],
+        "unsubscribe_url": f"{url}unsubscribe/7f3k9q",
+    }
+    with Relay(f"smtp://127.0.0.1:{port}", from_=SENDER) as relay:
+        relay.send(to=to, template="newsletter", vars=variables, tag="newsletter")

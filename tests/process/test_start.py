@@ -181,6 +181,6 @@ def test_the_demo_ends_with_0_in_under_15_seconds() -> None:
         [sys.executable, "-m", "smtprelay", "demo"], capture_output=True, text=True, check=False, timeout=60
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    assert run.stdout.count("DKIM: verified, verified") == 6
+    assert run.stdout.count("DKIM: verified, verified") == 7
     assert "451 4.3.0 Mailbox busy, try again" in run.stdout
     assert "SIGTERM: the daemon ended with 0" in run.stdout
