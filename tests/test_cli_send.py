@@ -27,6 +27,7 @@ from smtprelay.contacts import BadLine, Contact, ContactFile, Duplicate
 from smtprelay.errors import Ambiguous, InvalidMessage, Refused, SMTPRelayError, Unreachable
 from smtprelay.sandbox.smarthost import Received, Rule, Smarthost
 from tests.peers.program import reserve_port
+from tests.process.relay import PLATFORM, make_relay
 
 SENDER = "shop@example.com"
 QUEUED = "250 2.0.0 Ok: queued as 06bq8k2p1v3m4n5r"
@@ -192,7 +193,7 @@ def test_which_relay(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_bar_tells_rate_failures_and_sums(capsys: pytest.CaptureFixture[str]) -> None:
     tally = Tally()
-    with showing(4, lines=False) as show:
+    with showing(4, "handed over", lines=False) as show:
         (contact,) = people(1)
         refused = Refused(550, "5.1.1", "No [such] user")
         for item in (result(contact), result(contact, refused), BadLine(3, "odd"), Duplicate(4, "a@example.org")):
@@ -282,6 +283,56 @@ async def test_contacts_from_standard_input() -> None:
     keys = [sorted(m["x-smtprelay-idempotency-key"] for m in received[i : i + 2]) for i in (0, 2, 4)]
     assert keys[0] == keys[1] != keys[2]
     assert keys[0] == [f"{summary['summary']['idempotency_key']}:{name}@example.org" for name in "ab"]
+
+
+def relay_folder(folder: Path, smarthost: Smarthost) -> None:
+    """A configuration, and a template that wants a name."""
+    make_relay(folder, smarthost.port)
+    template = folder / "templates" / "news"
+    template.mkdir(parents=True)
+    (template / "subject.j2").write_text("{{ name }}，您好")
+    (template / "body.html.j2").write_text("<p>{{ name }} {{ 1 // (100 - number) }}</p>")
+
+
+PEOPLE = """\
+{"address": "a@example.org", "name": "王芳", "number": 1}
+{"address": "b@example.org", "number": 2}
+{"address": "c@example.org", "name": "\\u0007", "number": 3}
+{"address": "d@example.org", "name": "李伟", "number": 100}
+{"address": "e@example.org", "name": "张伟", "number": 5}
+{"address": "nobody"}
+"""
+
+
+async def test_dry_run_finds_everything_and_sends_nothing(tmp_path: Path) -> None:
+    async with Smarthost(credentials=PLATFORM) as smarthost:
+        relay_folder(tmp_path, smarthost)
+        words = ["--from", SENDER, "--template", "news", "--dry-run", "-c", f"{tmp_path}/config.toml"]
+        words += ["--send-at", "2099-01-01T00:00"]
+        lines, _ = await send(*words, "--contacts", "-", stdin=PEOPLE.encode(), status=os.EX_DATAERR)
+        assert smarthost.connections == 0
+    *items, summary = sorted(lines, key=lambda line: line.get("line", 99))
+    assert [item["line"] for item in items] == [1, 2, 3, 4, 5, 6]
+    assert [item["line"] for item in items if "error" in item] == [2, 3, 4]
+    assert {item["error"] for item in items if "error" in item} == {"TemplateError"}
+    assert "name" in items[1]["text"]
+    assert "news/subject.j2" in items[2]["text"]
+    assert "news/body.html.j2" in items[3]["text"]
+    assert (summary["summary"]["sent"], summary["summary"]["refused"]) == (2, 3)
+
+
+async def test_without_a_daemon(tmp_path: Path) -> None:
+    async with Smarthost(credentials=PLATFORM) as smarthost:
+        relay_folder(tmp_path, smarthost)
+        words = ["--from", SENDER, "--template", "news", "--direct", "-c", f"{tmp_path}/config.toml"]
+        await send(*words, "--contacts", "-", stdin=PEOPLE.encode(), status=os.EX_DATAERR)
+        await send(*words, "--to", "f@example.org", "--var", "name=Ada", "--vars-file", "-", stdin=b'{"number": 7}')
+        received = {next(iter(message.recipients)): message for message in smarthost.messages}
+        _, errors = await send(*words, "--to", "f@example.org", "--idempotency-key", "x", status=os.EX_USAGE)
+    assert received.keys() == {"a@example.org", "e@example.org", "f@example.org"}
+    assert parsed(received["f@example.org"])["subject"] == "Ada，您好"
+    assert b"DKIM-Signature" in received["a@example.org"].content
+    assert "--direct" in errors
 
 
 async def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from smtprelay.contacts import Format
 
 USER = "Log in to the relay as; the password is in $SMTPRELAY_PASSWORD or in --password-file."
 KEY = "Your name for what is sent: what was sent under it is not sent again. Default for --contacts: made of all of it."
+DIRECT = "Send from this process by the configuration, without a daemon. What was sent before is not known then."
+DRY_RUN = "Render, check and sign everything by the configuration, and send nothing."
 
 
 def send(
@@ -42,6 +44,8 @@ def send(
     ] = "",
     user: Annotated[str, typer.Option(metavar="NAME", help=USER)] = "",
     password_file: Annotated[Path | None, typer.Option(metavar="FILE")] = None,
+    direct: Annotated[bool, typer.Option("--direct", help=DIRECT)] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help=DRY_RUN)] = False,
     config: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines, also on a terminal.")] = False,
 ) -> None:
@@ -53,31 +57,43 @@ def send(
     import uvloop
 
     from smtprelay.cli.sending.order import Inputs, batch_key, headers, moment
-    from smtprelay.cli.sending.route import open_relay
+    from smtprelay.cli.sending.route import Way, open_way
     from smtprelay.cli.sending.run import send_one, send_to_contacts
+    from smtprelay.cli.sending.show import show_receipt, showing
+    from smtprelay.cli.sending.tally import status_of
     from smtprelay.client.message import Common, Message
 
     if bool(to) == bool(contacts):
         fail(os.EX_USAGE, "Say whom it is for: either --to ADDRESS, or --contacts FILE.")
     if again and (idempotency_key or not contacts):
         fail(os.EX_USAGE, "--again goes with --contacts, and not with --idempotency-key: give it a new one instead.")
-    inputs = Inputs()
+    if direct and (again or idempotency_key):
+        fail(os.EX_USAGE, "--direct knows nothing of what was sent before: leave --again and --idempotency-key out.")
+    way = Way.DRY_RUN if dry_run else Way.DIRECT if direct else Way.RELAY
+    inputs, at = Inputs(), moment(send_at)
     fields = Common(
         from_=from_, subject=subject, text=inputs.text(text), html=inputs.text(html), template=template,
         attachments=[inputs.attachment(path) for path in attach], vars=inputs.variables(var, vars_file),
-        headers=headers(header), tag=tag, send_at=moment(send_at),
+        headers=headers(header), tag=tag, send_at=None if dry_run else at,
     )  # fmt: skip
-    sender = open_relay(relay, config, user, password_file)
+    transport = open_way(way, relay, config, user, password_file)
     lines = as_json or not sys.stdout.isatty()
-    if contacts:
-        file = inputs.contacts(contacts, contacts_format)
+    if not contacts:
+        message = Message(to=to, idempotency_key="" if dry_run else idempotency_key, **fields)
+        receipt = uvloop.run(send_one(transport, message))
+        show_receipt(receipt, way, lines=lines)
+        sys.exit(status_of(receipt))
+    file = inputs.contacts(contacts, contacts_format)
+    key = ""
+    if way is Way.RELAY:  # nobody else knows what was sent before
         key = idempotency_key or batch_key(fields, file)
         key += f"-{secrets.token_hex(4)}" if again else ""
-        status = uvloop.run(send_to_contacts(sender, fields, file, key, lines=lines))
-        if status == os.EX_TEMPFAIL:
-            how = f" with --idempotency-key {key} in place of --again" if again else ""
-            print(f"Not all was sent. To go on, run the same command again{how}.", file=sys.stderr)
-    else:
-        message = Message(to=to, idempotency_key=idempotency_key, **fields)
-        status = uvloop.run(send_one(sender, message, lines=lines))
-    sys.exit(status)
+    with showing(file.lines, way, lines=lines) as show:
+        tally = uvloop.run(send_to_contacts(transport, fields, key, file, show))
+        show.summary(tally, key)
+    if tally.unreachable:
+        print(tally.unreachable, file=sys.stderr)
+    if key and not tally.complete:
+        how = f" with --idempotency-key {key} in place of --again" if again else ""
+        print(f"Not all was sent. To go on, run the same command again{how}.", file=sys.stderr)
+    sys.exit(tally.status)

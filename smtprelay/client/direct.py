@@ -78,15 +78,15 @@ class Direct:
             async with self._steps.messages(submission, asked) as messages:
                 if any(message.hold for message in messages):
                     raise Refused(451, "4.4.3", "DNS does not answer about the sender's domain: send it again later")
-                facts = [fact for message in messages for fact in await self._send(message)]
+                facts = [fact for message in messages for fact in await self.hand_over(message)]
         except Reject as error:
             if isinstance(error.__context__, TemplateError):
                 raise error.__context__ from None
             raise Refused(error.reply.code, error.reply.enhanced, error.reply.text) from None
         return receipt_of(parcel.recipients, facts, id=messages[0].id)
 
-    async def _send(self, message: Message) -> list[Fact]:
-        """One fact for each of its recipients, in their order."""
+    async def hand_over(self, message: Message) -> list[Fact]:
+        """Send what was made. :returns: one fact for each of its recipients, in their order."""
         facts: list[Fact] = []
         size = self._config.upstream.recipients_per_transaction
         body = partial(whole, message.content)

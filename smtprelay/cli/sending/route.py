@@ -4,22 +4,43 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from smtprelay.cli.configuration import fail, load_config
+from smtprelay.cli.configuration import config_path, fail, load_config
+from smtprelay.cli.sending.rehearsal import Rehearsal
 from smtprelay.cli.sendmail import DEFAULT_GATEWAY
-from smtprelay.client.aio import AsyncRelay
+from smtprelay.client.direct import Direct
+from smtprelay.client.handover import Handover, Transport
+from smtprelay.client.url import parse_url
 from smtprelay.config import ConfigError
 
+CONNECTIONS = 4
+TIMEOUT = 60.0  # seconds that a relay has for each answer
 _HERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not listened on
 PASSWORD = "SMTPRELAY_PASSWORD"
 
 
-def open_relay(relay: str, config: Path | None, user: str, password_file: Path | None) -> AsyncRelay:
-    """The relay to send through."""
+class Way(StrEnum):
+    """How messages go; the words say what has become of one then."""
+
+    RELAY = "handed over"
+    DIRECT = "sent"
+    DRY_RUN = "can be sent"
+
+
+def open_way(way: Way, relay: str, config: Path | None, user: str, password_file: Path | None) -> Transport:
+    """What messages are given to."""
     try:
-        return AsyncRelay(relay_url(relay, config, user, password_file))
+        match way:
+            case Way.RELAY:
+                url = relay_url(relay, config, user, password_file)
+                return Handover(parse_url(url, connections=CONNECTIONS, timeout=TIMEOUT))
+            case Way.DIRECT:
+                return Direct.from_file(config_path(config))
+            case Way.DRY_RUN:
+                return Rehearsal.from_file(config_path(config))
     except ConfigError as error:
         fail(os.EX_CONFIG, str(error))
 

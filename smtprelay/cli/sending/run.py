@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
 
 from smtprelay.cli.configuration import fail
-from smtprelay.cli.sending.show import Show, show_receipt, showing
+from smtprelay.cli.sending.show import Show
 from smtprelay.cli.sending.tally import Noted, Tally
-from smtprelay.client.aio import AsyncRelay
+from smtprelay.client.handover import Transport
+from smtprelay.client.many import Batch
 from smtprelay.client.message import Common, Message
-from smtprelay.client.receipt import Result
+from smtprelay.client.receipt import Receipt, Result
 from smtprelay.config import ConfigError
 from smtprelay.contacts import BadLine, Contact, ContactFile, Duplicate
 from smtprelay.errors import Ambiguous, InvalidMessage, Refused, SMTPRelayError, Unreachable
@@ -23,32 +22,27 @@ from smtprelay.errors import Ambiguous, InvalidMessage, Refused, SMTPRelayError,
 Sender = Callable[[Iterator[Contact]], AsyncIterator[Result]]
 
 
-async def send_one(relay: AsyncRelay, message: Message, *, lines: bool) -> int:
-    """Send one message, and show what came of it. :returns: one of sysexits' codes."""
-    async with relay:
-        try:
-            receipt = await relay.send(message)
-        except SMTPRelayError as error:
-            _fail(error)
-    show_receipt(receipt, lines=lines)
-    if not receipt.refused:
-        return os.EX_OK
-    later = all(refusal.temporary for refusal in receipt.refused.values())
-    return os.EX_TEMPFAIL if later else os.EX_DATAERR
+async def send_one(way: Transport, message: Message) -> Receipt:
+    """Send one message, or end the program."""
+    try:
+        return await way.deliver(message.pack())
+    except SMTPRelayError as error:
+        fail(_status(error), str(error))
+    finally:
+        await way.close()
 
 
-async def send_to_contacts(relay: AsyncRelay, fields: Common, file: ContactFile, key: str, *, lines: bool) -> int:
-    """Send all contacts their messages, and show what comes of them. :returns: one of sysexits' codes."""
-    async with relay:
-        with showing(file.lines, lines=lines) as show:
-            try:
-                tally = await run(lambda c: relay.send_many(contacts=c, idempotency_key=key, **fields), file, show)
-            except SMTPRelayError as error:
-                _fail(error)
-            show.summary(tally, key)
-    if tally.unreachable:
-        print(tally.unreachable, file=sys.stderr)
-    return tally.status
+async def send_to_contacts(way: Transport, fields: Common, key: str, file: ContactFile, show: Show) -> Tally:
+    """Send all contacts their messages.
+
+    :param key: the batch's idempotency key, or ``""``.
+    """
+    try:
+        return await run(Batch(way, "", key, fields).send_each, file, show)
+    except InvalidMessage as error:
+        fail(_status(error), str(error))
+    finally:
+        await way.close()
 
 
 async def run(sender: Sender, items: Iterable[Contact | BadLine | Duplicate], show: Show) -> Tally:
@@ -100,16 +94,16 @@ def _interrupts(tally: Tally) -> Iterator[None]:
         restore()
 
 
-def _fail(error: SMTPRelayError) -> NoReturn:
+def _status(error: SMTPRelayError) -> int:
+    """One of sysexits' codes."""
     match error:
         case InvalidMessage():
-            code = os.EX_USAGE
+            return os.EX_USAGE
         case ConfigError():
-            code = os.EX_CONFIG
+            return os.EX_CONFIG
         case Unreachable():
-            code = os.EX_UNAVAILABLE
+            return os.EX_UNAVAILABLE
         case Ambiguous() | Refused(temporary=True):
-            code = os.EX_TEMPFAIL
+            return os.EX_TEMPFAIL
         case _:
-            code = os.EX_DATAERR
-    fail(code, str(error))
+            return os.EX_DATAERR

@@ -25,9 +25,10 @@ class Show(Protocol):
 
 
 @contextmanager
-def showing(total: int, *, lines: bool) -> Iterator[Show]:
+def showing(total: int, done: str, *, lines: bool) -> Iterator[Show]:
     """
     :param total: lines of the file.
+    :param done: what becomes of a message, in words.
     :param lines: as JSON lines, not as a bar.
     """
     if lines:
@@ -37,16 +38,19 @@ def showing(total: int, *, lines: bool) -> Iterator[Show]:
 
     columns = ("{task.fields[rate]:,.0f}/s", "{task.fields[failed]:,} failed")
     with Progress(BarColumn(), MofNCompleteColumn(), *map(TextColumn, columns), TimeRemainingColumn()) as progress:
-        yield _Bar(progress, total)
+        yield _Bar(progress, total, done)
 
 
-def show_receipt(receipt: Receipt, *, lines: bool) -> None:
-    """What came of one message."""
+def show_receipt(receipt: Receipt, done: str, *, lines: bool) -> None:
+    """What came of one message.
+
+    :param done: in words.
+    """
     if lines:
         refused = {address: _error(refusal) for address, refusal in receipt.refused.items()}
         _print({"id": receipt.id, "accepted": receipt.accepted, "refused": refused, "before": receipt.repeated})
         return
-    print(f"Queued as {receipt.id}{', as before: it was not sent again' if receipt.repeated else ''}.")
+    print(f"{receipt.id}: {done}{' before, and not again' if receipt.repeated else ''}")
     for address, refusal in receipt.refused.items():
         print(f"{address}: {refusal}")
 
@@ -92,8 +96,9 @@ def _error(error: SMTPRelayError) -> dict[str, Any]:
 class _Bar:
     """A bar with rate, failures and time left; what fails is printed above it."""
 
-    def __init__(self, progress: Progress, total: int) -> None:
+    def __init__(self, progress: Progress, total: int, done: str) -> None:
         self._progress = progress
+        self._done = done
         self._task = progress.add_task("", total=total, failed=0, rate=0.0)
 
     def item(self, item: Noted, tally: Tally) -> None:
@@ -111,7 +116,7 @@ class _Bar:
             "duplicates": tally.duplicates,
         }  # fmt: skip
         others = "".join(f"; {count:,} {what}" for what, count in counts.items() if count)
-        self._say(f"{tally.sent:,} handed over{before}{others}; {tally.seconds:.1f} s, {tally.rate:,.0f}/s")
+        self._say(f"{tally.sent:,} {self._done}{before}{others}; {tally.seconds:.1f} s, {tally.rate:,.0f}/s")
 
     def _say(self, text: str) -> None:
         self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -6,7 +6,7 @@ import os
 import time
 from dataclasses import dataclass, field
 
-from smtprelay.client.receipt import Result
+from smtprelay.client.receipt import Receipt, Result
 from smtprelay.contacts import BadLine, Duplicate
 from smtprelay.errors import Ambiguous, Refused, Unreachable
 
@@ -81,3 +81,10 @@ class Tally:
         if not self.complete:
             return os.EX_TEMPFAIL
         return os.EX_DATAERR if self.refused or self.bad_lines else os.EX_OK
+
+
+def status_of(receipt: Receipt) -> int:
+    """The same for one message, of which some recipients may have been refused."""
+    if not receipt.refused:
+        return os.EX_OK
+    return os.EX_TEMPFAIL if all(refusal.temporary for refusal in receipt.refused.values()) else os.EX_DATAERR
