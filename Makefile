@@ -1,11 +1,12 @@
-# Each target does all its own set-up. PYTHON may name another interpreter, 3.11 or later; KILLS and SEED are torture's.
+# Each target does all its own set-up. PYTHON may name another interpreter, 3.11 or later; KILLS and SEED are torture's, CONTACTS is campaign's.
 PYTHON ?= python3
 VENV   := .venv
 KILLS  ?= 260
 SEED   ?= 20261123
+CONTACTS ?= 5000
 READY  := $(VENV)/.installed
 
-.PHONY: demo test torture benchmark clean
+.PHONY: demo test torture benchmark campaign clean
 
 demo: $(READY)
 	$(VENV)/bin/smtprelay demo
@@ -22,6 +23,9 @@ torture: $(READY)
 # As root; wants Debian's postfix, opendkim, libsasl2-modules and sasl2-bin.
 benchmark: $(READY)
 	$(VENV)/bin/python -m benchmarks
+
+campaign: $(READY)
+	$(VENV)/bin/python -m benchmarks.campaign --contacts $(CONTACTS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

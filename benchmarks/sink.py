@@ -10,6 +10,7 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import cast
 
@@ -25,10 +26,12 @@ class Seen:
 
     :param last: when the last message was there; monotonic seconds, which all processes of a machine share.
     :param signed: how many had a DKIM signature.
+    :param recipients: different ones, since the sink was started.
     """
 
     messages: int = 0
     signed: int = 0
+    recipients: int = 0
     connections: int = 0
     last: float = 0.0
 
@@ -38,9 +41,11 @@ class Sink:
 
     def __init__(self) -> None:
         self.seen = Seen()
+        self._recipients: set[bytes] = set()
         self._arrival = asyncio.Event()
 
-    def arrived(self, *, signed: bool) -> None:
+    def arrived(self, recipients: Sequence[bytes], *, signed: bool) -> None:
+        self._recipients.update(recipients)
         self.seen.messages += 1
         self.seen.signed += signed
         self.seen.last = time.monotonic()
@@ -52,6 +57,7 @@ class Sink:
             self._arrival.clear()
             await self._arrival.wait()
         seen, self.seen = self.seen, Seen()
+        seen.recipients = len(self._recipients)
         return seen
 
 
@@ -63,6 +69,7 @@ class Session(asyncio.Protocol):
         self._buffer = bytearray()
         self._searched = 0  # octets of the buffer that hold no end
         self._in_body = False
+        self._recipients: list[bytes] = []
         self._answers_to_come = 0  # words of AUTH LOGIN
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -87,7 +94,8 @@ class Session(asyncio.Protocol):
 
     def _body(self, content: bytes) -> bytes:
         self._in_body = False
-        self._sink.arrived(signed=b"DKIM-Signature:" in content[:4096])
+        self._sink.arrived(self._recipients, signed=b"DKIM-Signature:" in content[:4096])
+        self._recipients = []
         return b"250 2.0.0 Ok\r\n"
 
     def _command(self, line: bytes) -> bytes:
@@ -101,6 +109,9 @@ class Session(asyncio.Protocol):
             case b"AUTH":
                 self._answers_to_come = 3 - len(words)
                 return b"334 UGFzc3dvcmQ6\r\n" if self._answers_to_come else b"235 2.7.0 Ok\r\n"
+            case b"RCPT":
+                self._recipients.append(words[0])
+                return b"250 2.0.0 Ok\r\n"
             case b"DATA":
                 self._in_body = True
                 return b"354 Go ahead\r\n"
