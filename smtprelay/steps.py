@@ -81,8 +81,11 @@ class Steps:
             contents = await self._render(job, limit)
         except TemplateError as error:
             raise Reject(550, "6.0", str(error)) from None
+        names_author = read_header(submission.content).first("from") is not None
         for recipients, content in zip(_shares(submission, asked), contents, strict=True):
             envelope = replace(submission.envelope, recipients=recipients)
+            if not envelope.reverse_path and not names_author:  # all of that was left to the template
+                envelope = replace(envelope, reverse_path=_author(content))
             message = await self._prepared(
                 replace(submission, envelope=envelope, content=content, unstuffed=False), asked
             )
@@ -129,6 +132,12 @@ def _shares(submission: Submission, asked: Instructions) -> Iterator[tuple[Recip
     """The recipients of each message."""
     recipients = submission.envelope.recipients
     return ((recipient,) for recipient in recipients) if _is_split(submission, asked) else iter((recipients,))
+
+
+def _author(content: bytes) -> str:
+    """The address of a rendered message's From:, or ``""``."""
+    mailboxes = read_addresses(read_header(content).value("from").decode("ascii", "replace")).mailboxes
+    return next((mailbox.address for mailbox in mailboxes if mailbox.address), "")
 
 
 def _written_addresses(header: Header, charsets: Sequence[str]) -> Mapping[str, str]:

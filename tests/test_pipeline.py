@@ -113,8 +113,11 @@ async def rendered(job: Job, limit: int) -> list[bytes]:
     """The template's work, in short: its name, its variables."""
     if job.template == "broken":
         raise TemplateError("broken", "'name' is undefined", file="broken/subject.j2", line=3, variable="name")
+    author = b"From: a@example.com\r\n"
     return [
-        part.header + f"Subject: {job.template}\r\n\r\n{json.dumps(dict(part.variables))}\r\n".encode()
+        (b"" if b"From:" in part.header else author)
+        + part.header
+        + f"Subject: {job.template}\r\n\r\n{json.dumps(dict(part.variables))}\r\n".encode()
         for part in job.parts
     ]
 
@@ -487,6 +490,16 @@ async def test_a_template_that_cannot_be_rendered_is_refused_with_its_place() ->
         await taken(of, "From: a@example.com\nX-SMTPRelay-Template: broken\n\nx\n")
     assert str(caught.value) == "550 5.6.0 Template broken (broken/subject.j2, line 3): 'name' is undefined"
     assert not of.spool.kept
+
+
+async def test_who_leaves_the_author_to_the_template_gets_the_bounces_there() -> None:
+    of = parts()
+    for header in ("To: b@example.org\n", "From: Shop <b@example.com>\n"):
+        content = f"{header}X-SMTPRelay-Template: signed\n\nx\n".encode()
+        await of.pipeline.submit(Submission(APP, envelope(""), content, NOW))
+    left, given = of.spool.kept
+    assert (left.envelope.reverse_path, fields(left)["From"]) == ("a@example.com", "a@example.com")
+    assert (given.envelope.reverse_path, fields(given)["From"]) == ("", "Shop <b@example.com>")
 
 
 async def test_an_account_may_be_limited_to_some_templates() -> None:
