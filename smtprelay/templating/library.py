@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -235,6 +236,7 @@ class Templates:
         }
 
 
+@lru_cache(maxsize=256)
 def _line_of(key: str, source: str) -> int:
     """The line of meta.toml where a key stands; 1 where it cannot be found."""
     match = re.search(rf"""^[ \t]*(["']?){re.escape(key)}\1[ \t]*=""", source, re.IGNORECASE | re.MULTILINE)

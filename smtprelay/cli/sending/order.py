@@ -27,14 +27,14 @@ class Inputs:
     def __init__(self) -> None:
         self._standard_input: BinaryIO | None = sys.stdin.buffer
 
-    def text(self, word: str | None) -> str | None:
-        """``TEXT``; or ``@FILE``, or ``-``, whose content it is."""
+    def text(self, word: str) -> str | None:
+        """``TEXT``; or ``@FILE``, or ``-``, whose content it is; None for none."""
         if word in STANDARD_INPUT:
             content = self._input().read()
-        elif word and word.startswith("@"):
+        elif word.startswith("@"):
             content = _read(Path(word[1:]))
         else:
-            return word
+            return word or None
         try:
             return content.decode("utf-8-sig")
         except UnicodeDecodeError:
