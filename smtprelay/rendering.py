@@ -6,6 +6,7 @@ import asyncio
 import math
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -39,12 +40,16 @@ _START = 60.0  # seconds until the process is ready
 _ENVIRONMENT = {"LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH", "TZ", "TZDIR"}
 
 
+_Answer = asyncio.Future[tuple[bytes, bytes] | None]  # as `_split` makes it; None where the process is gone
+
+
 @dataclass(slots=True)
 class _Order:
     """A job on its way.
 
     :ivar left: octets that the rest of its messages may have.
     :ivar done: has all its messages in the end.
+    :ivar asked: the answer that is coming, where its first message was asked for ahead of its turn.
     :ivar died_over: the number of the message that a process has died over; -1 for none.
     """
 
@@ -53,7 +58,28 @@ class _Order:
     left: int
     done: asyncio.Future[list[bytes]]
     messages: list[bytes] = field(default_factory=list)
+    asked: _Answer | None = None
     died_over: int = -1
+
+    def begin(self, content: bytes, pieces: int, process: Worker) -> _Answer:
+        """Ask for the first of its messages that is not made yet.
+
+        :param content: the app's message, or its last piece.
+        :param pieces: how many went before.
+        :raises RecursionError: its variables are nested too deeply.
+        """
+        parts = self.job.parts[len(self.messages) :]
+        return process.ask((replace(self.job, parts=parts, content=content), self.left, pieces), self.longest)
+
+    @property
+    def longest(self) -> int:
+        """Octets of an answer, at most."""
+        return 1 + max(self.left, MAX_ERROR)
+
+    @property
+    def at_the_end(self) -> bool:
+        """Whether one message is left to be made."""
+        return len(self.messages) + 1 == len(self.job.parts)
 
     @property
     def open(self) -> bool:
@@ -85,6 +111,7 @@ class Rendering:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._orders: asyncio.Queue[_Order] = asyncio.Queue()
+        self._next: _Order | None = None  # whose turn is the next one, where that is settled
         self._life: asyncio.Task[None] | None = None
 
     async def render(self, job: Job, limit: int) -> list[bytes]:
@@ -137,69 +164,91 @@ class Rendering:
 
     async def _work(self, process: Worker) -> None:
         """Serve orders until there are none for a while, or the process is gone."""
-        while not process.lost.done():
-            try:
-                async with asyncio.timeout(REST):
-                    order = await self._orders.get()
-            except TimeoutError:
+        try:
+            while not process.lost.done():
+                try:
+                    async with asyncio.timeout(REST):
+                        order = self._next or await self._orders.get()
+                except TimeoutError:
+                    return
+                self._next = None
+                try:
+                    # The process may have gone while there was nothing to do; whoever has asked awaits the answer.
+                    if not process.lost.done() and (order.open or order.asked):
+                        await self._take_turn(order, process)
+                except TemplateError as error:
+                    order.fail(error)
+                finally:
+                    order.asked = None
+                    if order.open:
+                        self._orders.put_nowait(order)
+        finally:
+            if self._next:
+                self._next.asked = None
+                self._orders.put_nowait(self._next)
+                self._next = None
+
+    async def _take_turn(self, order: _Order, process: Worker) -> None:
+        """Render the next messages of it.
+
+        :raises TemplateError:
+        """
+        coming = order.asked or await _begin(order, process)
+        end = math.inf
+        while True:
+            if order.at_the_end:
+                self._look_ahead(process)
+            answer = await _wait(coming, process, order)
+            if answer is None:
+                log.error(
+                    "the process that renders ended over a template", template=order.job.template, pid=process.pid
+                )
+                if order.died_over == len(order.messages):
+                    raise order.error("the process that renders ended over it, twice")
+                order.died_over = len(order.messages)
                 return
-            try:
-                if not process.lost.done():  # it may have gone while there was nothing to do
-                    await _take_turn(order, process)
-            except TemplateError as error:
-                order.fail(error)
-            finally:
-                if order.open:
-                    self._orders.put_nowait(order)
+            order.add(_message(*answer, process, order))
+            end = min(end, time.monotonic() + _TURN)
+            if not order.open or time.monotonic() >= end:
+                return
+            coming = process.ask(NEXT, order.longest)
+
+    def _look_ahead(self, process: Worker) -> None:
+        """Ask for the first message of the next order: the process would else wait for the loop after each message."""
+        if self._next or self._orders.empty():
+            return
+        self._next = following = self._orders.get_nowait()
+        if following.open and len(following.job.content) <= _PIECE:
+            with suppress(RecursionError):  # told in its turn
+                following.asked = following.begin(following.job.content, 0, process)
 
 
-async def _take_turn(order: _Order, process: Worker) -> None:
-    """Render the next messages of it.
+async def _begin(order: _Order, process: Worker) -> _Answer:
+    """Bring the app's message to the process in pieces, as all at once would stop the loop, and ask.
 
-    :raises TemplateError:
-    """
-    parts = order.job.parts[len(order.messages) :]
-    last, count = await _hand_over(order, process)
-    request: object = (replace(order.job, parts=parts, content=last), order.left, count)
-    end = math.inf
-    while order.open and time.monotonic() < end:
-        answer = await _ask(process, request, order)
-        if answer is None:
-            log.error("the process that renders ended over a template", template=order.job.template, pid=process.pid)
-            if order.died_over == len(order.messages):
-                raise order.error("the process that renders ended over it, twice")
-            order.died_over = len(order.messages)
-            break
-        order.add(_message(*answer, process, order))
-        request = NEXT
-        end = min(end, time.monotonic() + _TURN)
-
-
-async def _hand_over(order: _Order, process: Worker) -> tuple[bytes, int]:
-    """Bring the app's message to the process, but for its last piece: all at once would stop the loop.
-
-    :returns: the last piece, and how many went before.
+    :raises TemplateError: it cannot be asked.
     """
     content = order.job.content
     count = max(len(content) - 1, 0) // _PIECE
     for number in range(count):
-        await _ask(process, content[number * _PIECE : (number + 1) * _PIECE], order)
-    return content[count * _PIECE :], count
+        piece = content[number * _PIECE : (number + 1) * _PIECE]
+        await _wait(process.ask(piece, order.longest), process, order)
+    try:
+        return order.begin(content[count * _PIECE :], count, process)
+    except RecursionError:
+        raise order.error("the variables are nested too deeply") from None
 
 
-async def _ask(process: Worker, request: object, order: _Order) -> tuple[bytes, bytes] | None:
-    """The answer, as `_split` makes it; None where the process is gone.
+async def _wait(coming: _Answer, process: Worker, order: _Order) -> tuple[bytes, bytes] | None:
+    """The answer; None where the process is gone.
 
     :raises TemplateError: there is none in time.
     """
     try:
         async with asyncio.timeout(SECONDS):
-            answer: tuple[bytes, bytes] | None = await process.ask(request, 1 + max(order.left, MAX_ERROR))
-            return answer
+            return await coming
     except TimeoutError:
         raise _ended(process, order, f"a message takes longer than {SECONDS:.0f} s") from None
-    except RecursionError:
-        raise order.error("the variables are nested too deeply") from None
 
 
 def _message(kind: bytes, octets: bytes, process: Worker, order: _Order) -> bytes:

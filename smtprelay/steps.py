@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any, TypeVar
 
 from smtprelay.config import Config
 from smtprelay.errors import TemplateError
@@ -21,9 +22,11 @@ from smtprelay.repair.mending import charsets_of
 from smtprelay.reply import Reject
 from smtprelay.templating.job import Job, Part
 
-AT_ONCE = 8  # messages that are being rendered, or that were and are not stored yet
+INLINE = 32 * 2**10  # octets of a message whose header is read on the loop
+AT_ONCE = 16  # messages that are being rendered, or that were and are not stored yet
 MAX_SPLIT = 64 * 2**20  # octets of all the messages that one may become
 
+T = TypeVar("T")
 Render = Callable[[Job, int], Awaitable[Sequence[bytes]]]
 
 _BY_TEMPLATE = ("subject", "mime-version", "content-")
@@ -49,7 +52,7 @@ class Steps:
         """What the app asks for. :raises Reject: it cannot be understood, or its account may not."""
         if not may_instruct(submission.content):
             return NONE
-        asked = await self._offload.run(self._read, submission, size=0)
+        asked = await self._at_hand(submission, self._read, submission)
         if asked.template:
             self._policy.check_template(submission.origin, asked.template)
         return asked
@@ -69,6 +72,12 @@ class Steps:
         async with self._split if several else self._rendered:
             yield [message async for message in self._from_template(submission, asked, limit)]
 
+    async def _at_hand(self, submission: Submission, work: Callable[..., T], *arguments: Any) -> T:
+        """Work on a header: a thread takes longer to be asked than most of them to be read."""
+        if (size := len(submission.content)) <= INLINE:
+            return work(*arguments)
+        return await self._offload.run(work, *arguments, size=size)
+
     def _read(self, submission: Submission) -> Instructions:
         return read_instructions(read_header(submission.content), self._charsets(submission), submission.now)
 
@@ -76,7 +85,7 @@ class Steps:
         return (*submission.charsets, *self._config.repair.charsets)
 
     async def _from_template(self, submission: Submission, asked: Instructions, limit: int) -> AsyncIterator[Message]:
-        job = await self._offload.run(self._job, submission, asked, size=0)
+        job = await self._at_hand(submission, self._job, submission, asked)
         try:
             contents = await self._render(job, limit)
         except TemplateError as error:

@@ -445,3 +445,19 @@ def test_an_error_is_never_too_long() -> None:
 def test_any_octets_are_an_error_or_refused(octets: bytes) -> None:
     with contextlib.suppress(ValueError):
         str(protocol.read_error("t", octets)).encode()
+
+
+async def test_who_was_asked_ahead_is_not_to_blame(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next message is asked for while the one before is rendered: if the process is ended over that, it is asked
+    for again, and its time begins with its turn."""
+    monkeypatch.setattr(rendering, "SECONDS", 1.0)
+    async with rendered_by(directory) as by:
+        await check(by)
+        first = asyncio.create_task(by.render(job("endless"), LIMIT))
+        given_up = asyncio.create_task(by.render(job("good", {"name": "Bob"}), LIMIT))
+        behind = [asyncio.create_task(check(by)) for _ in range(3)]
+        await asyncio.sleep(0)
+        given_up.cancel()
+        with pytest.raises(TemplateError, match="longer than"):
+            await first
+        await asyncio.gather(*behind)

@@ -16,7 +16,7 @@ from smtprelay.client.handover import Handover, Transport
 from smtprelay.client.url import parse_url
 from smtprelay.config import ConfigError
 
-CONNECTIONS = 12  # enough for the relay to render, sign and commit side by side; it lets a client have 20
+CONNECTIONS = 16  # enough for the relay to render, sign and commit side by side; it lets a client have 20
 TIMEOUT = 60.0  # seconds that a relay has for each answer
 _HERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not listened on
 PASSWORD = "SMTPRELAY_PASSWORD"
