@@ -110,15 +110,15 @@ class Steps:
         header.remove(lambda field: is_instruction(field) or field.name.startswith(_BY_TEMPLATE))
         alone = _is_split(submission, asked)
         names = _written_addresses(header, charsets) if alone else {}
+        if alone:
+            header.remove(lambda field: field.name in _FOR_ALL)
         parts = []
         for recipients in _shares(submission, asked):
             address = recipients[0].address if len(recipients) == 1 else ""
-            fields = [field.raw for field in header.fields if not (alone and field.name in _FOR_ALL)]
-            if alone:
-                fields.append(Field.compose("To", names.get(address.lower(), address)).raw)
-            variables = {**asked.variables, **asked.own.get(address.lower(), {})}
-            parts.append(Part(b"".join(fields), address, variables))
-        return Job(asked.template, tuple(parts), submission.content, submission.now)
+            own = Field.compose("To", names.get(address.lower(), address)).raw if alone else b""
+            parts.append(Part(own, address, asked.own.get(address.lower(), {})))
+        fields = b"".join(field.raw for field in header.fields)
+        return Job(asked.template, tuple(parts), submission.content, submission.now, fields, asked.variables)
 
     async def _prepared(self, submission: Submission, asked: Instructions) -> Message:
         """Repaired, signed, and admitted by its domains."""

@@ -7,6 +7,7 @@ import email
 import email.message
 import email.policy
 import json
+import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,7 +119,7 @@ async def rendered(job: Job, limit: int) -> list[bytes]:
         (b"" if b"From:" in part.header else author)
         + part.header
         + f"Subject: {job.template}\r\n\r\n{json.dumps(dict(part.variables))}\r\n".encode()
-        for part in job.parts
+        for part in job.whole_parts()
     ]
 
 
@@ -475,6 +476,21 @@ async def test_variables_of_one_recipient_make_a_message_for_each() -> None:
     ]
     assert await taken(of, content, "ann@example.org", "bob@example.org") == Accepted(accepted.ids, before=True)
     assert len(of.accepted) == 2
+
+
+async def test_what_all_recipients_share_is_not_multiplied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fault: a megabyte of header and a thousand recipients took gigabytes, and stopped the loop for seconds."""
+    sizes = []
+
+    async def weighed(job: Job, limit: int) -> list[bytes]:
+        sizes.append(len(pickle.dumps(job)))
+        return [b"From: a@example.com\r\n\r\nx\r\n" for _ in job.parts]
+
+    monkeypatch.setattr("tests.test_pipeline.rendered", weighed)
+    shared = "X-SMTPRelay-Vars: " + json.dumps({f"v{n}": n for n in range(9999)}).replace(", ", ",\n ") + "\n"
+    content = TEMPLATED + MERGE + shared + f"X-Notes: {'x' * 900}\n" * 200 + "\nx\n"
+    await taken(parts(), content, *(f"{n}@example.org" for n in range(1000)))
+    assert sizes[0] < 3 * len(content)
 
 
 async def test_with_one_recipient_what_the_app_wrote_stays() -> None:

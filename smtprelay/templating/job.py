@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -30,9 +30,18 @@ class Job:
     :param content: the app's own message, whose bodies are the variables ``body_text`` and ``body_html`` and whose
         attachments go along; ``b""`` where there is none.
     :param now: Unix time in milliseconds.
+    :param header: fields that every part has before its own. A header may have a megabyte, and a job a thousand parts.
+    :param variables: those that every part has, unless it has its own of that name.
     """
 
     template: str
     parts: tuple[Part, ...]
     content: bytes
     now: int
+    header: bytes = b""
+    variables: Mapping[str, Any] = field(default_factory=dict)
+
+    def whole_parts(self) -> Iterator[Part]:
+        """The parts with what they share, each made when it is its turn."""
+        for part in self.parts:
+            yield Part(self.header + part.header, part.recipient, {**self.variables, **part.variables})

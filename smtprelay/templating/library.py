@@ -85,7 +85,7 @@ class Templates:
         """
         content = Content(job.content)
         today = datetime.fromtimestamp(job.now / 1000).date().isoformat()
-        for part in job.parts:
+        for part in job.whole_parts():
             kept = self._rendered(job.template, part, content, today)
             yield self._header(job.template, part.header, kept.draft) + kept.body
 
