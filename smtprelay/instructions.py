@@ -15,6 +15,7 @@ from datetime import UTC, datetime, tzinfo
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from smtprelay.message import AddressError, parse_address
 from smtprelay.repair.charsets import decode
 from smtprelay.repair.fields import MAX_HEADER, Field, Header, parse_header
 from smtprelay.repair.header import CONTROL
@@ -36,6 +37,7 @@ MAX_TAG = 128  # characters
 MAX_KEY = 255  # characters
 FURTHEST = 366 * 86_400_000  # milliseconds: what is to be sent later than that was written wrongly
 _RECIPIENT = "_rcpt"
+_MAX_PROBLEM = 400  # characters: what an app sent may stand in it
 _MAX_ENCODED_LINE = 76  # RFC 2047 §2
 _ASKS = re.compile(rb"(?:^|[\r\n])(?:%s)" % "|".join(CONTROL).encode("ascii"), re.IGNORECASE)
 _QUEUED = re.compile(r"Ok: queued as ([0-9a-v]{16})(, as before)?")
@@ -124,14 +126,12 @@ def read_instructions(header: Header, charsets: Sequence[str], now: int) -> Inst
     own: dict[str, dict[str, Any]] = {}
     for name, value in reader.objects(VARS, "X-MC-MergeVars", "X-Mailgun-Template-Variables"):
         recipient = value.pop(_RECIPIENT, None)
-        if recipient is not None and not isinstance(recipient, str):
-            raise _bad(name, f"{_RECIPIENT} is one address, as a string")
-        (variables if recipient is None else own.setdefault(recipient.lower(), {})).update(value)
+        (variables if recipient is None else own.setdefault(_address(name, recipient), {})).update(value)
     for name, value in reader.objects("X-Mailgun-Recipient-Variables"):
         for recipient, values in value.items():
             if not isinstance(values, dict):
                 raise _bad(name, f"{recipient} needs an object of variables")
-            own.setdefault(recipient.lower(), {}).update(values)
+            own.setdefault(_address(name, recipient), {}).update(values)
     if (variables or own) and not template:
         raise _bad(VARS, f"there are variables and no template for them: name it in {TEMPLATE}")
     return Instructions(
@@ -182,6 +182,14 @@ def _object(name: str, text: str) -> dict[str, Any]:
         raise _bad(name, 'not a JSON object: send one, such as {"name": "Ann"}')
     _check_values(name, value)
     return value
+
+
+def _address(name: str, recipient: Any) -> str:
+    """A recipient as the envelope has it, in lower case."""
+    try:
+        return parse_address(recipient).lower()
+    except (TypeError, AddressError):
+        raise _bad(name, f"the recipient of variables is one address alone, as a string, not {recipient!r}") from None
 
 
 def _no_constant(word: str) -> None:
@@ -246,12 +254,13 @@ def _send_at(reader: _Reader, now: int) -> int:
 def _time(name: str, text: str, zone: tzinfo | None) -> int:
     """:returns: Unix time in milliseconds."""
     try:
-        if text.isascii() and text.isdecimal():
+        if text.isascii() and text.isdecimal() and len(text) != len("20261124"):
             return int(text) * 1000
         try:
             at = datetime.fromisoformat(text)
         except ValueError:
             at = parsedate_to_datetime(text)
+            zone = UTC if text.endswith("-0000") else zone  # RFC 5322 §3.3: it is, and says nothing of the place
         at = at if at.tzinfo else at.replace(tzinfo=zone) if zone else at.astimezone()
         return round(at.timestamp() * 1000)
     except (ValueError, OverflowError, OSError):
@@ -259,7 +268,7 @@ def _time(name: str, text: str, zone: tzinfo | None) -> int:
 
 
 def _bad(name: str, problem: str) -> Reject:
-    return Reject(550, "6.0", f"{name}: {problem}")
+    return Reject(550, "6.0", f"{name}: {problem[:_MAX_PROBLEM]}")
 
 
 def queued_as(ids: Sequence[str], *, before: bool = False) -> str:

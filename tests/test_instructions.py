@@ -5,7 +5,8 @@ from __future__ import annotations
 import email.message
 import email.policy
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -89,6 +90,14 @@ def test_variables_of_one_recipient() -> None:
     assert asked.own == {"ann@example.org": {"name": "Ann", "code": 7}, "bob@example.org": {"name": "Bob"}}
 
 
+def test_recipients_are_known_however_their_domain_is_written() -> None:
+    asked = read(
+        f'{TEMPLATE}X-MC-MergeVars: {{"_rcpt": "{NAME}@例子.CN", "a": 1}}\n'
+        'X-Mailgun-Recipient-Variables: {"Bob@Example.ORG.": {"b": 2}}\n'
+    )
+    assert asked.own == {f"{NAME}@xn--fsqu00a.cn": {"a": 1}, "bob@example.org": {"b": 2}}
+
+
 def test_a_long_field_may_be_folded_and_empty_ones_say_nothing() -> None:
     asked = read(
         'X-SMTPRelay-Template:\n welcome\nX-SMTPRelay-Vars: {"a":\n\t"x  y"}\nX-SMTPRelay-Tag:\nX-MC-Template: \n'
@@ -101,17 +110,29 @@ def test_tags_of_all_three() -> None:
     assert asked.tags == ("shop", "c", "a", "b")
 
 
+@pytest.fixture
+def in_shanghai(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Shanghai")
+        time.tzset()
+        yield
+    time.tzset()
+
+
 @pytest.mark.parametrize(
     ("field", "expected"),
     [
         ("X-SMTPRelay-Send-At: 2026-11-24T18:00:00+08:00", "2026-11-24T10:00:00+00:00"),
         ("X-SMTPRelay-Send-At: 2026-11-24T10:00:00Z", "2026-11-24T10:00:00+00:00"),
         ("X-SMTPRelay-Send-At: Tue, 24 Nov 2026 18:00:00 +0800", "2026-11-24T10:00:00+00:00"),
+        ("X-SMTPRelay-Send-At: Tue, 24 Nov 2026 10:00:00 -0000", "2026-11-24T10:00:00+00:00"),
         ("X-SMTPRelay-Send-At: 1795514400", "2026-11-24T10:00:00+00:00"),
         ("X-MC-SendAt: 2026-11-24 10:00:00", "2026-11-24T10:00:00+00:00"),  # Mandrill: UTC
+        ("X-SMTPRelay-Send-At: Tue, 24 Nov 2026 18:00:00", "2026-11-24T10:00:00+00:00"),
+        ("X-SMTPRelay-Send-At: 20261124", "2026-11-23T16:00:00+00:00"),  # no Unix time: that was in 1970
     ],
 )
-def test_times(field: str, expected: str) -> None:
+def test_times(field: str, expected: str, in_shanghai: None) -> None:
     assert read(f"{field}\n").send_at == datetime.fromisoformat(expected).timestamp() * 1000
 
 
@@ -133,7 +154,8 @@ def test_what_was_to_be_sent_in_the_past_is_sent_now() -> None:
         (TEMPLATE + 'X-MC-MergeVars: {"a": 1e999}\n', "a number is too large"),
         (TEMPLATE + f'X-MC-MergeVars: {{"a": {"9" * 5000}}}\n', "X-MC-MergeVars: not JSON"),
         (TEMPLATE + 'X-MC-MergeVars: {"a": "\\ud800"}\n', "half of a surrogate pair"),
-        (TEMPLATE + 'X-MC-MergeVars: {"_rcpt": ["a@b"]}\n', "_rcpt is one address"),
+        (TEMPLATE + 'X-MC-MergeVars: {"_rcpt": ["a@b"]}\n', "one address alone, as a string, not ['a@b']"),
+        (TEMPLATE + 'X-MC-MergeVars: {"_rcpt": "Ann <ann@example.org>"}\n', "not 'Ann <ann@example.org>'"),
         (TEMPLATE + 'X-Mailgun-Recipient-Variables: {"a@b": 1}\n', "a@b needs an object"),
         ('X-SMTPRelay-Vars: {"a": 1}\n', "no template for them: name it in X-SMTPRelay-Template"),
         (TEMPLATE + "X-MC-Template: other\n", "they differ"),
