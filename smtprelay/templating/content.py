@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from email import message_from_bytes
 from email.message import Message
+from email.policy import Compat32
 from functools import cached_property
 
 from smtprelay.compose import Attachment
@@ -40,6 +41,14 @@ class _Part:
         declared = self.message.get_param("charset")
         charset = declared if isinstance(declared, str) else ""
         return decode(self.octets, (charset, *_CHARSETS))[0].replace("\r\n", "\n")
+
+
+class _Raw(Compat32):
+    """Old apps write names of files as they are, without encoding; the email package would make question marks of
+    them."""
+
+    def header_fetch_parse(self, name: str, value: str) -> str:
+        return decode(value.encode("utf-8", "surrogateescape"), _CHARSETS)[0]
 
 
 class Content:
@@ -93,7 +102,7 @@ class Content:
 
     @cached_property
     def _parts(self) -> list[_Part]:
-        return list(_leaves(message_from_bytes(self._octets))) if self._octets else []
+        return list(_leaves(message_from_bytes(self._octets, policy=_Raw()))) if self._octets else []
 
 
 def _leaves(message: Message) -> Iterator[_Part]:

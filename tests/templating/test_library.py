@@ -199,6 +199,16 @@ def test_what_looks_encoded_in_a_value_is_shown_as_it_is(bench: Bench) -> None:
     assert bench.render("a", x="=?utf-8?q?a=0D=0AB?=").subject == "=?utf-8?q?a=0D=0AB?="
 
 
+@pytest.mark.parametrize("charset", ["utf-8", "gb18030"])
+def test_names_that_old_apps_write_as_they_are(bench: Bench, charset: str) -> None:
+    bench.write(a__body_txt="x")
+    raw = BOTH.replace(b"=?utf-8?b?5pyI5oqlLmNzdg==?=", "月报表.csv".encode(charset))
+    within = b"--m\r\nContent-Type: message/rfc822\r\n\r\nSubject: " + "报".encode(charset) + b"\r\n\r\nx\r\n--m--"
+    mail = bench.render("a", content=raw.replace(b"--m--", within))
+    assert mail.files["月报表.csv"] == b"1,2"
+    assert mail.files["attachment"].startswith(b"Subject: " + "报".encode(charset))
+
+
 def test_a_picture_of_the_app_that_is_not_shown_is_attached(bench: Bench) -> None:
     bench.write(a__body_html="<p>{{ body_text }}</p>")
     assert bench.render("a", content=BOTH).files == {"logo.png": b"\0\0\0", "月报.csv": b"1,2"}
