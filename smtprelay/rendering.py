@@ -199,13 +199,8 @@ class Rendering:
             if order.at_the_end:
                 self._look_ahead(process)
             answer = await _wait(coming, process, order)
-            if answer is None:
-                log.error(
-                    "the process that renders ended over a template", template=order.job.template, pid=process.pid
-                )
-                if order.died_over == len(order.messages):
-                    raise order.error("the process that renders ended over it, twice")
-                order.died_over = len(order.messages)
+            if answer is None or answer[0] == OUT_OF_MEMORY:  # which others before it may have taken
+                _died_over(order, process, out_of_memory=answer is not None)
                 return
             order.add(_message(*answer, process, order))
             end = min(end, time.monotonic() + _TURN)
@@ -221,6 +216,22 @@ class Rendering:
         if following.open and len(following.job.content) <= _PIECE:
             with suppress(RecursionError):  # told in its turn
                 following.asked = following.begin(following.job.content, 0, process)
+
+
+def _died_over(order: _Order, process: Worker, *, out_of_memory: bool) -> None:
+    """The process is gone; a new one may do better.
+
+    :raises TemplateError: it was a new one.
+    """
+    process.kill()
+    log.error("the process that renders ended over a template", template=order.job.template, pid=process.pid)
+    if order.died_over == len(order.messages):
+        raise order.error(
+            f"a message takes more than {MEMORY} MiB of memory"
+            if out_of_memory
+            else "the process that renders ended over it, twice"
+        )
+    order.died_over = len(order.messages)
 
 
 async def _begin(order: _Order, process: Worker) -> _Answer:
@@ -260,8 +271,6 @@ def _message(kind: bytes, octets: bytes, process: Worker, order: _Order) -> byte
         if kind == MESSAGE and len(octets) <= order.left:
             return octets
         raise order.error(f"the message, or all of this one's together, would have more than {order.limit} octets")
-    if kind == OUT_OF_MEMORY:
-        raise _ended(process, order, f"a message takes more than {MEMORY} MiB of memory")
     try:
         if kind != ERROR:
             raise ValueError

@@ -159,6 +159,17 @@ async def test_what_takes_long_is_ended_and_those_behind_it_are_rendered(
         await asyncio.gather(*waiting)
 
 
+async def test_a_message_is_not_refused_for_the_memory_that_others_took(directory: Path) -> None:
+    """A compiled template is kept, and with it what could be worked out beforehand."""
+    hoards = [f"hoard{n}" for n in range(6)]
+    for hoard in hoards:
+        write(directory, hoard, f"{{% set x = 'a' * {MEMORY // 5} %}}")
+    async with rendered_by(directory) as by:
+        for hoard in hoards:
+            await by.render(job(hoard), LIMIT)
+        await check(by)
+
+
 async def test_what_takes_too_much_memory_says_so_and_gives_it_back(directory: Path) -> None:
     write(directory, "large", "{{ 'a' * 10**9 }}")
     async with rendered_by(directory) as by:

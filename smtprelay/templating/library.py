@@ -58,6 +58,12 @@ class _Kept:
     body: bytes
     files: Mapping[str, bytes | None]
 
+    @property
+    def size(self) -> int:
+        """In octets, about: the body is there as text and as parts too."""
+        header = sum(len(field.raw) for field in (*self.draft.defaults, *self.draft.fields))
+        return 1024 + len(self.body) * 3 + header + sum(map(len, self.draft.subjects)) * 4
+
 
 class Templates:
     """Renders templates. Changed files count at once; renderings with the same files and values are kept.
@@ -136,7 +142,7 @@ class Templates:
         with self.files.watch() as seen:
             draft = self.draft(template, part, content, today)
         kept = _Kept(draft, compose(draft.text, draft.html, draft.attachments), seen)
-        self._kept.put(key, kept, len(kept.body) * 3 + 1024)
+        self._kept.put(key, kept, kept.size)
         return kept
 
     def _header(self, template: str, given: bytes, draft: Draft) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from smtprelay.errors import TemplateError
+from smtprelay.templating import library
 from smtprelay.templating.job import Job, Part
 from smtprelay.templating.library import Templates
 from tests.templating.conftest import NOW, Bench
@@ -491,3 +493,17 @@ def test_one_message_for_each_part(bench: Bench) -> None:
     assert [message.partition(b"MIME")[0] for message in messages] == [
         b"To: %d@example.com\r\nSubject: %d\r\n" % (n, n) for n in range(3)
     ]
+
+
+def test_what_is_kept_of_renderings_is_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fault: header fields were kept without being counted."""
+    monkeypatch.setattr(library, "_KEPT", 2**20)
+    bench.templates = Templates(bench.folder)
+    bench.write(a__subject="{{ n }}", a__body_txt="x")
+    bench.put("a/meta.toml", "[headers]\nX-Long = \"{{ 'x ' * 20000 }}\"\n")
+    tracemalloc.start()
+    for n in range(100):
+        bench.octets("a", n=n)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 2 * 2**20
