@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import email.policy
 import json
+import multiprocessing
 import os
 import resource
-import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import date
 from email import message_from_bytes
 from email.message import EmailMessage
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
 
@@ -25,8 +25,12 @@ from smtprelay.errors import TemplateError
 from smtprelay.message import AddressError, parse_address
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
     from smtprelay.templating.check import Finding
     from smtprelay.templating.library import Templates
+
+T = TypeVar("T")
 
 SECONDS = 10.0  # for one template
 MEMORY = 512 * 2**20  # octets beside what the program has
@@ -89,8 +93,7 @@ def findings_of(templates: Templates, names: Sequence[str]) -> dict[str, list[Fi
     found: dict[str, list[Finding]] = {}
     for name in names:
         try:
-            with _limits(name):
-                found[name] = check_template(templates, name, date.today().isoformat())
+            found[name] = _apart(name, partial(check_template, templates, name, date.today().isoformat()))
         except TemplateError as error:
             found[name] = [Finding("failed", error.file, error.line, error.problem, error.variable)]
     return found
@@ -141,8 +144,8 @@ def _render(templates: Templates, name: str, variables: dict[str, Any], to: str)
         header = Field.compose("To", parse_address(to)).raw if to else b""
     except AddressError as error:
         fail(os.EX_USAGE, f"--to: {error}.")
-    with _limits(name):
-        return next(templates.render(Job(name, (Part(header, to, variables),), b"", now_ms())))
+    job = Job(name, (Part(header, to, variables),), b"", now_ms())
+    return _apart(name, lambda: next(templates.render(job)))
 
 
 def _templates(directory: Path | None, config: Path | None) -> Templates:
@@ -197,32 +200,41 @@ def _body(message: EmailMessage, subtype: str) -> str:
     return str(part.get_content()).replace("\r\n", "\n") if isinstance(part, EmailMessage) else ""
 
 
-class _TooLate(BaseException):  # Jinja swallows an Exception where it works out constants
-    pass
+def _apart(name: str, work: Callable[[], T]) -> T:
+    """What comes of it in a process of its own: a template may loop, or crash what renders it.
 
-
-@contextmanager
-def _limits(name: str) -> Iterator[None]:
-    """Ends what takes too long or too much: a template may loop.
-
-    :raises TemplateError: then.
+    :raises TemplateError: it takes too long or too much, or raises one.
     """
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_answer, args=(theirs, name, work), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        if not ours.poll(SECONDS):
+            raise TemplateError(name, f"it takes more than {SECONDS:g} seconds")
+        result = ours.recv()
+    except EOFError:
+        raise TemplateError(name, "the process that renders it crashed: is its HTML nested very deeply?") from None
+    finally:
+        process.kill()
+        process.join()
+        ours.close()
+    if isinstance(result, TemplateError):
+        raise result
+    return cast("T", result)
+
+
+def _answer(out: Connection, name: str, work: Callable[[], object]) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY, hard))
-    before = signal.signal(signal.SIGALRM, _too_late)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    result: object
     try:
-        yield
-    except _TooLate:
-        raise TemplateError(name, f"it takes more than {SECONDS:g} seconds") from None
+        result = work()
+    except TemplateError as error:
+        result = error
     except MemoryError:
-        raise TemplateError(name, f"it takes more than {MEMORY // 2**20} MiB of memory") from None
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-
-
-def _too_late(*_: object) -> None:
-    raise _TooLate
+        result = TemplateError(name, f"it takes more than {MEMORY // 2**20} MiB of memory")
+    out.send(result)
