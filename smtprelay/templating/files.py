@@ -7,6 +7,8 @@ import stat
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
+from io import BufferedReader
 from pathlib import Path
 
 from smtprelay.templating.lru import LRU
@@ -75,22 +77,30 @@ class Files:
             kept = self._kept.get(name)
             if kept and kept[0] == mark:
                 return kept[1]
-            opened = open(path, "rb", opener=_open)  # noqa: SIM115 - pathlib takes no opener
+            opened, directory = self._open(name)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as error:  # ELOOP, EACCES, ENAMETOOLONG; ValueError of a NUL
             raise FileError(f"{name!r} cannot be read: {getattr(error, 'strerror', error)}") from error
         with opened as file:
             status = os.fstat(file.fileno())
-            self._check(name, file.fileno(), status)
+            self._check(name, file.fileno(), status, directory)
             data = file.read(MAX_FILE)
         if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > _SETTLED:
             self._kept.put(name, (_mark(status), data), len(data))
         return data
 
-    def _check(self, name: str, fd: int, status: os.stat_result) -> None:
+    def _open(self, name: str) -> tuple[BufferedReader, Path]:
+        """A file, and where the directory was that it is from: that may be a symlink, which deployments exchange."""
+        directory = os.open(self.directory, os.O_PATH | os.O_DIRECTORY)
+        try:
+            return open(name, "rb", opener=partial(_open_in, directory)), _place(directory)
+        finally:
+            os.close(directory)
+
+    def _check(self, name: str, fd: int, status: os.stat_result, directory: Path) -> None:
         # What is open is asked, not the path: that could become another between the question and the answer.
-        if not Path(f"/proc/self/fd/{fd}").readlink().is_relative_to(self.directory.resolve()):
+        if not _place(fd).is_relative_to(directory):
             raise FileError(f"{name!r} is a symlink that leads outside the templates' directory: copy the file into it")
         if not stat.S_ISREG(status.st_mode):
             raise FileError(f"{name!r} is not a file")
@@ -104,8 +114,12 @@ def check_name(name: str) -> None:
         raise FileError(f"{name!r} leads outside the templates' directory: name what lies within it, without '..'")
 
 
-def _open(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)  # a FIFO would wait for its writer
+def _open_in(directory: int, name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_NONBLOCK, dir_fd=directory)  # a FIFO would wait for its writer
+
+
+def _place(fd: int) -> Path:
+    return Path(f"/proc/self/fd/{fd}").readlink()
 
 
 def _mark(status: os.stat_result) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -53,15 +54,37 @@ def test_a_directory_that_is_a_link_itself(tmp_path: Path) -> None:
     assert Files(tmp_path / "link").read("a") == b"1"
 
 
+def test_a_directory_that_is_exchanged_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fault: a deployment that exchanges the link had files of before refused as lying outside."""
+    for release in ("1", "2"):
+        (tmp_path / release).mkdir()
+        (tmp_path / release / "a").write_text(release)
+    link = tmp_path / "current"
+    link.symlink_to("1")
+    fstat = os.fstat
+
+    def exchange(fd: int) -> os.stat_result:
+        (tmp_path / "new").symlink_to("2")
+        (tmp_path / "new").replace(link)
+        return fstat(fd)
+
+    files = Files(link)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstat", exchange)
+        assert files.read("a") == b"1"
+    assert files.read("a") == b"2"
+
+
 def test_what_cannot_be_read(tmp_path: Path) -> None:
     files = Files(tmp_path)
     (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "folder").mkdir()
     with (tmp_path / "large").open("wb") as file:
         file.truncate(MAX_FILE + 1)
     for name, problem in (
         ("loop", "cannot be read"),
         ("large", "more than"),
-        ("", "Is a directory"),
+        ("folder", "Is a directory"),
         ("a\0", "cannot be read"),
     ):
         with pytest.raises(FileError, match=problem):
