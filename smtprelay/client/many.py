@@ -49,7 +49,7 @@ class Batch:
         return replace(
             message,
             to=contact.address,
-            vars={**message.vars, **contact.variables} if message.template else {},
+            vars=contact.variables_over(message.vars) if message.template else {},
             idempotency_key=f"{self._key}:{contact.address}" if self._key else "",
         )
 

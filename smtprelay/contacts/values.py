@@ -46,7 +46,11 @@ class Contact:
     @property
     def variables(self) -> dict[str, Any]:
         """The fields, and ``""`` for those of the platform (`FIELDS`) that it does not have."""
-        return {**_EMPTY, **self.fields}
+        return self.variables_over({})
+
+    def variables_over(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The same, with values for what the contact does not have."""
+        return {**_EMPTY, **values, **self.fields}
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ async def test_what_contacts_are() -> None:
     assert named == {
         "ann@example.net": ("安", 1, ""),
         "bob@example.net": ("Bob", 12, ""),
-        "cy@example.net": ("", 1, ""),
+        "cy@example.net": ("you", 1, ""),
     }
 
 

@@ -49,6 +49,17 @@ def test_all_fields_are_defined() -> None:
     assert contact.variables == dict.fromkeys(FIELDS, "")
 
 
+def test_a_field_that_a_contact_does_not_have_leaves_that_of_all_alone() -> None:
+    (contact,) = contacts("a@example.org;王芳;;;;;;two")
+    variables = contact.variables_over({"fullname": "you", "var1": "AUTUMN", "var2": "x"})
+    assert (variables["fullname"], variables["var1"], variables["var2"], variables["sex"]) == (
+        "王芳",
+        "AUTUMN",
+        "two",
+        "",
+    )
+
+
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_csv_finds_its_delimiter_and_its_columns(delimiter: str) -> None:
     header = delimiter.join(["Name", "E-Mail", "city, or village;", "FULLNAME"])
