@@ -12,6 +12,7 @@ def main() -> None:
 
     A link named sendmail is sendmail: cron and mailx start /usr/sbin/sendmail, and no word before its options.
     """
+    _fill_standard_descriptors()
     name, *arguments = sys.argv
     by_name = os.path.basename(name) == "sendmail"  # noqa: PTH119 - pathlib would cost each mail its import
     if by_name or arguments[:1] == ["sendmail"]:
@@ -29,6 +30,16 @@ def main() -> None:
             app()
     except SystemExit as end:
         sys.exit(os.EX_USAGE if end.code == 2 else end.code)  # 2 is what typer and argparse say of bad arguments
+
+
+def _fill_standard_descriptors() -> None:
+    """Where one was closed, as by a service manager (`<&-`), a socket would take its number, and libuv, which keeps
+    from closing these three, would abort the process."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
 
 
 if __name__ == "__main__":

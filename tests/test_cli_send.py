@@ -183,6 +183,7 @@ def test_which_relay(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert relay_url("", None, "", None) == "smtp://[::1]:2526"
     (tmp_path / "password").write_text("p@ss/word\n")
     assert relay_url("smtps://relay:465", None, "a@b", tmp_path / "password") == "smtps://a%40b:p%40ss%2Fword@relay:465"
+    assert relay_url("smtp://a%40b@relay", None, "", tmp_path / "password") == "smtp://a%40b:p%40ss%2Fword@relay"
     config = tmp_path / "config.toml"
     config.write_text(
         '[gateway]\nlisten = ["fd:smtp", "0.0.0.0:2599"]\n'
@@ -352,6 +353,19 @@ async def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path: Path) -> Non
     assert len(items) == summary["summary"]["sent"] == sent < 100_000
     assert not summary["summary"]["complete"]
     assert b"run the same command again" in errors
+
+
+async def test_standard_input_that_is_closed() -> None:
+    async with Smarthost(Rule("ACCEPTED", QUEUED)) as relay:
+        words = f"{sys.executable} -m smtprelay send --from {SENDER} --relay 127.0.0.1:{relay.port}"
+        for rest, status in (("--text x --to a@example.org", 0), ("--text - --to a@example.org", os.EX_USAGE)):
+            process = await asyncio.create_subprocess_shell(
+                f"{words} {rest} <&-", stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+            )
+            _, errors = await process.communicate()
+            assert process.returncode == status, errors
+        assert b"Standard input is closed" in errors
+        assert len(relay.messages) == 1
 
 
 async def test_relay_that_is_not_there() -> None:

@@ -25,7 +25,8 @@ class Inputs:
     """Texts and files that options name. Whatever cannot be read ends the program."""
 
     def __init__(self) -> None:
-        self._standard_input: BinaryIO | None = sys.stdin.buffer
+        # None where it was closed, as by a service manager (`<&-`).
+        self._standard_input: BinaryIO | None = sys.stdin.buffer if sys.stdin else None
 
     def text(self, word: str) -> str | None:
         """``TEXT``; or ``@FILE``, or ``-``, whose content it is; None for none."""
@@ -76,7 +77,7 @@ class Inputs:
     def _input(self) -> BinaryIO:
         stream, self._standard_input = self._standard_input, None
         if stream is None:
-            fail(os.EX_USAGE, "Standard input can be read once: name files for the others.")
+            fail(os.EX_USAGE, "Standard input is closed, or was read already, which is possible once: name files.")
         return stream
 
 

@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from smtprelay.cli.configuration import config_path, fail, load_config
 from smtprelay.cli.sending.rehearsal import Rehearsal
@@ -57,7 +57,7 @@ def relay_url(relay: str, config: Path | None, user: str, password_file: Path | 
     if url.password is not None:
         fail(os.EX_USAGE, f"A command line is not secret: give the password in ${PASSWORD} or with --password-file.")
     login = ""
-    if user := user or url.username or "":
+    if user := user or unquote(url.username or ""):
         login = f"{quote(user, safe='')}:{quote(_password(password_file), safe='')}@"
     return url._replace(netloc=f"{login}{url.netloc.rpartition('@')[2]}").geturl()
 
