@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 from smtprelay.client.parcel import Addresses, Parcel, check_text, read
 from smtprelay.compose import Attachment, compose
 from smtprelay.errors import InvalidMessage
-from smtprelay.instructions import Instructions, write_fields
+from smtprelay.instructions import IDEMPOTENCY_KEY, SEND_AT, TAG, TEMPLATE, VARS, Instructions, write_fields
 from smtprelay.repair.fields import Field
 from smtprelay.repair.mending import mend_field
 from smtprelay.repair.words import encode_words
@@ -22,6 +22,8 @@ _SUBJECT_ROOM = 66  # RFC 2047 §2: 76 less the field's name
 _OWN = {
     "from": "from_", "to": "to", "cc": "cc", "bcc": "bcc", "reply-to": "reply_to", "subject": "subject",
     "mime-version": "text, html and attachments",
+    TEMPLATE.lower(): "template", VARS.lower(): "vars", TAG.lower(): "tag", SEND_AT.lower(): "send_at",
+    IDEMPOTENCY_KEY.lower(): "idempotency_key",
 }  # fmt: skip
 
 
@@ -90,6 +92,12 @@ class Message:
     bcc: Addresses = ()
     reply_to: Addresses = ()
 
+    def __post_init__(self) -> None:
+        for name in ("to", "cc", "bcc", "reply_to", "tag"):  # an iterator would be at its end when it is packed again
+            value = getattr(self, name)
+            if not isinstance(value, str):
+                object.__setattr__(self, name, tuple(value))
+
     def pack(self, from_: str = "") -> Parcel:
         """The octets, with what the relay is told by header fields.
 
@@ -148,6 +156,8 @@ class Message:
                     idempotency_key=self.idempotency_key,
                 )
             )
+        except RecursionError:
+            raise InvalidMessage("vars are nested too deeply") from None
         except (TypeError, ValueError) as error:
             raise InvalidMessage(f"vars must be JSON values (text, numbers, lists, objects, …): {error}") from error
 

@@ -15,7 +15,7 @@ from typing import Self, Unpack
 
 from smtprelay.client import background
 from smtprelay.client.aio import AsyncRelay
-from smtprelay.client.many import AnyContact, Batch
+from smtprelay.client.many import AnyContact, Batch, until_broken
 from smtprelay.client.message import Common, Fields, Message
 from smtprelay.client.parcel import Addresses
 from smtprelay.client.receipt import Receipt, Result
@@ -93,6 +93,8 @@ class Relay:
 def _results(batch: Batch, contacts: Iterable[AnyContact], loop: asyncio.AbstractEventLoop) -> Generator[Result]:
     """Whoever asks the loop for each message alone waits longer for the loop than for the relay: so slices."""
     sending: deque[Future[list[Result]]] = deque()
+    broken: list[Exception] = []
+    contacts = until_broken(contacts, broken)
     try:
         while piece := list(islice(contacts, batch.width)):
             sending.append(asyncio.run_coroutine_threadsafe(batch.send_all(piece), loop))
@@ -100,6 +102,8 @@ def _results(batch: Batch, contacts: Iterable[AnyContact], loop: asyncio.Abstrac
                 yield from sending.popleft().result()
         while sending:
             yield from sending.popleft().result()
+        for error in broken:
+            raise error
     finally:
         for future in sending:
             future.cancel()

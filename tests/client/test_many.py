@@ -13,7 +13,7 @@ import pytest
 
 from smtprelay import Contact, InvalidMessage, Refused, Unreachable
 from smtprelay.client.many import AnyContact
-from smtprelay.instructions import IDEMPOTENCY_KEY, VARS
+from smtprelay.instructions import IDEMPOTENCY_KEY, MAX_KEY, TAG, VARS
 from smtprelay.sandbox.smarthost import SILENCE, Received, Rule, Smarthost
 from tests.client.support import QUEUED, relay_to
 
@@ -61,20 +61,52 @@ async def test_what_contacts_are() -> None:
 
 
 async def test_a_contact_that_fails_does_not_keep_the_others() -> None:
+    nested: list[Any] = []
+    for _ in range(100_000):
+        nested = [nested]
     contacts: list[AnyContact] = [
         "ann@example.net",
         "nobody",
         {"name": "Bob"},
         {"address": "bob@example.net", "at": object()},
+        {"address": "deep@example.net", "at": nested},
+        {None: ["too long a row"], "name": "Bob"},  # type: ignore[dict-item]
+        None,  # type: ignore[list-item]
+        "one@example.net, two@example.net",
         "cy@example.net",
     ]
     async with Smarthost(Rule("RCPT", "550 5.1.1 No such user", match="ann@"), QUEUED) as host, relay_to(host) as api:
         results = [result async for result in api.send_many(contacts=contacts, template="t")]
     errors = {result.address: result.error for result in results if result.error}
     assert isinstance(errors.pop("ann@example.net"), Refused)
-    assert errors.keys() == {"nobody", "", "bob@example.net"}
+    assert errors.keys() == {
+        "nobody", "", "bob@example.net", "deep@example.net", "one@example.net, two@example.net"
+    }  # fmt: skip
+    assert len(results) == len(contacts)
     assert all(isinstance(error, InvalidMessage) for error in errors.values())
     assert [result.address for result in results if result.receipt] == ["cy@example.net"]
+
+
+async def test_what_can_be_gone_through_once_is_there_for_all() -> None:
+    async with Smarthost(QUEUED) as host, relay_to(host) as api:
+        once: dict[str, Any] = {"tag": iter(["november"]), "reply_to": iter(["help@example.com"])}
+        async for result in api.send_many(contacts=addresses(3), text="hello", **once):
+            assert result.receipt
+        assert {(field(one, TAG), field(one, "Reply-To")) for one in host.messages} == {
+            ("november", "help@example.com")
+        }
+
+
+async def test_keys_are_of_bare_addresses_and_never_too_long() -> None:
+    long = f"{'a' * 64}@{'b' * 60}.{'c' * 60}.example"
+    async with Smarthost(QUEUED) as host, relay_to(host) as api:
+        for _ in range(2):
+            results = api.send_many(contacts=[long, "安 <ann@Example.net>"], text="hello", idempotency_key="n" * 100)
+            assert all([result.receipt async for result in results])
+        keys = [field(received, IDEMPOTENCY_KEY) for received in host.messages]
+    assert len(set(keys)) == 2
+    assert f"{'n' * 100}:ann@example.net" in keys
+    assert max(map(len, keys)) <= MAX_KEY
 
 
 async def test_no_relay() -> None:
@@ -124,9 +156,11 @@ async def test_contacts_that_break_off() -> None:
         raise OSError("the file is gone")
 
     async with Smarthost(QUEUED) as host, relay_to(host) as api:
+        results = api.send_many(contacts=contacts(), text="hello")
+        assert all([(await anext(results)).receipt for _ in range(3)])  # nobody need ask what became of them
         with pytest.raises(OSError, match="the file is gone"):
-            async for _ in api.send_many(contacts=contacts(), text="hello"):
-                pass
+            await anext(results)
+        assert len(host.messages) == 3
 
 
 @pytest.mark.parametrize(
@@ -135,6 +169,8 @@ async def test_contacts_that_break_off() -> None:
         ({"to": "ann@example.net"}, "leave to out"),
         ({"subject": "a\nb"}, "subject holds"),
         ({"vars": {"a": 1}}, "vars are for a template"),
+        ({"headers": {IDEMPOTENCY_KEY: "for all the same"}}, "is made of idempotency_key"),
+        ({"idempotency_key": "a\nb"}, "idempotency_key holds"),
     ],
 )
 async def test_what_is_wrong_for_all_is_said_at_once(fields: dict[str, Any], words: str) -> None:

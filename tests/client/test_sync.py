@@ -83,6 +83,18 @@ def test_contacts_are_taken_in_the_thread_that_gives_them(relay: Relay) -> None:
     assert threads == {threading.get_ident()}
 
 
+def test_contacts_that_break_off(relay: Relay) -> None:
+    def contacts() -> Iterator[str]:
+        yield from ["ann@example.net", "bob@example.net"]
+        raise OSError("the file is gone")
+
+    results = relay.send_many(contacts=contacts(), text="hello")
+    assert next(results).receipt
+    assert next(results).receipt
+    with pytest.raises(OSError, match="the file is gone"):
+        next(results)
+
+
 def test_many_that_nobody_reads_to_the_end(host: Smarthost, relay: Relay) -> None:
     taken = 0
 
