@@ -9,7 +9,7 @@ from typing import Literal
 from smtprelay.config import ConfigError
 from smtprelay.errors import TemplateError
 from smtprelay.templating.content import Content
-from smtprelay.templating.engine import HTML, explained
+from smtprelay.templating.engine import explained
 from smtprelay.templating.images import content_ids, is_relative, sources
 from smtprelay.templating.job import Part
 from smtprelay.templating.library import Draft, Templates
@@ -97,13 +97,8 @@ def _static(templates: Templates, name: str, file: str, meta: Meta) -> Iterator[
         return
     yield from _undefined(usage, meta)
     for reference in usage.references:
-        problem = ""
         if templates.files.read(reference.target) is None:
             problem = f"{reference.target} is not in the templates' directory"
-        elif reference.file.endswith(HTML) and not reference.target.endswith((*HTML, ".css")):
-            wanted = reference.target.removesuffix(".j2").removesuffix(".txt") + ".html.j2"
-            problem = f"{reference.target} is not escaped within HTML: call it {wanted}"
-        if problem:
             yield Finding("failed", reference.file, reference.line, problem)
 
 

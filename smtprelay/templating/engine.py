@@ -58,11 +58,14 @@ class Engine:
         )
         # What renders once renders so again: errors can be found, and equal renderings kept.
         del self._bodies.filters["random"], self._bodies.globals["lipsum"]
+        # Within HTML values are escaped in whatever file they stand: it may include one that texts share.
+        self._html = self._bodies.overlay(autoescape=True)
         self._fields = self._bodies.overlay(finalize=_of_field, autoescape=False)
         self._compile = lru_cache(maxsize=256)(self._compile_field)
 
     def body(self, file: str, variables: Mapping[str, Any]) -> str:
-        return _output(self._bodies.get_template(file), variables)
+        environment = self._html if file.endswith(HTML) else self._bodies
+        return _output(environment.get_template(file), variables)
 
     def subjects(self, file: str, variables: Mapping[str, Any]) -> list[str]:
         """The subjects of a file, which stand between ``|``; one in a value does not separate."""

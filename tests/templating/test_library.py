@@ -115,6 +115,17 @@ def test_autoescape_is_for_html_alone(bench: Bench) -> None:
     assert f"<p>{escaped}</p><i>{escaped}</i>" in mail.html
 
 
+def test_values_are_escaped_in_html_wherever_they_stand(bench: Bench) -> None:
+    """The fault: a file that texts share, included in HTML, let a value be HTML."""
+    bench.put("_p.txt.j2", "{{ x }}")
+    bench.put("_q", "{% macro q(x) %}{{ x }}{% endmacro %}")
+    shared = "{% include '_p.txt.j2' %}{% import '_q' as q %}{{ q.q(x) }}"
+    bench.write(a__body_txt=shared, a__body_html=f"<p>{shared}</p>")
+    mail = bench.render("a", x="<b>")
+    assert mail.text == "<b><b>"
+    assert "<p>&lt;b&gt;&lt;b&gt;</p>" in mail.html
+
+
 def test_inheritance_and_macros(bench: Bench) -> None:
     bench.write(
         _layout_html="<body>{% block body %}{% endblock %}</body>",
