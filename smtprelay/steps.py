@@ -29,7 +29,7 @@ MAX_SPLIT = 64 * 2**20  # octets of all the messages that one may become
 T = TypeVar("T")
 Render = Callable[[Job, int], Awaitable[Sequence[bytes]]]
 
-_BY_TEMPLATE = ("subject", "mime-version", "content-")
+_BY_TEMPLATE = ("subject", "mime-version", "content-", "dkim-signature")  # an app's signature is of its own body
 _FOR_ALL = frozenset({"to", "cc", "message-id"})  # wrong in a message for one of several
 
 

@@ -443,7 +443,8 @@ def fields(message: Message) -> email.message.EmailMessage:
 
 async def test_a_template_is_rendered_as_the_message() -> None:
     of = parts()
-    content = TEMPLATED + 'X-SMTPRelay-Vars: {"name": "李"}\nX-Mailer: old\nContent-Type: text/plain\n\nbody\n'
+    content = "DKIM-Signature: v=1; d=example.com; s=relay1; a=rsa-sha256; h=from; bh=eA==; b=eA==\n"
+    content += TEMPLATED + 'X-SMTPRelay-Vars: {"name": "李"}\nX-Mailer: old\nContent-Type: text/plain\n\nbody\n'
     accepted = await taken(of, content, "ann@example.org", "bob@example.org")
     [message] = of.spool.kept
     assert accepted.ids == (message.id,)

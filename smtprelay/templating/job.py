@@ -12,7 +12,7 @@ class Part:
     """One message to be made.
 
     :param header: the fields that the app gave, as octets, each ended by <CRLF>: without those that the template makes
-        (``Subject``, ``MIME-Version``, ``Content-*``) and without instructions to the relay.
+        (``Subject``, ``MIME-Version``, ``Content-*``), without signatures and without instructions to the relay.
     :param recipient: whom it is for, where that is one address alone; else ``""``.
     :param variables: JSON values by name.
     """
