@@ -51,6 +51,24 @@ def configure(settings: Log) -> None:
     logging.getLogger("mail.log").setLevel(logging.CRITICAL + 1)
 
 
+def get_logger(name: str) -> Any:
+    """A logger for what the send API uses too: where structlog is not configured it writes to standard error, since
+    standard output is the calling program's."""
+    return structlog.wrap_logger(_Output(name))
+
+
+class _Output:
+    """Where structlog's configuration sends lines, if there is one."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, method: str) -> Any:
+        configured = structlog.is_configured()
+        factory = structlog.get_config()["logger_factory"] if configured else structlog.PrintLoggerFactory(sys.stderr)
+        return getattr(factory(self._name), method)
+
+
 # json.dumps makes an encoder for every line where it is not told to keep to its own defaults.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, default=repr)
 

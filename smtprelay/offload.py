@@ -14,10 +14,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar, cast
 
-import structlog
-
 from smtprelay import __version__
 from smtprelay.config import Config
+from smtprelay.log import get_logger
 from smtprelay.message import Message
 from smtprelay.preparation import Preparer, Submission
 from smtprelay.preparation_process import Setup
@@ -25,7 +24,7 @@ from smtprelay.reply import Reject, Reply
 from smtprelay.signing import Signer, SigningKey
 from smtprelay.worker.parent import Worker, started
 
-log = structlog.get_logger("offload")
+log = get_logger("offload")
 
 T = TypeVar("T")
 

@@ -10,9 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import structlog
-
 from smtprelay.errors import TemplateError
+from smtprelay.log import get_logger
 from smtprelay.templating.job import Job
 from smtprelay.templating.protocol import (
     ERROR,
@@ -28,7 +27,7 @@ from smtprelay.templating.protocol import (
 )
 from smtprelay.worker.parent import REST, Worker, started
 
-log = structlog.get_logger("rendering")
+log = get_logger("rendering")
 
 _MODULE = "smtprelay.templating.process"
 _TURN = 0.1  # seconds after its first message that a job goes on for before another has its turn

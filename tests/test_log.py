@@ -58,3 +58,15 @@ def test_a_traceback_shows_no_local_variables(capsys: pytest.CaptureFixture[str]
     printed = capsys.readouterr().out
     assert "broken" in printed
     assert password not in printed
+
+
+def test_the_library_leaves_standard_output_to_the_program(capsys: pytest.CaptureFixture[str]) -> None:
+    structlog.reset_defaults()
+    library = log.get_logger("rendering")
+    library.error("ended", pid=1)
+    said = capsys.readouterr()
+    assert (said.out, "ended" in said.err) == ("", True)
+    log.configure(Log(format="json"))
+    library.error("ended", pid=1)
+    said = capsys.readouterr()
+    assert (json.loads(said.out)["event"], said.err) == ("ended", "")

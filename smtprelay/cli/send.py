@@ -74,18 +74,18 @@ def send(
     fields = Common(
         from_=from_, subject=subject, text=inputs.text(text), html=inputs.text(html), template=template,
         attachments=[inputs.attachment(path) for path in attach], vars=inputs.variables(var, vars_file),
-        headers=headers(header), tag=tag, send_at=None if dry_run else at,
+        headers=headers(header), tag=tag, send_at=at,
     )  # fmt: skip
     transport = open_way(way, relay, config, user, password_file)
     lines = as_json or not sys.stdout.isatty()
     if not contacts:
-        message = Message(to=to, idempotency_key="" if dry_run else idempotency_key, **fields)
+        message = Message(to=to, idempotency_key=idempotency_key, **fields)
         receipt = uvloop.run(send_one(transport, message))
         show_receipt(receipt, way, lines=lines)
         sys.exit(status_of(receipt))
     file = inputs.contacts(contacts, contacts_format)
     key = ""
-    if way is Way.RELAY:  # nobody else knows what was sent before
+    if way is not Way.DIRECT:  # which does not know what was sent before
         key = idempotency_key or batch_key(fields, file)
         key += f"-{secrets.token_hex(4)}" if again else ""
     with showing(file.lines, way, lines=lines) as show:
@@ -93,7 +93,11 @@ def send(
         show.summary(tally, key)
     if tally.unreachable:
         print(tally.unreachable, file=sys.stderr)
-    if key and not tally.complete:
+    if way is Way.RELAY and not tally.complete:
         how = f" with --idempotency-key {key} in place of --again" if again else ""
         print(f"Not all was sent. To go on, run the same command again{how}.", file=sys.stderr)
+    elif way is Way.RELAY and tally.status and not idempotency_key:  # another file would be another key
+        print(
+            f"For the rest, mend the file and add --idempotency-key {key}: nobody gets it twice then.", file=sys.stderr
+        )
     sys.exit(tally.status)

@@ -16,6 +16,7 @@ from smtprelay.credentials import make_upstream, read_passwords
 from smtprelay.domains.checker import Checker
 from smtprelay.domains.verdict import Verdict
 from smtprelay.errors import InvalidMessage, Refused, TemplateError
+from smtprelay.instructions import Instructions
 from smtprelay.keyfiles import all_keys, require_keys
 from smtprelay.message import Envelope, Message, Origin, Recipient
 from smtprelay.offload import Offload
@@ -68,13 +69,15 @@ class Direct:
 
         :raises SMTPRelayError: what `AsyncRelay.send` raises.
         """
+        limit = self._config.gateway.max_message_size
+        if len(parcel.content) > limit:
+            text = f"{len(parcel.content)} octets are more than [gateway] max_message_size allows ({limit})"
+            raise Refused(552, "5.3.4", text)
         envelope = Envelope(parcel.reverse_path, tuple(map(Recipient, parcel.recipients)))
         submission = Submission(Origin("local"), envelope, parcel.content, now_ms())
         try:
             asked = await self._steps.instructions(submission)
-            for what, given in (("idempotency_key", asked.idempotency_key), ("send_at", asked.send_at)):
-                if given:
-                    raise InvalidMessage(_LATER.format(what))
+            self._check(asked)
             async with self._steps.messages(submission, asked) as messages:
                 if any(message.hold for message in messages):
                     raise Refused(451, "4.4.3", "DNS does not answer about the sender's domain: send it again later")
@@ -84,6 +87,12 @@ class Direct:
                 raise error.__context__ from None
             raise Refused(error.reply.code, error.reply.enhanced, error.reply.text) from None
         return receipt_of(parcel.recipients, facts, id=messages[0].id)
+
+    def _check(self, asked: Instructions) -> None:
+        """:raises InvalidMessage: it takes a spool."""
+        for what, given in (("idempotency_key", asked.idempotency_key), ("send_at", asked.send_at)):
+            if given:
+                raise InvalidMessage(_LATER.format(what))
 
     async def hand_over(self, message: Message) -> list[Fact]:
         """Send what was made. :returns: one fact for each of its recipients, in their order."""

@@ -18,6 +18,8 @@ class Receipt:
     :param id: the relay's id of it, for ``smtprelay queue why ID``.
     :param accepted: the recipients it was taken for.
     :param refused: those it was not taken for, each with the reason.
+    :param doubtful: only with `direct`, where a message to many goes in pieces: those it may have been taken for, or
+        not. To send it to them again may be to send it twice.
     :param repeated: its idempotency key came before: this is what became of the first one, and nothing was sent now.
     """
 
@@ -25,6 +27,7 @@ class Receipt:
     accepted: tuple[str, ...]
     refused: Mapping[str, Refused] = field(default_factory=dict)
     repeated: bool = False
+    doubtful: Mapping[str, Ambiguous] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +60,13 @@ def receipt_of(recipients: Sequence[str], facts: Sequence[Fact], *, place: str =
     taken = {address: fact.reply for address, fact in zip(recipients, facts, strict=True) if _accepts(fact)}
     if not taken:
         raise _failure(recipients, facts, place)
-    refused = {address: _refusal(fact) for address, fact in zip(recipients, facts, strict=True) if not _accepts(fact)}
+    others = [(address, fact) for address, fact in zip(recipients, facts, strict=True) if not _accepts(fact)]
+    doubtful = {address: _doubt(fact) for address, fact in others if fact.ambiguous}
+    refused = {address: _refusal(fact) for address, fact in others if not fact.ambiguous}
     reply = next(iter(taken.values()))
     assert reply is not None
     queued, repeated = read_queued(reply.text)
-    return Receipt(id or queued, tuple(taken), refused, repeated)
+    return Receipt(id or queued, tuple(taken), refused, repeated, doubtful)
 
 
 def _accepts(fact: Fact) -> bool:
@@ -75,14 +80,18 @@ def _refusal(fact: Fact) -> Refused:
     return Refused(fact.reply.code, fact.reply.enhanced, fact.reply.text)
 
 
+def _doubt(fact: Fact) -> Ambiguous:
+    return Ambiguous(
+        f"{fact.error}: the whole message was sent and no answer came, so it may have been taken. See whether "
+        "it was before you send it again; a running relay sends none twice that has an idempotency_key"
+    )
+
+
 def _failure(recipients: Sequence[str], facts: Sequence[Fact], place: str) -> SMTPRelayError:
     """Nobody has got it, as far as is known."""
     broken = sorted((fact for fact in facts if fact.reply is None), key=lambda fact: not fact.ambiguous)
     if broken and broken[0].ambiguous:
-        return Ambiguous(
-            f"{broken[0].error}: the whole message was sent and no answer came, so it may have been taken. See whether "
-            "it was before you send it again; a running relay sends none twice that has an idempotency_key"
-        )
+        return _doubt(broken[0])
     if broken:
         hint = f". Is a relay running at {place}?" if place and broken[0].phase is Phase.CONNECT else ""
         return Unreachable(f"{broken[0].error}: the message was not sent, it can be sent again{hint}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import email
 import email.policy
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from smtprelay import Ambiguous, AsyncRelay, ConfigError, InvalidMessage, Refused, Relay, TemplateError, Unreachable
+from smtprelay.cli.sending.tally import status_of
 from smtprelay.sandbox.nameserver import Fault, NameServer
 from smtprelay.sandbox.smarthost import DROP, Received, Rule, Smarthost, verify
 from tests.client.support import SHOP
@@ -67,6 +69,13 @@ async def test_a_template_is_rendered(tmp_path: Path) -> None:
     assert verify(received, made.records) == [True]
 
 
+async def test_a_message_that_is_too_large(tmp_path: Path) -> None:
+    async with direct(tmp_path, gateway='max_message_size = "1KiB"') as (relay, host, _):
+        with pytest.raises(Refused, match="max_message_size"):
+            await relay.send(to=ANN, text="hello " * 1000)
+    assert not host.messages
+
+
 async def test_a_domain_that_is_not_set_up_is_refused_with_the_record(tmp_path: Path) -> None:
     async with NameServer(MX) as dns:
         rules = f'nameservers = ["{dns.address}"]\non_failure = "hold"'
@@ -111,7 +120,9 @@ async def test_what_breaks_after_some_have_it_is_told_of_the_others(tmp_path: Pa
     async with direct(tmp_path, fault, upstream="recipients_per_transaction = 1") as (relay, _, _made):
         receipt = await relay.send(to=[ANN, "bob@example.net"], text="hello")
     assert receipt.accepted == (ANN,)
-    assert receipt.refused["bob@example.net"].temporary
+    assert isinstance(receipt.doubtful["bob@example.net"], Ambiguous)
+    assert not receipt.refused  # what is refused for now is sent again, and he has it
+    assert status_of(receipt) == os.EX_TEMPFAIL
 
 
 @pytest.mark.parametrize(("at", "error"), [("MAIL", Unreachable), ("ACCEPTED", Ambiguous)])

@@ -46,13 +46,14 @@ def show_receipt(receipt: Receipt, done: str, *, lines: bool) -> None:
 
     :param done: in words.
     """
+    others: dict[str, SMTPRelayError] = {**receipt.refused, **receipt.doubtful}
     if lines:
-        refused = {address: _error(refusal) for address, refusal in receipt.refused.items()}
+        refused = {address: _error(error) for address, error in others.items()}
         _print({"id": receipt.id, "accepted": receipt.accepted, "refused": refused, "before": receipt.repeated})
         return
     print(f"{receipt.id}: {done}{' before, and not again' if receipt.repeated else ''}")
-    for address, refusal in receipt.refused.items():
-        print(f"{address}: {refusal}")
+    for address, error in others.items():
+        print(f"{address}: {error}")
 
 
 class _Lines:

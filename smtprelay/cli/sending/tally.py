@@ -85,6 +85,8 @@ class Tally:
 
 def status_of(receipt: Receipt) -> int:
     """The same for one message, of which some recipients may have been refused."""
+    if receipt.doubtful:
+        return os.EX_TEMPFAIL
     if not receipt.refused:
         return os.EX_OK
     return os.EX_TEMPFAIL if all(refusal.temporary for refusal in receipt.refused.values()) else os.EX_DATAERR
