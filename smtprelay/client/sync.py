@@ -10,6 +10,7 @@ from email.message import Message as EmailMessage
 from functools import partial
 from itertools import islice
 from os import PathLike
+from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
 
@@ -41,7 +42,8 @@ class Relay:
     def direct(cls, config: str | PathLike[str], *, from_: str = "") -> Self:
         """See `AsyncRelay.direct`."""
         relay = cls.__new__(cls)
-        relay._begin(partial(AsyncRelay.direct, config, from_=from_))
+        # A process that forks may change its folder, and begins anew there.
+        relay._begin(partial(AsyncRelay.direct, Path(config).absolute(), from_=from_))
         return relay
 
     def _begin(self, make: Callable[[], AsyncRelay]) -> None:

@@ -38,7 +38,9 @@ class ContactFile:
         self.encoding, self.lines, self.digest = found.encoding, found.lines, found.digest
         head = next((line for line in read_lines(stream, self.encoding) if line.text), None)
         if head is None:
-            raise ContactsError("There are no contacts: the file has no line that can be read.")
+            bad = next((line for line in read_lines(stream, self.encoding) if line.problem), None)
+            reason = f" (line {bad.number}: {bad.problem})" if bad else ""
+            raise ContactsError(f"There are no contacts: the file has no line that can be read{reason}.")
         self.format = form or guess_format(head)
         self._read = reader(self.format, head)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -11,6 +12,7 @@ from typing import BinaryIO
 from smtprelay.contacts.values import ContactsError
 
 MAX_LINE = 2**20  # octets
+_EXCEL = re.compile(r'"?sep=.?"?', re.IGNORECASE)  # a first line that tells Excel the delimiter, which is found anyway
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,9 @@ def read_lines(stream: BinaryIO, encoding: str) -> Iterator[Line]:
         except UnicodeDecodeError:
             yield Line(number, "", f"this is not {encoding.upper()}, which the file is for the most part")
         else:
+            if number == 1:
+                text = text.removeprefix("\ufeff")  # GB18030 has a BOM too
+                text = "" if _EXCEL.fullmatch(text) else text
             yield Line(number, text if text.strip() else "")
 
 

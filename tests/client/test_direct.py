@@ -6,6 +6,8 @@ import asyncio
 import email
 import email.policy
 import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -170,3 +172,30 @@ def test_a_configuration_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "platform.password").unlink()
     with pytest.raises(ConfigError, match="password cannot be read"):
         Relay.direct(tmp_path / "config.toml")
+
+
+FORK = """\
+import os
+from smtprelay import InvalidMessage, Relay
+def send():
+    try:
+        relay.send(to="nobody", text="hello")
+    except InvalidMessage:
+        return
+    raise AssertionError
+relay = Relay.direct("config.toml", from_="shop@example.com")
+send()
+child = os.fork()
+if not child:
+    os.chdir("/")
+    send()
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+def test_a_process_that_forks_and_changes_its_folder(tmp_path: Path) -> None:
+    make_relay(tmp_path, 9, keys=["ed25519"])
+    command = [sys.executable, "-W", "error", "-c", FORK]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

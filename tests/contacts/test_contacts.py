@@ -175,6 +175,23 @@ def test_nothing(content: str | bytes) -> None:
         read(content)
 
 
+def test_nothing_that_can_be_read_says_why() -> None:
+    with pytest.raises(ContactsError, match=r"\(line 2: this is not UTF-8"):
+        read(b"\xef\xbb\xbf\n" + "a@example.org;王芳\n".encode("gb18030"))
+
+
+@pytest.mark.parametrize("first", ["sep=;", "SEP=,", '"sep=;"', "sep=\t"])
+def test_the_line_for_excel_is_no_header(first: str) -> None:
+    assert read(f"\ufeff{first}\r\naddress;name\r\na@example.org;Ada\r\n") == [
+        Contact("a@example.org", {"fullname": "Ada", "name": "Ada", "address": "a@example.org"}, 3)
+    ]
+
+
+def test_gb18030_has_a_bom_too() -> None:
+    (contact,) = contacts("\ufeff邮箱,姓名\na@example.org,王芳\n".encode("gb18030"))
+    assert contact.fields["姓名"] == "王芳"
+
+
 def test_utf16_is_told() -> None:
     with pytest.raises(ContactsError, match="UTF-16"):
         read(PLATFORM_LINE.encode("utf-16"))
