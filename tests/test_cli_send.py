@@ -367,6 +367,23 @@ async def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path: Path) -> Non
     assert b"run the same command again" in errors
 
 
+async def test_results_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "contacts").write_text("".join(f"{i}@example.org\n" for i in range(100_000)))
+    async with Smarthost(Rule("ACCEPTED", QUEUED)) as relay:
+        with Path("/dev/full").open("wb") as full:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "smtprelay", "send", "--from", SENDER, "--text", "x", "--contacts",
+                f"{tmp_path}/contacts", "--relay", f"127.0.0.1:{relay.port}", stdout=full,
+                stderr=asyncio.subprocess.PIPE,
+            )  # fmt: skip
+            _, errors = await process.communicate()
+        assert len(relay.messages) < 100
+    assert process.returncode == os.EX_TEMPFAIL
+    first, second = errors.decode().splitlines()
+    assert first == "The results cannot be written: No space left on device."
+    assert "run the same command again" in second
+
+
 async def test_standard_input_that_is_closed() -> None:
     async with Smarthost(Rule("ACCEPTED", QUEUED)) as relay:
         words = f"{sys.executable} -m smtprelay send --from {SENDER} --relay 127.0.0.1:{relay.port}"

@@ -90,7 +90,13 @@ def send(
         key += f"-{secrets.token_hex(4)}" if again else ""
     with showing(file.lines, way, lines=lines) as show:
         tally = uvloop.run(send_to_contacts(transport, fields, key, file, show))
-        show.summary(tally, key)
+        if not tally.unheard:
+            show.summary(tally, key)
+    if tally.unheard:
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # what is left goes there, and not to a traceback
+        print(f"The results cannot be written: {tally.unheard}.", file=sys.stderr)
     if tally.unreachable:
         print(tally.unreachable, file=sys.stderr)
     if way is Way.RELAY and not tally.complete:

@@ -46,8 +46,8 @@ async def send_to_contacts(way: Transport, fields: Common, key: str, file: Conta
 
 
 async def run(sender: Sender, items: Iterable[Contact | BadLine | Duplicate], show: Show) -> Tally:
-    """Send to all contacts, until there are no more, the relay cannot be reached, or Ctrl-C or SIGTERM comes. What is
-    under way then comes to its end.
+    """Send to all contacts, until there are no more, the relay cannot be reached, nobody hears the results any more, or
+    Ctrl-C or SIGTERM comes. What is under way then comes to its end.
 
     :param sender: makes a result of each contact.
     """
@@ -55,11 +55,16 @@ async def run(sender: Sender, items: Iterable[Contact | BadLine | Duplicate], sh
 
     def note(item: Noted) -> None:
         tally.count(item)
-        show.item(item, tally)
+        if tally.unheard:
+            return
+        try:
+            show.item(item, tally)
+        except OSError as error:  # its reader has gone (`| head`), or its disk is full
+            tally.unheard = error.strerror or str(error)
 
     def contacts() -> Iterator[Contact]:
         for item in items:
-            if tally.interrupted or tally.unreachable:
+            if tally.interrupted or tally.unreachable or tally.unheard:
                 return
             if isinstance(item, Contact):
                 yield item

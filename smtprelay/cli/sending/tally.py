@@ -24,6 +24,7 @@ class Tally:
     :ivar bad_lines: lines that cannot be used.
     :ivar duplicates: lines with an address that had come before.
     :ivar unreachable: why the relay could not be reached any more, or ``""``.
+    :ivar unheard: why results could not be written any more, or ``""``.
     :ivar interrupted: whether Ctrl-C ended it.
     """
 
@@ -34,6 +35,7 @@ class Tally:
     bad_lines: int = 0
     duplicates: int = 0
     unreachable: str = ""
+    unheard: str = ""
     interrupted: bool = False
     began: float = field(default_factory=time.monotonic)
 
@@ -62,7 +64,7 @@ class Tally:
     @property
     def complete(self) -> bool:
         """Whether another run would send nothing more."""
-        return not (self.interrupted or self.unreachable or self.later)
+        return not (self.interrupted or self.unreachable or self.unheard or self.later)
 
     @property
     def seconds(self) -> float:
