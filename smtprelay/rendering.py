@@ -30,6 +30,8 @@ from smtprelay.worker.parent import REST, Worker, started
 log = get_logger("rendering")
 
 _MODULE = "smtprelay.templating.process"
+WARY_SECONDS = 2.0  # that a message may take where its template took too long a moment ago
+_WARY = 60.0  # seconds that this is remembered
 _TURN = 0.1  # seconds after its first message that a job goes on for before another has its turn
 _PIECE = 256 * 2**10  # octets of the app's message that are handed over at once
 _START = 60.0  # seconds until the process is ready
@@ -111,6 +113,8 @@ class Rendering:
         self._directory = directory
         self._orders: asyncio.Queue[_Order] = asyncio.Queue()
         self._next: _Order | None = None  # whose turn is the next one, where that is settled
+        # One that never ends must not make the mail of the others wait for ten seconds, over and over.
+        self._wary_until: dict[str, float] = {}  # by template
         self._life: asyncio.Task[None] | None = None
 
     async def render(self, job: Job, limit: int) -> list[bytes]:
@@ -192,12 +196,12 @@ class Rendering:
 
         :raises TemplateError:
         """
-        coming = order.asked or await _begin(order, process)
+        coming = order.asked or await self._begin(order, process)
         end = math.inf
         while True:
             if order.at_the_end:
                 self._look_ahead(process)
-            answer = await _wait(coming, process, order)
+            answer = await self._wait(coming, process, order)
             if answer is None or answer[0] == OUT_OF_MEMORY:  # which others before it may have taken
                 _died_over(order, process, out_of_memory=answer is not None)
                 return
@@ -206,6 +210,36 @@ class Rendering:
             if not order.open or time.monotonic() >= end:
                 return
             coming = process.ask(NEXT, order.longest)
+
+    async def _begin(self, order: _Order, process: Worker) -> _Answer:
+        """Bring the app's message to the process in pieces, as all at once would stop the loop, and ask.
+
+        :raises TemplateError: it cannot be asked.
+        """
+        content = order.job.content
+        count = max(len(content) - 1, 0) // _PIECE
+        for number in range(count):
+            piece = content[number * _PIECE : (number + 1) * _PIECE]
+            await self._wait(process.ask(piece, order.longest), process, order)
+        try:
+            return order.begin(content[count * _PIECE :], count, process)
+        except RecursionError:
+            raise order.error("the variables are nested too deeply") from None
+
+    async def _wait(self, coming: _Answer, process: Worker, order: _Order) -> tuple[bytes, bytes] | None:
+        """The answer; None where the process is gone.
+
+        :raises TemplateError: there is none in time.
+        """
+        template = order.job.template
+        wary = time.monotonic() < self._wary_until.get(template, 0.0)
+        seconds = WARY_SECONDS if wary else SECONDS
+        try:
+            async with asyncio.timeout(seconds):
+                return await coming
+        except TimeoutError:
+            self._wary_until[template] = time.monotonic() + _WARY
+            raise _ended(process, order, f"a message takes longer than {seconds:.0f} s") from None
 
     def _look_ahead(self, process: Worker) -> None:
         """Ask for the first message of the next order: the process would else wait for the loop after each message."""
@@ -231,34 +265,6 @@ def _died_over(order: _Order, process: Worker, *, out_of_memory: bool) -> None:
             else "the process that renders ended over it, twice"
         )
     order.died_over = len(order.messages)
-
-
-async def _begin(order: _Order, process: Worker) -> _Answer:
-    """Bring the app's message to the process in pieces, as all at once would stop the loop, and ask.
-
-    :raises TemplateError: it cannot be asked.
-    """
-    content = order.job.content
-    count = max(len(content) - 1, 0) // _PIECE
-    for number in range(count):
-        piece = content[number * _PIECE : (number + 1) * _PIECE]
-        await _wait(process.ask(piece, order.longest), process, order)
-    try:
-        return order.begin(content[count * _PIECE :], count, process)
-    except RecursionError:
-        raise order.error("the variables are nested too deeply") from None
-
-
-async def _wait(coming: _Answer, process: Worker, order: _Order) -> tuple[bytes, bytes] | None:
-    """The answer; None where the process is gone.
-
-    :raises TemplateError: there is none in time.
-    """
-    try:
-        async with asyncio.timeout(SECONDS):
-            return await coming
-    except TimeoutError:
-        raise _ended(process, order, f"a message takes longer than {SECONDS:.0f} s") from None
 
 
 def _message(kind: bytes, octets: bytes, process: Worker, order: _Order) -> bytes:

@@ -472,3 +472,20 @@ async def test_who_was_asked_ahead_is_not_to_blame(directory: Path, monkeypatch:
         with pytest.raises(TemplateError, match="longer than"):
             await first
         await asyncio.gather(*behind)
+
+
+async def test_a_template_that_took_too_long_has_less_time_for_a_while(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fault: five messages of a template that never ends made the mail of all others wait for 40 seconds."""
+    monkeypatch.setattr(rendering, "SECONDS", 5.0)
+    monkeypatch.setattr(rendering, "WARY_SECONDS", 0.5)
+    async with rendered_by(directory) as by:
+        with pytest.raises(TemplateError, match="longer than 5 s"):
+            await by.render(job("endless"), LIMIT)
+        began = time.monotonic()
+        endless = [asyncio.create_task(by.render(job("endless"), LIMIT)) for _ in range(3)]
+        await check(by)
+        ended = await asyncio.gather(*endless, return_exceptions=True)
+        assert all(isinstance(error, TemplateError) for error in ended)
+        assert time.monotonic() - began < 10.0

@@ -128,10 +128,13 @@ async def started(
 
 
 async def _end(child: asyncio.subprocess.Process) -> None:
-    """It ends when its socket is closed; one that is stuck is killed."""
+    """It ends when its socket is closed; one that is stuck is killed. Whoever cancels this waits for its end too."""
     try:
         async with asyncio.timeout(LEAVE):
             await child.wait()
-    except TimeoutError:
-        child.kill()
+    except (TimeoutError, asyncio.CancelledError) as error:
+        with suppress(ProcessLookupError):
+            child.kill()
         await child.wait()
+        if isinstance(error, asyncio.CancelledError):
+            raise
