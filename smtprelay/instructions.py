@@ -1,7 +1,7 @@
 """What an app tells the relay by header fields, and what the relay tells it by the reply to the dot.
 
 Names that Mandrill and Mailgun have taught apps are understood beside ours. All of them are removed before signing, by
-`repair`, also those that are not understood.
+`repair`; what is not understood of theirs is nothing to us, and of ours a fault.
 """
 
 from __future__ import annotations
@@ -30,12 +30,16 @@ TAG = "X-SMTPRelay-Tag"
 SEND_AT = "X-SMTPRelay-Send-At"
 IDEMPOTENCY_KEY = "X-SMTPRelay-Idempotency-Key"
 
+NAMES = (TEMPLATE, VARS, TAG, SEND_AT, IDEMPOTENCY_KEY)
+
 MAX_DEPTH = 32  # of JSON: arrays and objects within each other
 MAX_NAME = 255  # characters
 MAX_TAGS = 10
 MAX_TAG = 128  # characters
 MAX_KEY = 255  # characters
 FURTHEST = 366 * 86_400_000  # milliseconds: what is to be sent later than that was written wrongly
+_OURS = CONTROL[0]
+_KNOWN = frozenset(name.lower() for name in NAMES)
 _RECIPIENT = "_rcpt"
 _MAX_PROBLEM = 400  # characters: what an app sent may stand in it
 _MAX_ENCODED_LINE = 76  # RFC 2047 §2
@@ -119,6 +123,9 @@ def read_instructions(header: Header, charsets: Sequence[str], now: int) -> Inst
     :param now: Unix time in milliseconds.
     :raises Reject: 550 5.6.0, naming the field and what is wrong with it.
     """
+    for one in header.fields:  # another's fields may mean what we do not know; ours may be misspelt
+        if one.name.startswith(_OURS) and one.name not in _KNOWN:
+            raise _bad(one.written_name, f"this is not known; there are {', '.join(NAMES)}")
     reader = _Reader(header, charsets_of(header, charsets))
     # Mandrill's has the name of a block behind the template's.
     template = reader.one(TEMPLATE, "X-MC-Template", "X-Mailgun-Template-Name").partition("|")[0].strip()

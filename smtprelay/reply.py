@@ -79,7 +79,7 @@ class Reply:
 
 
 def _printable(text: str) -> str:
-    return _UNPRINTABLE.sub("?", text)
+    return _UNPRINTABLE.sub("?", text.replace("§", "section "))
 
 
 def _wrap(text: str, room: int) -> Iterator[str]:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from smtprelay.cli.sending.order import Inputs, batch_key, headers, moment
-from smtprelay.cli.sending.route import relay_url
+from smtprelay.cli.sending.route import Way, relay_url
 from smtprelay.cli.sending.run import run
 from smtprelay.cli.sending.show import showing
 from smtprelay.cli.sending.tally import Noted, Tally
@@ -195,7 +195,7 @@ def test_which_relay(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_bar_tells_rate_failures_and_sums(capsys: pytest.CaptureFixture[str]) -> None:
     tally = Tally()
-    with showing(4, "handed over", lines=False) as show:
+    with showing(4, Way.RELAY, lines=False) as show:
         (contact,) = people(1)
         refused = Refused(550, "5.1.1", "No [such] user")
         for item in (result(contact), result(contact, refused), BadLine(3, "odd"), Duplicate(4, "a@example.org")):
@@ -331,7 +331,8 @@ async def test_dry_run_finds_everything_and_sends_nothing(tmp_path: Path) -> Non
     assert "name" in items[1]["text"]
     assert "news/subject.j2" in items[2]["text"]
     assert "news/body.html.j2" in items[3]["text"]
-    assert (summary["summary"]["sent"], summary["summary"]["refused"]) == (2, 3)
+    assert (summary["summary"]["can_be_sent"], summary["summary"]["refused"]) == (2, 3)
+    assert not [item for item in items if "id" in item]
 
 
 async def test_without_a_daemon(tmp_path: Path) -> None:
@@ -417,7 +418,7 @@ async def test_relay_that_is_not_there() -> None:
         (["--to", "a@example.org", "--text", "@absent"], os.EX_NOINPUT, "absent"),
         (["--to", "a@example.org", "--text", "-", "--html", "-"], os.EX_USAGE, "once"),
         (["--to", "a@example.org", "--vars-file", "-"], os.EX_DATAERR, "JSON"),
-        (["--to", "a@example.org", "--text", "x"], os.EX_USAGE, "from_"),
+        (["--to", "a@example.org", "--text", "x"], os.EX_USAGE, "Say who writes: --from ADDRESS."),
         (["--contacts", "-", "--text", "x"], os.EX_DATAERR, "no contacts"),
         (["--to", "a@example.org", "--relay", "http://127.0.0.1"], os.EX_CONFIG, "smtp://"),
     ],
@@ -426,3 +427,28 @@ async def test_what_cannot_be_sent_is_told(words: list[str], status: int, said: 
     lines, errors = await send(*words, status=status)
     assert not lines
     assert said in errors
+
+
+def test_the_same_reason_is_not_told_for_every_contact(capsys: pytest.CaptureFixture[str]) -> None:
+    tally = Tally()
+    refused = Refused(550, "5.6.0", "Template newsleter: there is none of this name")
+    with showing(300, Way.RELAY, lines=False) as show:
+        for contact in people(300):
+            failed = Result(contact, error=refused)
+            tally.count(failed)
+            show.item(failed, tally)
+        show.summary(tally, "key")
+    out = capsys.readouterr().out
+    assert out.count("there is none of this name") == 6
+    assert "295 more for the same reason: " in out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--to", "a@example.org", "--from", "b@example.com"], "Say what is sent: --template NAME"),
+    ],
+)
+async def test_what_is_missing_is_named_as_the_command_calls_it(words: list[str], told: str) -> None:
+    _, errors = await send(*words, status=os.EX_USAGE)
+    assert told in errors

@@ -159,6 +159,7 @@ def test_what_was_to_be_sent_in_the_past_is_sent_now() -> None:
         (TEMPLATE + 'X-Mailgun-Recipient-Variables: {"a@b": 1}\n', "a@b needs an object"),
         ('X-SMTPRelay-Vars: {"a": 1}\n', "no template for them: name it in X-SMTPRelay-Template"),
         (TEMPLATE + "X-MC-Template: other\n", "they differ"),
+        ("X-SMTPRelay-Temlate: welcome\n", "X-SMTPRelay-Temlate: this is not known; there are X-SMTPRelay-Template, "),
         (f"X-SMTPRelay-Template: {'x' * 256}\n", "longer than 255 characters"),
         ("X-SMTPRelay-Send-At: tomorrow\n", "X-SMTPRelay-Send-At: tomorrow is no time"),
         (f"X-MC-SendAt: {'9' * 5000}\n", "is no time"),

@@ -78,12 +78,16 @@ def send(
     )  # fmt: skip
     transport = open_way(way, relay, config, user, password_file)
     lines = as_json or not sys.stdout.isatty()
-    if not contacts:
+    file = inputs.contacts(contacts, contacts_format) if contacts else None
+    if not (from_ or template):
+        fail(os.EX_USAGE, "Say who writes: --from ADDRESS.")
+    if not (template or subject or text or html or attach):
+        fail(os.EX_USAGE, "Say what is sent: --template NAME, --text TEXT, --html TEXT or --attach FILE.")
+    if file is None:
         message = Message(to=to, idempotency_key=idempotency_key, **fields)
         receipt = uvloop.run(send_one(transport, message))
         show_receipt(receipt, way, lines=lines)
         sys.exit(status_of(receipt))
-    file = inputs.contacts(contacts, contacts_format)
     key = ""
     if way is not Way.DIRECT:  # which does not know what was sent before
         key = idempotency_key or batch_key(fields, file)

@@ -39,7 +39,7 @@ app = typer.Typer(no_args_is_help=True)
 
 DirectoryOption = Annotated[
     Path | None,
-    typer.Option("--directory", "-d", metavar="DIR", help="Of the templates. Default: [templates] directory."),
+    typer.Option("--directory", "-d", metavar="DIR", help="Of the templates. Default: as the configuration has it."),
 ]
 
 

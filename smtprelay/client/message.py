@@ -141,6 +141,8 @@ class Message:
     def _instructions(self) -> bytes:
         if self.vars and not self.template:
             raise InvalidMessage("vars are for a template: name one, or put the values into text and html yourself")
+        if self.send_at and not isinstance(self.send_at, datetime):
+            raise InvalidMessage(f"send_at is a datetime, not {self.send_at!r}: datetime.fromisoformat() makes one")
         tags = [self.tag] if isinstance(self.tag, str) else list(self.tag)
         for what, value in (("template", self.template), ("idempotency_key", self.idempotency_key)):
             check_text(what, value)

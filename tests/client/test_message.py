@@ -205,3 +205,8 @@ def test_errors_travel_between_processes(error: Exception) -> None:
     copy = pickle.loads(pickle.dumps(error))
     assert (type(copy), str(copy)) == (type(error), str(error))
     assert getattr(copy, "recipients", {}).keys() == getattr(error, "recipients", {}).keys()
+
+
+def test_a_time_is_no_text() -> None:
+    with pytest.raises(InvalidMessage, match=r"send_at is a datetime, not 'tomorrow'"):
+        Message(to="a@example.org", text="x", send_at="tomorrow").pack("b@example.com")  # type: ignore[arg-type]

@@ -20,7 +20,8 @@ class Tally:
     :ivar sent: contacts whose message was handed over, now or before.
     :ivar before: those of them whose message had been handed over before.
     :ivar refused: contacts that nothing can be sent to as it is.
-    :ivar later: contacts that were refused for now, or of whom it is not known whether the message was handed over.
+    :ivar later: contacts that were refused for now, for whom the relay was not reached, or of whom it is not known
+        whether the message was handed over.
     :ivar bad_lines: lines that cannot be used.
     :ivar duplicates: lines with an address that had come before.
     :ivar unreachable: why the relay could not be reached any more, or ``""``.
@@ -50,6 +51,7 @@ class Tally:
                 self.before += receipt.repeated
             case Result(error=Unreachable() as error):
                 self.unreachable = self.unreachable or str(error)
+                self.later += 1
             case Result(error=Ambiguous()):
                 self.later += 1
             case Result(error=Refused(temporary=True)):
