@@ -1,7 +1,7 @@
 """`smtprelay run`: the daemon, in the foreground.
 
 It reads its own command line. What the other commands need, and what libraries import without use here, would stay in
-its memory for months: typer 2 MB (argparse, half a one), and what structlog imports where it is installed, rich 3 MB and
+its memory for months: typer 2 MB (argparse, half a one), and what structlog imports where it is installed: rich 3 MB,
 greenlet 1 MB.
 """
 
