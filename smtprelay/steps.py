@@ -90,10 +90,11 @@ class Steps:
             contents = await self._render(job, limit)
         except TemplateError as error:
             raise Reject(550, "6.0", str(error)) from None
-        names_author = read_header(submission.content).first("from") is not None
+        # All that says who writes was left to the template.
+        authorless = not submission.envelope.reverse_path and not read_header(submission.content).first("from")
         for recipients, content in zip(_shares(submission, asked), contents, strict=True):
             envelope = replace(submission.envelope, recipients=recipients)
-            if not envelope.reverse_path and not names_author:  # all of that was left to the template
+            if authorless:
                 envelope = replace(envelope, reverse_path=_author(content))
             message = await self._prepared(
                 replace(submission, envelope=envelope, content=content, unstuffed=False), asked

@@ -107,7 +107,5 @@ def send(
         how = f" with --idempotency-key {key} in place of --again" if again else ""
         print(f"Not all was sent. To go on, run the same command again{how}.", file=sys.stderr)
     elif way is Way.RELAY and tally.status and not idempotency_key:  # another file would be another key
-        print(
-            f"For the rest, mend the file and add --idempotency-key {key}: nobody gets it twice then.", file=sys.stderr
-        )
+        print(f"For the rest, mend it and add --idempotency-key {key}: nobody gets it twice then.", file=sys.stderr)
     sys.exit(tally.status)

@@ -204,7 +204,7 @@ class Door:
 
 
 async def no_templates(job: Job, limit: int) -> list[bytes]:
-    raise NotImplementedError
+    raise AssertionError("no mail here names a template")
 
 
 @asynccontextmanager
