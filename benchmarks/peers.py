@@ -17,8 +17,8 @@ from typing import Any
 from benchmarks import usage
 from benchmarks.load import PASSWORD, SENDER
 from benchmarks.sink import Seen
+from smtprelay.accounts import hash_password
 from smtprelay.config import DomainRules
-from smtprelay.gateway.auth import hash_password
 from smtprelay.sandbox.nameserver import NameServer
 from smtprelay.signing import generate_key
 from tests.peers.postfix import Postfix
@@ -51,6 +51,7 @@ name = "{domain}"
 keys = [{{ selector = "relay1", file = "key.pem" }}]
 [status]
 control = "control.sock"
+listen = "127.0.0.1:0"
 [log]
 format = "json"
 """

@@ -12,25 +12,18 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import asdict
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from smtprelay.domains.verdict import Verdict
 from smtprelay.keyring import Keyring
+from smtprelay.on_demand import OnDemand
 from smtprelay.policy import Limits
 from smtprelay.scheduler import Credentials
 from smtprelay.spool import DNS, DOMAIN, MessageRecord, Selector, Spool, State
 
-log = structlog.get_logger("control")
-
-JSON = "application/json"
 MODE = 0o660
-MAX_LISTED = 10_000  # messages of one answer
 PAGE = 500  # messages that one read looks up, so that readers stay short
-LAST_ANSWERS = 5  # seconds that answers under way get at shut-down
 SUSPENDED = "suspended/"  # prefix of the facts in the spool that name suspended accounts
 
 
@@ -62,6 +55,7 @@ def describe(record: MessageRecord) -> dict[str, Any]:
         "subject": message.subject,
         "message_id": message.message_id,
         "repairs": list(message.repairs),
+        "changes": list(message.changes),
         "tags": list(message.tags),
         "due_at": message.due_at,
         "idempotency_key": message.idempotency_key.replace("\n", " "),
@@ -180,7 +174,7 @@ class Operator:
 
 
 class Control:
-    """The control socket. What serves it is imported when somebody connects: until then it would be 3 MB for nothing.
+    """The control socket.
 
     :param path: where it lies in the file system.
     :param look_again: looks a domain up anew (`Watch.look_again`).
@@ -190,38 +184,22 @@ class Control:
         self, path: Path, operator: Operator, keyring: Keyring, look_again: Callable[[str], Awaitable[Verdict]]
     ) -> None:
         self._path = path
-        self._operator = operator
-        self._keyring = keyring
-        self._look_again = look_again
         self._sock: socket.socket | None = None
-        self._serving: asyncio.Task[None] | None = None
-        self._closed = asyncio.Event()
+        self._door = OnDemand(
+            "smtprelay.control_http",
+            lambda http, socks, until: http.serve(socks, http.app(operator, keyring, look_again), until=until),
+        )
 
     async def start(self) -> None:
         """Open it. :raises ControlError: it cannot be opened."""
         self._sock = _unix_socket(self._path)
-        asyncio.get_running_loop().add_reader(self._sock, self._connected, self._sock)
-
-    def _connected(self, sock: socket.socket) -> None:
-        asyncio.get_running_loop().remove_reader(sock)
-        self._serving = asyncio.create_task(self._serve(sock))
-
-    async def _serve(self, sock: socket.socket) -> None:
-        try:
-            http = await asyncio.to_thread(import_module, "smtprelay.control_http")
-            await http.serve(sock, http.app(self._operator, self._keyring, self._look_again), until=self._closed)
-        except Exception:
-            log.exception("the control socket is served no more")
+        self._door.open([self._sock])
 
     async def close(self) -> None:
         """Let go of it."""
         if self._sock is None:
             return
-        asyncio.get_running_loop().remove_reader(self._sock)
-        self._closed.set()
-        if self._serving:
-            await self._serving
-        self._sock.close()
+        await self._door.close()
         self._path.unlink(missing_ok=True)
 
 

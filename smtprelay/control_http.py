@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, get_args
 
 import structlog
-import uvicorn.config
-import uvicorn.server
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route, Router
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from smtprelay import http_server
 from smtprelay.clock import now_ms
 from smtprelay.control import BadRequest, Operator
 from smtprelay.domains.verdict import Verdict, to_json
@@ -31,26 +29,11 @@ log = structlog.get_logger("control")
 
 JSON = "application/json"
 MAX_LISTED = 10_000  # messages of one answer
-LAST_ANSWERS = 5  # seconds that answers under way get at shut-down
 
 
-async def serve(sock: socket.socket, app: Router, *, until: asyncio.Event) -> None:
-    """Answer on a listening socket until the event is set."""
-    config = uvicorn.config.Config(
-        app,
-        http=_PeerProtocol,
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        ws="none",
-        timeout_graceful_shutdown=LAST_ANSWERS,  # somebody may ask and never read
-    )
-    server = _Server(config)
-    serving, ending = asyncio.create_task(server.serve(sockets=[sock])), asyncio.create_task(until.wait())
-    await asyncio.wait([serving, ending], return_when=asyncio.FIRST_COMPLETED)
-    ending.cancel()
-    server.should_exit = True
-    await serving
+async def serve(socks: Sequence[socket.socket], app: Router, *, until: asyncio.Event) -> None:
+    """Answer until the event is set."""
+    await http_server.serve(socks, app, until=until, protocol=_PeerProtocol)
 
 
 def app(operator: Operator, keyring: Keyring, look_again: Callable[[str], Awaitable[Verdict]]) -> Router:
@@ -135,14 +118,6 @@ async def _array(first: dict[str, Any] | None, others: AsyncIterator[dict[str, A
 def _log_action(request: Request, action: str, words: dict[str, Any]) -> None:
     by, pid = request.client or ("", 0)
     log.warning("operator", action=action, by=by, pid=pid, **{k: v for k, v in words.items() if v or k == "recipients"})
-
-
-class _Server(uvicorn.server.Server):
-    """Signals are the daemon's, not the web server's."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 class _PeerProtocol(H11Protocol):

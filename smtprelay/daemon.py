@@ -34,6 +34,7 @@ from smtprelay.resolver import Resolver
 from smtprelay.scheduler import Credentials, Scheduler
 from smtprelay.spool import SpoolError
 from smtprelay.spool.sqlite import SQLiteSpool
+from smtprelay.status import Backstage, Status
 from smtprelay.steps import Steps
 from smtprelay.upstream import Rates, Upstream
 from smtprelay.watch import Watch
@@ -63,6 +64,7 @@ class _Parts:
     holding: Holding
     keyring: Keyring
     control: Control
+    status: Status
 
     def work(self) -> list[Coroutine[Any, Any, None]]:
         """What is done all the time."""
@@ -104,10 +106,11 @@ class Daemon:
             recovered = await parts.scheduler.recover()
             await self._warn_of_orphans(spool)
             await parts.control.start()
+            status = parts.status.start()
             self.addresses = await parts.listeners.start()
             background = [asyncio.create_task(work) for work in (*parts.work(), self._prune(spool))]
             _spare_the_collector()
-            log.info("ready", version=__version__, listen=self.addresses, recovered=recovered)
+            log.info("ready", version=__version__, listen=self.addresses, status=status, recovered=recovered)
             notify_service_manager(f"READY=1\nSTATUS=Listening on {' '.join(self.addresses)}")
             await self._until_stopped(background)
         finally:
@@ -117,6 +120,7 @@ class Daemon:
             for task in background:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
+            await parts.status.close()
             for part in (parts.control, parts.watch, parts.resolver, parts.upstream, parts.rendering, parts.pipeline):
                 await part.close()
 
@@ -162,9 +166,10 @@ class Daemon:
         holding = Holding(spool, watch, gate, policy, refuse=delivery.refuse, wake=scheduler.wake, clock=now_ms)
         operator = Operator(spool, limits, credentials, scheduler.wake, now_ms)
         control = Control(self._config.status.control, operator, keyring, watch.look_again)
+        status = Status(self._config.status, Backstage(self._config, spool, operator, keyring, watch))
         listeners = Listeners(self._config.gateway, pipeline)
         ways = listeners, pipeline, rendering, offload, scheduler, upstream
-        return _Parts(*ways, resolver, watch, holding, keyring, control)
+        return _Parts(*ways, resolver, watch, holding, keyring, control, status)
 
     async def _keyring(self, spool: SQLiteSpool, resolver: Resolver) -> Keyring:
         keyring = await Keyring.open(self._config, spool, self._keys, resolver.fresh)

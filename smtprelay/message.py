@@ -162,6 +162,7 @@ class Message:
     :param hold: a reason to hold it from the start, or ``""``.
     :param idempotency_key: the sender's own name for it, or ``""``: the spool keeps one message of a name and sender.
     :param tags: the app's labels for it.
+    :param changes: what repair changed in the header, as lines of a difference: ``-Subject: …``, ``+Subject: …``.
     :param dsn_for: the id of the message that this one is a delivery status notification about, or ``""``.
     """
 
@@ -183,3 +184,4 @@ class Message:
     dsn_for: str = ""
     idempotency_key: str = ""
     tags: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()

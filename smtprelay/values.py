@@ -15,10 +15,11 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
-from smtprelay.message import normalise_domain
+from smtprelay.message import AddressError, normalise_domain, parse_address
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -164,6 +165,29 @@ def parse_listen(text: object) -> Listen:
     raise ValueError('an address to listen on is "127.0.0.1:2525", "[::1]:2525", or "fd:NAME" for a systemd socket')
 
 
+def parse_http_address(text: object) -> str:
+    """``"https://ops.example.com/events"``; plain ``http`` to this machine only."""
+    problem = 'an address such as "https://ops.example.com/events" is wanted; "http://" to 127.0.0.1 or [::1] only'
+    try:
+        parts = urlsplit(text if isinstance(text, str) else "")
+        local = parts.hostname in ("127.0.0.1", "::1", "localhost")
+        valid = bool(parts.hostname) and parts.port != 0  # a port that is none raises
+    except ValueError:
+        raise ValueError(problem) from None
+    if not valid or parts.scheme not in (("http", "https") if local else ("https",)):
+        raise ValueError(problem)
+    if parts.username is not None:
+        raise ValueError("leave the password out of the address: what is sent is signed with the secret")
+    return parts.geturl()
+
+
+def _address(text: object) -> str:
+    try:
+        return parse_address(text if isinstance(text, str) else "")
+    except AddressError as error:
+        raise ValueError("an address is wanted, such as ops@example.com") from error
+
+
 _NAMESERVER_PORT = 53
 
 
@@ -266,6 +290,10 @@ def _optional(parse: Callable[[object], object]) -> BeforeValidator:
     return BeforeValidator(lambda value: None if value in ("", None) else parse(value))
 
 
+def _optional_text(parse: Callable[[object], object]) -> BeforeValidator:
+    return BeforeValidator(lambda value: "" if value == "" else parse(value))
+
+
 def unique(attribute: str) -> AfterValidator:
     """For lists of models: no two with the same attribute."""
 
@@ -282,6 +310,10 @@ def _as_tuple(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
+def _as_list(value: object) -> object:
+    return () if value == "" else _as_tuple(value)
+
+
 Duration = Annotated[int, BeforeValidator(parse_duration)]
 PositiveDuration = Annotated[Duration, Field(gt=0)]
 OptionalDuration = Annotated[int | None, _optional(parse_duration)]
@@ -294,7 +326,11 @@ Host = Annotated[str, BeforeValidator(parse_host)]
 Hosts = Annotated[tuple[Host, ...], Field(min_length=1), BeforeValidator(_as_tuple)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 SenderPattern = Annotated[str, BeforeValidator(parse_sender)]
+OptionalSenderPattern = Annotated[str, _optional_text(parse_sender)]
+OptionalAddress = Annotated[str, _optional_text(_address)]
+HTTPAddress = Annotated[str, BeforeValidator(parse_http_address)]
 ListenAddress = Annotated[Listen, BeforeValidator(parse_listen)]
+Listens = Annotated[tuple[ListenAddress, ...], BeforeValidator(_as_list)]
 Nameserver = Annotated[Listen, BeforeValidator(parse_nameserver)]
 NetworkRange = Annotated[Network, BeforeValidator(parse_network)]
 Charsets = Annotated[tuple[str, ...], AfterValidator(known_charsets)]

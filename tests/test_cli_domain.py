@@ -43,6 +43,7 @@ name = "example.com"
 keys = [{{ selector = "relay1", file = "relay1.pem" }}]
 [status]
 control = "control.sock"
+listen = "127.0.0.1:0"
 """
 PLATFORM_SPF = 'spf.bestedm.org. IN TXT "v=spf1 ip4:192.0.2.0/24 -all"'
 SPF = 'example.com. IN TXT "v=spf1 include:spf.bestedm.org -all"'

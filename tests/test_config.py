@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from smtprelay.config import Config, ConfigError, parse_config
+from smtprelay.config import Config, ConfigError, Event, parse_config
 from smtprelay.values import Listen, Rate, parse_network
 
 BASE = Path("/etc/smtprelay")
@@ -24,6 +24,11 @@ CREDENTIAL = '[[upstream.credentials]]\nusername = "news@example.com"\npassword_
 DOMAIN = '[[domains]]\nname = "example.com"\nkeys = [{ selector = "relay1", file = "relay1.pem" }]\n'
 ACCOUNT = f'[[gateway.accounts]]\nusername = "billing"\npassword_hash = "{HASH}"\n'
 LEAST = CREDENTIAL + DOMAIN
+OPEN = '[status]\nlisten = "10.0.0.1:80"\ntls_certificate = "c.pem"\ntls_key = "k.pem"\n'
+STATUS_ACCOUNT = f'[[status.accounts]]\nusername = "ops"\npassword_hash = "{HASH}"\n'
+SANDBOX = '[upstream]\nmode = "sandbox"\n'
+RULE = "[[upstream.rules]]\n"
+WEBHOOK = '[[webhooks]]\nurl = "{}"\nsecret_file = "s"\n'
 SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
 
 
@@ -61,6 +66,9 @@ def test_defaults() -> None:
         "repair": {"charsets": ("gb18030", "latin-1")},
         "spool": {"url": "sqlite:////var/lib/smtprelay/spool.db", "history": 14 * DAY, "min_free": 2**30},
         "upstream": {
+            "mode": "live",
+            "redirect_to": "",
+            "rules": (),
             "host": ("smtp.bestedm.org",),
             "port": 25,
             "tls": "opportunistic",
@@ -96,7 +104,15 @@ def test_defaults() -> None:
         "signing": {"on_missing_key": "reject", "rotation_overlap": 7 * DAY},
         "bounces": {"send_to": "reverse-path", "envelope": "null", "delay_warning": None},
         "templates": {"directory": BASE / "templates"},
-        "status": {"control": Path("/run/smtprelay/control.sock")},
+        "status": {
+            "listen": ({"host": "127.0.0.1", "port": 8025, "fd_name": ""},),
+            "control": Path("/run/smtprelay/control.sock"),
+            "tls_certificate": None,
+            "tls_key": None,
+            "show_bodies": False,
+            "accounts": (),
+        },
+        "webhooks": (),
         "log": {"level": "info", "format": "auto", "addresses": "full"},
     }
     credential = config.upstream.credentials[0]
@@ -132,6 +148,23 @@ def test_defaults() -> None:
         (LEAST + '[bounces]\ndelay_warning = "4h"', "bounces.delay_warning", 4 * HOUR),
         (LEAST + '[bounces]\ndelay_warning = ""', "bounces.delay_warning", None),
         (LEAST + '[status]\ncontrol = "c.sock"', "status.control", BASE / "c.sock"),
+        (LEAST + '[status]\nlisten = ""', "status.listen", ()),
+        (LEAST + '[status]\nlisten = "[::1]:80"', "status.listen", (Listen("::1", 80),)),
+        (LEAST + '[status]\nlisten = ["127.0.0.2:80", "localhost:81"]', "status.listen.1", Listen("localhost", 81)),
+        (LEAST + OPEN + STATUS_ACCOUNT, "status.accounts.0.username", "ops"),
+        (SANDBOX + DOMAIN, "upstream.credentials.0.key", "sandbox"),
+        (SANDBOX + CREDENTIAL + DOMAIN, "upstream.credentials.0.key", "news@example.com"),
+        (SANDBOX + DOMAIN, "upstream.credentials.0.senders", ("*",)),
+        (
+            LEAST + '[upstream]\nmode = "redirect"\nredirect_to = "QA@Example.com"',
+            "upstream.redirect_to",
+            "QA@example.com",
+        ),
+        (LEAST + RULE + 'recipient = "*@A.test"\naction = "capture"', "upstream.rules.0.recipient", "*@a.test"),
+        (LEAST + RULE + 'sender = "*"\naction = "redirect"\nto = "qa@A.test"', "upstream.rules.0.to", "qa@a.test"),
+        (LEAST + WEBHOOK.format("https://a.test/x?t=1"), "webhooks.0.url", "https://a.test/x?t=1"),
+        (LEAST + WEBHOOK.format("http://127.0.0.1:8/x"), "webhooks.0.secret_file", BASE / "s"),
+        (LEAST + WEBHOOK.format("http://[::1]/"), "webhooks.0.events", get_args(Event)),
         (LEAST, "domains.0.keys.0.file", BASE / "relay1.pem"),
         (
             CREDENTIAL + '[[domains]]\nname = "Example.com"\n[signing]\non_missing_key = "send-unsigned"',
@@ -208,6 +241,26 @@ def test_good(text: str, path: str, value: object) -> None:
         (LEAST + '[bounces]\nsend_to = "ops"', 'bounces.send_to: "reverse-path", "none", or an address'),
         (LEAST + '[bounces]\ndelay_warning = "soon"', "bounces.delay_warning: a duration is a number and a unit"),
         (LEAST + '[status]\ncontrol = ""', "status.control: a path is wanted"),
+        (LEAST + OPEN, "status: others can reach 10.0.0.1:80: set tls_certificate and tls_key, and an account"),
+        (LEAST + OPEN.partition("tls")[0] + STATUS_ACCOUNT, "status: others can reach 10.0.0.1:80: set tls_cert"),
+        (LEAST + '[status]\nlisten = "fd:page"', "status: others can reach fd:page"),
+        (LEAST + '[status]\nlisten = "[::]:80"', "status: others can reach [::]:80"),
+        (
+            LEAST + STATUS_ACCOUNT.replace(HASH, "secret"),
+            "status.accounts[1].password_hash: this is not an argon2 hash",
+        ),
+        (LEAST + '[upstream]\nmode = "redirect"', "upstream: redirect_to is the address that all mail goes to"),
+        (SANDBOX + 'redirect_to = "a@b.test"\n' + DOMAIN, "upstream: redirect_to is the address that all mail goes to"),
+        (LEAST + '[upstream]\nmode = "redirect"\nredirect_to = "qa"', "upstream.redirect_to: an address is wanted"),
+        (LEAST + RULE + 'action = "capture"', "upstream.rules[1]: say whose mail is meant"),
+        (LEAST + RULE + 'sender = "*"\naction = "redirect"', 'upstream.rules[1]: "to" is the address'),
+        (LEAST + RULE + 'sender = "*"\naction = "capture"\nto = "a@b.test"', 'upstream.rules[1]: "to" is the address'),
+        (LEAST + RULE + 'sender = "x"\naction = "deliver"', "upstream.rules[1].sender: a sender is an address or"),
+        (LEAST + WEBHOOK.format("http://a.test/"), 'webhooks[1].url: an address such as "https://'),
+        (LEAST + WEBHOOK.format("https://a.test:x/"), 'webhooks[1].url: an address such as "https://'),
+        (LEAST + WEBHOOK.format("https://u:p@a.test/"), "webhooks[1].url: leave the password out of the address"),
+        (LEAST + WEBHOOK.format("https://a.test/") + 'events = ["sent"]', "webhooks[1].events[1]: "),
+        (LEAST + '[[webhooks]]\nurl = "https://a.test/"', "webhooks[1]: give exactly one of secret_file"),
         (LEAST + '[log]\nlevel = "loud"', "log.level: "),
         (LEAST + "[gatewya]", "gatewya: this key is not known; see config.example.toml"),
         (LEAST + "[log]\ncolour = true", "log.colour: this key is not known"),
@@ -308,8 +361,11 @@ def test_nothing_but_config_error(octets: bytes) -> None:
 EXAMPLES = {
     "gateway.accounts": {"username", "password_hash", "senders"},
     "upstream.credentials": {"senders", "username", "password_file"},
+    "upstream.rules": {"recipient", "action"},
     "domains": {"name"},
     "domains.keys": {"selector", "file"},
+    "status.accounts": {"username", "password_hash"},
+    "webhooks": {"url", "secret_file"},
 }
 _LINE = re.compile(r"(?:# )?(?:\[+(?P<section>[\w.]+)\]+|(?P<key>\w+) = (?P<value>.+))")
 

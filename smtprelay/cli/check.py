@@ -56,7 +56,7 @@ def check(
 
 def _local(config: Config) -> Iterator[Finding]:
     from smtprelay.credentials import read_passwords
-    from smtprelay.gateway.listeners import ListenError, tls_context
+    from smtprelay.sockets import ListenError, tls_context
 
     for warning in insecurities(config):
         yield Finding("security", "warning", warning)

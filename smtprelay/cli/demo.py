@@ -76,6 +76,7 @@ directory = "{templates}"
 
 [status]
 control = "control.sock"
+listen = "127.0.0.1:0"
 
 [log]
 format = "json"
@@ -138,7 +139,7 @@ class _Demo:
 
     def _prepare(self, smarthost_port: int, dns: str) -> None:
         """Keys, password and configuration, as an operator would make them."""
-        from smtprelay.gateway.auth import hash_password
+        from smtprelay.accounts import hash_password
         from smtprelay.signing import generate_key, load_key
         from smtprelay.templating.examples import examples
 

@@ -13,7 +13,7 @@ from smtprelay.cli.configuration import fail
 
 def hash_password(as_json: JsonOption = False) -> None:
     """Make the argon2 hash of an account's password, which is asked for, or read from standard input."""
-    from smtprelay.gateway.auth import hash_password as make_hash
+    from smtprelay.accounts import hash_password as make_hash
 
     if sys.stdin.isatty():
         password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)

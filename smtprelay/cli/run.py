@@ -66,7 +66,7 @@ def _run(config: Path | None) -> None:
     from smtprelay.config import ConfigError
     from smtprelay.control import ControlError
     from smtprelay.daemon import Daemon
-    from smtprelay.gateway.listeners import ListenError
+    from smtprelay.sockets import ListenError
     from smtprelay.spool import SpoolError
 
     settings = load_config(config)

@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
-import socket
-import ssl
-from collections.abc import Sequence
-from pathlib import Path
 
-import structlog
-
+from smtprelay.accounts import Accounts
 from smtprelay.config import Gateway
-from smtprelay.gateway.auth import Accounts
 from smtprelay.gateway.limits import MESSAGE_MEMORY, ConnectionLimit, MemoryBudget
 from smtprelay.gateway.services import Services
 from smtprelay.gateway.session import Session
 from smtprelay.pipeline import Pipeline
-from smtprelay.values import Listen
+from smtprelay.sockets import BACKLOG, ListenError, address_of, listening, tls_context
 
-log = structlog.get_logger("gateway")
-
-BACKLOG = 1024
 LOGIN_DELAY = 1.0  # seconds that a failed log-in takes longer each time
-_FIRST_PASSED_FD = 3  # sd_listen_fds(3)
-
-
-class ListenError(Exception):
-    """An address cannot be listened on; the text says which and why."""
 
 
 class Listeners:
@@ -55,7 +39,7 @@ class Listeners:
         for listen, tls in [(listen, False) for listen in self._config.listen] + [
             (listen, True) for listen in self._config.listen_tls
         ]:
-            for sock in _open(listen):
+            for sock in listening(listen):
                 server = await loop.create_server(
                     lambda: Session(self._services, loop),
                     sock=sock,
@@ -63,8 +47,7 @@ class Listeners:
                     backlog=BACKLOG,
                 )
                 self._servers.append(server)
-                host, port = sock.getsockname()[:2]
-                addresses.append(str(Listen(host=host, port=port)))
+                addresses.append(address_of(sock))
         if not addresses:
             raise ListenError("no address to listen on: set [gateway] listen")
         return addresses
@@ -88,44 +71,3 @@ class Listeners:
         if submissions:
             await asyncio.wait(submissions)
         self._accounts.close()
-
-
-def tls_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
-    """The server's side of TLS, for old clients too: a certificate that cannot be verified beats plaintext.
-
-    :raises ListenError: the files are no certificate and its key.
-    """
-    if certificate is None or key is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError) as error:
-        raise ListenError(f"tls_certificate {certificate} and tls_key {key} cannot be used: {error}") from error
-    return context
-
-
-def _open(listen: Listen) -> Sequence[socket.socket]:
-    if listen.fd_name:
-        return _passed(listen.fd_name)
-    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
-    try:
-        sock = socket.create_server((listen.host, listen.port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        if family == socket.AF_INET6 and error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
-            log.info("IPv6 is absent; not listening there", address=str(listen))
-            return []
-        raise ListenError(f"cannot listen on {listen}: {error.strerror or error}") from error
-    return [sock]
-
-
-def _passed(name: str) -> Sequence[socket.socket]:
-    """Sockets that the service manager passed under this name (sd_listen_fds_with_names(3))."""
-    names = os.environ.get("LISTEN_FDNAMES", "").split(":")
-    count = int(os.environ.get("LISTEN_FDS", "0")) if os.environ.get("LISTEN_PID") == str(os.getpid()) else 0
-    found = [socket.socket(fileno=_FIRST_PASSED_FD + i) for i in range(count) if names[i : i + 1] == [name]]
-    for sock in found:
-        sock.set_inheritable(False)
-    if not found:
-        raise ListenError(f"fd:{name}: the service manager passed no socket of this name")
-    return found

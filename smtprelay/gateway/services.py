@@ -7,8 +7,8 @@ import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from smtprelay.config import Gateway
-from smtprelay.gateway.auth import Accounts
+from smtprelay.accounts import Accounts
+from smtprelay.config import Account, Gateway
 from smtprelay.gateway.limits import ConnectionLimit, MemoryBudget
 from smtprelay.pipeline import Accepted, Pipeline
 
@@ -24,7 +24,7 @@ class Services:
     """
 
     config: Gateway
-    accounts: Accounts
+    accounts: Accounts[Account]
     pipeline: Pipeline
     connections: ConnectionLimit
     memory: MemoryBudget

@@ -14,7 +14,7 @@ from smtprelay.message import Message, Recipient
 
 
 class State(StrEnum):
-    """Where a recipient stands; the last four are ends."""
+    """Where a recipient stands; the last five are ends. What is captured was kept in place of being sent."""
 
     QUEUED = "queued"
     SENDING = "sending"
@@ -23,10 +23,11 @@ class State(StrEnum):
     BOUNCED = "bounced"
     SUPPRESSED = "suppressed"
     CANCELLED = "cancelled"
+    CAPTURED = "captured"
 
 
 DNS, DOMAIN = "dns", "domain"  # reasons to hold that pass by themselves
-ENDED = frozenset({State.DELIVERED, State.BOUNCED, State.SUPPRESSED, State.CANCELLED})
+ENDED = frozenset({State.DELIVERED, State.BOUNCED, State.SUPPRESSED, State.CANCELLED, State.CAPTURED})
 
 
 class SpoolError(Exception):
@@ -120,6 +121,26 @@ class Selector:
 
 
 @dataclass(frozen=True, slots=True)
+class Query:
+    """What somebody looks for in the history: all that is given has to match.
+
+    :param text: words, or parts of them, of the addresses, the subject, the tags, the id and the Message-ID.
+    :param address: of a recipient or the reverse-path: whole, ``*@domain``, or its beginning.
+    :param account: an account's name, or a trusted client's address.
+    :param since: accepted then or later; Unix time in milliseconds.
+    :param until: accepted before then; 0: until now.
+    """
+
+    text: str = ""
+    address: str = ""
+    tag: str = ""
+    account: str = ""
+    state: State | None = None
+    since: int = 0
+    until: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One attempt on one recipient, as the history keeps it.
 
@@ -167,6 +188,18 @@ class MessageRecord:
     message: Message
     recipients: tuple[RecipientRecord, ...]
     body_kept: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What `Spool.find` found, newest first.
+
+    :param records: with all their recipients.
+    :param before: the id to go on from; ``""`` where nothing older is left to look through.
+    """
+
+    records: tuple[MessageRecord, ...]
+    before: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +297,12 @@ class Spool(Protocol):
 
     async def search(self, selector: Selector, limit: int, before: str = "") -> list[MessageRecord]:
         """Messages with a matching recipient, newest first, with those recipients.
+
+        :param before: an id: only older ones.
+        """
+
+    async def find(self, query: Query, limit: int, before: str = "") -> Found:
+        """Look for messages, newest first, for about 200 ms at most.
 
         :param before: an id: only older ones.
         """

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from smtprelay.accounts import hash_password
 from smtprelay.config import Gateway
-from smtprelay.gateway.auth import hash_password
 from smtprelay.gateway.listeners import Listeners
 from smtprelay.message import Envelope, Origin, Recipient
 from smtprelay.pipeline import Accepted

@@ -56,6 +56,7 @@ name = "{domain}"
 {keys}
 [status]
 control = "control.sock"
+listen = "127.0.0.1:0"
 [log]
 format = "json"
 {more}

@@ -103,8 +103,9 @@ async def test_mail_of_the_first_schema_is_delivered_by_this_one(path: Path, mon
     sent = message(domain="example.com")
     async with opened(path) as spool:
         await spool.put([sent])
-    for column in ("selectors", "author_domain", "tags"):
+    for column in ("selectors", "author_domain", "tags", "changes"):
         execute(path, f"ALTER TABLE messages DROP COLUMN {column}")
+    execute(path, "DROP TABLE events")
     execute(path, "PRAGMA user_version = 1")
     async with opened(path) as spool:
         [lease] = await lease_all(spool)

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from smtprelay.message import Envelope, Message, Origin, first_id, share_of_key
-from smtprelay.spool.interface import Attempt, MessageRecord, Selector, State, Stats
+from smtprelay.spool.interface import ENDED, Attempt, Found, MessageRecord, Query, Selector, State, Stats
 from smtprelay.spool.sqlite import rows
 from smtprelay.spool.sqlite.errors import is_damage
 from smtprelay.spool.sqlite.selection import Where, where
@@ -16,7 +16,7 @@ from smtprelay.spool.sqlite.selection import Where, where
 _log = logging.getLogger(__name__)
 
 # In the words of the index, so that SQLite recognises it.
-_ENDED = "(state = 'delivered' OR state = 'bounced' OR state = 'suppressed' OR state = 'cancelled')"
+_ENDED = "(" + " OR ".join(f"state = '{state}'" for state in State if state in ENDED) + ")"
 _RECIPIENTS = """
     SELECT r.*, (
         SELECT reply FROM attempts AS a
@@ -35,6 +35,27 @@ def search(connection: sqlite3.Connection, selector: Selector, limit: int, befor
     """  # noqa: S608 - our own words; what comes from outside is bound
     found = [row["message"] for row in connection.execute(statement, (*older.values, limit))]
     return [_record(connection, message_id, chosen) for message_id in found]
+
+
+def find(connection: sqlite3.Connection, query: Query, limit: int, before: str) -> Found:
+    chosen = Where(("m.received_at >= ?",), (query.since,))
+    if query.until:
+        chosen &= Where(("m.received_at < ?",), (query.until,))
+    if before:
+        chosen &= Where(("m.id < ?",), (before,))
+    if query.text:
+        text = "instr(lower(m.subject || ' ' || r.address || ' ' || m.reverse_path || ' ' || m.id), lower(?)) > 0"
+        chosen &= Where((text,), (query.text,))
+    if query.address:
+        chosen &= Where(("(r.address LIKE ? OR m.reverse_path LIKE ?)",), (query.address.replace("*", "%"),) * 2)
+    chosen &= where(Selector((), query.account, "", query.state, "", query.tag))
+    statement = f"""
+        SELECT DISTINCT m.id FROM messages AS m JOIN recipients AS r ON r.message = m.id
+        WHERE {chosen} ORDER BY m.id DESC LIMIT ?
+    """  # noqa: S608 - our own words; what comes from outside is bound
+    found = [row["id"] for row in connection.execute(statement, (*chosen.values, limit))]
+    records = tuple(_record(connection, message_id, Where(())) for message_id in found)
+    return Found(records, found[-1] if len(found) == limit else "")
 
 
 def show(connection: sqlite3.Connection, message_id: str) -> MessageRecord | None:

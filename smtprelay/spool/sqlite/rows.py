@@ -13,8 +13,8 @@ INSERT_MESSAGE = """
     INSERT INTO messages (
         id, reverse_path, ret, envid, smtputf8, client, helo, protocol, account, size, received_at, due_at,
         credential, domain, selectors, author_domain, subject, message_id, repairs, hold, dsn_for, sender,
-        idempotency_key, tags, recipients, chunks
-    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        idempotency_key, tags, changes, recipients, chunks
+    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 INSERT_RECIPIENT = """
     INSERT INTO recipients (
@@ -50,6 +50,7 @@ def message_row(message: Message, chunks: int) -> tuple[str | int, ...]:
         origin.key,
         message.idempotency_key,
         json.dumps(message.tags, ensure_ascii=False),
+        for_people(json.dumps(message.changes, ensure_ascii=False)),
         len(envelope.recipients),
         chunks,
     )
@@ -80,9 +81,9 @@ def message_of(row: sqlite3.Row, recipients: Sequence[Recipient]) -> Message:
 
     :raises ValueError: the row is damaged.
     """
-    repairs, tags = json.loads(row["repairs"]), json.loads(row["tags"])
-    if not isinstance(repairs, list) or not isinstance(tags, list):
-        raise ValueError("repairs or tags is not a list")
+    repairs, tags, changes = (json.loads(row[column]) for column in ("repairs", "tags", "changes"))
+    if not all(isinstance(value, list) for value in (repairs, tags, changes)):
+        raise ValueError("repairs, tags or changes is not a list")
     return Message(
         id=row["id"],
         envelope=Envelope(
@@ -104,6 +105,7 @@ def message_of(row: sqlite3.Row, recipients: Sequence[Recipient]) -> Message:
         dsn_for=row["dsn_for"],
         idempotency_key=row["idempotency_key"],
         tags=tuple(tags),
+        changes=tuple(changes),
     )
 
 

@@ -114,4 +114,22 @@ _TAGS = """
 ALTER TABLE messages ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';  -- a JSON array
 """
 
-MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SELECTORS, _TAGS)
+_EVENTS = """
+ALTER TABLE messages ADD COLUMN changes TEXT NOT NULL DEFAULT '[]';  -- a JSON array
+
+DROP INDEX ended;
+CREATE INDEX ended ON recipients (state, message)
+    WHERE state = 'delivered' OR state = 'bounced' OR state = 'suppressed' OR state = 'cancelled' OR state = 'captured';
+
+-- What webhooks are still to be told.
+CREATE TABLE events (
+    seq     INTEGER PRIMARY KEY AUTOINCREMENT,
+    at      INTEGER NOT NULL,
+    event   TEXT NOT NULL,
+    message TEXT NOT NULL,
+    n       INTEGER NOT NULL,   -- of the recipient; 0: all
+    attempt INTEGER NOT NULL    -- its number; 0: none
+) STRICT;
+"""
+
+MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SELECTORS, _TAGS, _EVENTS)

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from smtprelay.message import Message
-from smtprelay.spool.interface import BodyCorrupt, Lease, MessageRecord, Result, Selector, Stats
+from smtprelay.spool.interface import BodyCorrupt, Found, Lease, MessageRecord, Query, Result, Selector, Stats
 from smtprelay.spool.sqlite import history, leasing, pruning, steering, storing
 from smtprelay.spool.sqlite.errors import explain
 from smtprelay.spool.sqlite.file import Lock, open_for_writing
@@ -117,6 +117,9 @@ class SQLiteSpool:
 
     async def search(self, selector: Selector, limit: int, before: str = "") -> list[MessageRecord]:
         return await self._readers.run(lambda connection: history.search(connection, selector, limit, before))
+
+    async def find(self, query: Query, limit: int, before: str = "") -> Found:
+        return await self._readers.run(lambda connection: history.find(connection, query, limit, before))
 
     async def show(self, message_id: str) -> MessageRecord | None:
         return await self._readers.run(partial(history.show, message_id=message_id))

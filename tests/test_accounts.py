@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from smtprelay import accounts as auth
+from smtprelay.accounts import REMEMBERED, Accounts
 from smtprelay.config import Account
-from smtprelay.gateway import auth
-from smtprelay.gateway.auth import REMEMBERED, Accounts
 from tests.gateway.wire import PASSWORD, PASSWORD_HASH
 
 
@@ -30,12 +30,12 @@ def now() -> list[float]:
 
 
 @pytest.fixture
-def accounts(now: list[float]) -> Accounts:
+def accounts(now: list[float]) -> Accounts[Account]:
     return Accounts([Account(username="app", password_hash=PASSWORD_HASH)], clock=lambda: now[0])
 
 
 async def test_a_success_is_remembered_for_ten_minutes(
-    accounts: Accounts, now: list[float], verifications: list[str]
+    accounts: Accounts[Account], now: list[float], verifications: list[str]
 ) -> None:
     """Old apps log in for every message, and argon2 takes 30 ms."""
     for _ in range(3):
@@ -46,14 +46,18 @@ async def test_a_success_is_remembered_for_ten_minutes(
     assert len(verifications) == 2
 
 
-async def test_a_wrong_password_is_not_helped_by_a_remembered_one(accounts: Accounts, verifications: list[str]) -> None:
+async def test_a_wrong_password_is_not_helped_by_a_remembered_one(
+    accounts: Accounts[Account], verifications: list[str]
+) -> None:
     assert await accounts.verify("app", PASSWORD)
     assert await accounts.verify("app", PASSWORD + "x") is None
     assert await accounts.verify("app", "") is None
     assert len(verifications) == 3
 
 
-async def test_an_unknown_name_takes_as_long_as_a_wrong_password(accounts: Accounts, verifications: list[str]) -> None:
+async def test_an_unknown_name_takes_as_long_as_a_wrong_password(
+    accounts: Accounts[Account], verifications: list[str]
+) -> None:
     assert await accounts.verify("nobody", PASSWORD) is None
     assert len(verifications) == 1
 

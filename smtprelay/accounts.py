@@ -1,4 +1,4 @@
-"""The accounts of the gateway: who may log in."""
+"""Log-ins: of apps at the gateway, of operators at the page."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, Protocol, TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
-
-from smtprelay.config import Account
 
 REMEMBERED = 600.0  # seconds that a success is remembered: old apps log in for every message
 PARALLEL = 2  # argon2 verifications at a time, 19 MiB each
@@ -26,13 +25,25 @@ def hash_password(password: str) -> str:
     return _hasher.hash(password)
 
 
-class Accounts:
+class Account(Protocol):
+    """Somebody who logs in; the hash is argon2's."""
+
+    @property
+    def username(self) -> str: ...
+    @property
+    def password_hash(self) -> str: ...
+
+
+A = TypeVar("A", bound=Account)
+
+
+class Accounts(Generic[A]):
     """Verifies log-ins off the event loop.
 
     :param clock: monotonic seconds.
     """
 
-    def __init__(self, accounts: Sequence[Account], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, accounts: Sequence[A], clock: Callable[[], float] = time.monotonic) -> None:
         self._accounts = {account.username: account for account in accounts}
         self._clock = clock
         self._executor = ThreadPoolExecutor(PARALLEL, thread_name_prefix="argon2")
@@ -45,7 +56,7 @@ class Accounts:
     def __bool__(self) -> bool:
         return bool(self._accounts)
 
-    async def verify(self, username: str, password: str) -> Account | None:
+    async def verify(self, username: str, password: str) -> A | None:
         """The account, or None where the name or the password is wrong."""
         account = self._accounts.get(username)
         digest = hashlib.blake2b(f"{username}\0{password}".encode(), key=self._secret, digest_size=32).digest()

@@ -1,0 +1,33 @@
+"""config.toml → validated, frozen models. Bytes in, `Config` or `ConfigError` out; no file is read here.
+
+Every bad key is reported at once, each with its place. Relative paths are relative to the configuration file.
+"""
+
+from smtprelay.config.gateway import Account, Gateway
+from smtprelay.config.reading import parse_config, parse_toml, problems
+from smtprelay.config.section import ConfigError, Section
+from smtprelay.config.sections import Config, DomainRules, Log
+from smtprelay.config.status import Event, Status, StatusAccount, Webhook
+from smtprelay.config.upstream import Credential, Rule, Timeouts, TLSMode, Upstream
+
+__all__ = [
+    "Account",
+    "Config",
+    "ConfigError",
+    "Credential",
+    "DomainRules",
+    "Event",
+    "Gateway",
+    "Log",
+    "Rule",
+    "Section",
+    "Status",
+    "StatusAccount",
+    "TLSMode",
+    "Timeouts",
+    "Upstream",
+    "Webhook",
+    "parse_config",
+    "parse_toml",
+    "problems",
+]

@@ -1,0 +1,1 @@
+"""The page, metrics and probes: imported when somebody connects."""
