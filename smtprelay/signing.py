@@ -201,16 +201,16 @@ class Signer:
         :param domain: one that `domain_for` gave.
         :param now: Unix time in milliseconds.
         """
-        header_length = _header_length(content)
-        fields = _signed_fields(content[:header_length])
+        length = header_length(content)
+        fields = _signed_fields(content[:length])
         names = [name for name in SIGNED_FIELDS for _ in range(len(fields[name]) + 1)]
         # RFC 6376 §5.4.2: several fields of one name are taken from the last to the first.
         header = hashlib.sha256(b"".join(field for name in SIGNED_FIELDS for field in reversed(fields[name])))
-        digest = body_hash(content, header_length + len(_CRLF))
+        digest = body_hash(content, length + len(_CRLF))
         return b"".join(_signature(key, header.copy(), names, digest, now) for key in self._keys[domain])
 
 
-def _header_length(content: bytes) -> int:
+def header_length(content: bytes) -> int:
     """Octets of the header block, without the empty line, which is missing where there is no body (RFC 5322 §3.5)."""
     end = content.find(_CRLF + _CRLF)
     return end + len(_CRLF) if end >= 0 else len(content)
@@ -219,20 +219,20 @@ def _header_length(content: bytes) -> int:
 def _signed_fields(header: bytes) -> dict[str, list[bytes]]:
     """The fields to be signed, in canonical form and in their order, by name."""
     fields: dict[str, list[bytes]] = {name: [] for name in SIGNED_FIELDS}
-    for line in _canonical(header).split(_CRLF):
+    for line in canonical(header).split(_CRLF):
         name, _, value = line.partition(b":")
         found = fields.get(name.rstrip(b" ").lower().decode("ascii", "replace"))
         if found is not None:
-            found.append(_canonical_field(name, value) + _CRLF)
+            found.append(canonical_field(name, value) + _CRLF)
     return fields
 
 
-def _canonical(header: bytes) -> bytes:
+def canonical(header: bytes) -> bytes:
     """Unfolded, one line a field, with white space reduced (RFC 6376 §3.4.2)."""
     return _reduce(header.replace(b"\r\n ", b" ").replace(b"\r\n\t", b" "))
 
 
-def _canonical_field(name: bytes, value: bytes) -> bytes:
+def canonical_field(name: bytes, value: bytes) -> bytes:
     return name.rstrip(b" ").lower() + b":" + value.strip(b" ")
 
 
@@ -255,8 +255,8 @@ def _signature(key: SigningKey, hasher: hashlib._Hash, names: Sequence[str], dig
         f" bh={base64.b64encode(digest).decode('ascii')};",
     ]
     unsigned = f"{_fold(pieces)}\r\n b=".encode("ascii")
-    name, _, value = _canonical(unsigned).partition(b":")
-    hasher.update(_canonical_field(name, value))
+    name, _, value = canonical(unsigned).partition(b":")
+    hasher.update(canonical_field(name, value))
     return unsigned + _fold_base64(key.sign(hasher.digest())) + _CRLF
 
 
@@ -288,9 +288,9 @@ def body_hash(content: bytes, start: int = 0, slice_size: int = _SLICE) -> bytes
     whole = so_far.copy()
     undecided = b""  # white space at the end of a slice: what follows decides whether it stays
     for at in range(start, len(content), slice_size):
-        canonical = _reduce(undecided + content[at : at + slice_size])
-        decided = canonical.rstrip(b" \r")
-        undecided = canonical[len(decided) :]
+        reduced = _reduce(undecided + content[at : at + slice_size])
+        decided = reduced.rstrip(b" \r")
+        undecided = reduced[len(decided) :]
         text = decided.rstrip(_CRLF)
         if text:
             so_far.update(text)
