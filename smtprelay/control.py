@@ -115,11 +115,15 @@ class Operator:
             limit, before = limit - len(page), page[-1].message.id
 
     async def show(self, message_id: str) -> dict[str, Any]:
-        """One message with all its attempts, and whether its credential is paused."""
+        """One message with all its attempts, and whether its credential is paused or its sender suspended."""
         record = await self._spool.show(message_id)
         if record is None:
             raise BadRequest(f"no message {message_id} is known; its history may have been pruned")
-        return {**describe(record), "paused": self._paused().get(record.message.credential)}
+        return {
+            **describe(record),
+            "paused": self._paused().get(record.message.credential),
+            "suspended": record.message.origin.key in self._limits.suspended,
+        }
 
     async def stats(self) -> dict[str, Any]:
         """The queue in figures."""

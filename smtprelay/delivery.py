@@ -19,6 +19,7 @@ from smtprelay.message import Message, Recipient
 from smtprelay.outcome import Bounce, Delivered, Fact, Hold, Outcome, Phase, RetryAt, RetryPolicy
 from smtprelay.reply import Reply
 from smtprelay.spool import (
+    OUTCOMES,
     BodyCorrupt,
     Lease,
     LeasedRecipient,
@@ -28,6 +29,7 @@ from smtprelay.spool import (
     Spool,
     SpoolError,
     State,
+    attempt_status,
 )
 from smtprelay.upstream import Progress, Report, Upstream
 
@@ -299,14 +301,6 @@ class _Body:
             raise
 
 
-_STATUS_WORDS = {
-    State.DELIVERED: "sent",
-    State.QUEUED: "deferred",
-    State.HELD: "held",
-    State.BOUNCED: "bounced",
-}
-
-
 def _log_attempt(message: Message, leased: LeasedRecipient, result: Result, fact: Fact, now: int) -> None:
     recipient: Recipient = leased.recipient
     log.log(
@@ -319,8 +313,9 @@ def _log_attempt(message: Message, leased: LeasedRecipient, result: Result, fact
         delay=round((now - message.due_at) / 1000, 2),
         attempt=leased.attempts,
         dsn=fact.reply.status if fact.reply else "4.0.0",
-        status="ambiguous" if fact.ambiguous else _STATUS_WORDS[result.state],
+        status=attempt_status(OUTCOMES[result.state], ambiguous=fact.ambiguous),
         phase=fact.phase,
         reply=str(fact),
+        **({"reason": result.reason} if result.reason else {}),
         **({"notification": result.dsn} if result.dsn else {}),
     )

@@ -13,12 +13,13 @@ from typing import Annotated, Literal
 import typer
 
 from smtprelay.advice import insecurities
-from smtprelay.cli.common import ConfigOption, JsonOption, octets, print_json
+from smtprelay.cli.common import ConfigOption, JsonOption, print_json
 from smtprelay.cli.configuration import config_path, load_config
 from smtprelay.config import Config, ConfigError, DomainRules
 from smtprelay.domains.verdict import Finding as DomainFinding
 from smtprelay.domains.verdict import Status
 from smtprelay.outcome import accepts_credential
+from smtprelay.words import octets
 
 _CODES = {Status.FAIL: os.EX_CONFIG, Status.TEMPORARY: os.EX_TEMPFAIL}
 

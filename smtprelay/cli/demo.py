@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from smtprelay.cli.common import octets
 from smtprelay.cli.demo_apps import DOMAIN, PASSWORD, SENDER, App, apps
+from smtprelay.words import octets
 
 if TYPE_CHECKING:
     from smtprelay.sandbox.nameserver import NameServer
@@ -232,7 +232,7 @@ class _Demo:
     async def _all_recorded(self, count: int) -> None:
         """The smarthost hears of a message a moment before the spool does."""
         async with asyncio.timeout(PATIENCE):
-            while sum(entry.get("status") == "sent" for entry in self._log) < count:
+            while sum(entry.get("status") == "delivered" for entry in self._log) < count:
                 await asyncio.sleep(0.02)
 
     def _show(self, smarthost: Smarthost, app: App) -> bool:

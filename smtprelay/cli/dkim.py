@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from smtprelay.cli import records
-from smtprelay.cli.common import ConfigOption, JsonOption, interval, local_time, print_json
+from smtprelay.cli.common import ConfigOption, JsonOption, print_json
 from smtprelay.cli.configuration import fail, load_config
 from smtprelay.clock import now_ms
 from smtprelay.domains.verdict import Record
@@ -23,6 +23,7 @@ from smtprelay.keyfiles import write_secret
 from smtprelay.message import AddressError, normalise_domain
 from smtprelay.signing import GOOD_RSA_BITS, KeyProblem, SigningKey, generate_key, load_key
 from smtprelay.values import MAX_NAME
+from smtprelay.words import interval, local_time
 
 app = typer.Typer(no_args_is_help=True)
 

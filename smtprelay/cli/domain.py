@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from smtprelay.cli.common import ConfigOption, JsonOption, local_time, print_json
+from smtprelay.cli.common import ConfigOption, JsonOption, print_json
 from smtprelay.cli.configuration import fail
 from smtprelay.cli.domain_records import Line, as_zone, records_of
 from smtprelay.cli.domain_setup import Setup, find_setup
@@ -21,6 +21,7 @@ from smtprelay.domains.verdict import Verdict
 from smtprelay.keyring import KeyState
 from smtprelay.signing import Signer
 from smtprelay.values import parse_domain
+from smtprelay.words import local_time
 
 INTERVAL = 10.0  # seconds between two looks of --watch
 

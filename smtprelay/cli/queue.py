@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import Annotated, Any
 
 import typer
 
-from smtprelay.cli.common import ConfigOption, JsonOption, interval, local_time, octets, print_json
+from smtprelay.cli.common import ConfigOption, JsonOption, print_json
 from smtprelay.cli.configuration import load_config
 from smtprelay.cli.remote import connect
-from smtprelay.cli.why import explain
 from smtprelay.spool import Selector, State
+from smtprelay.story import tell
+from smtprelay.words import in_language, interval, language_of, local_time, octets
 
 PIPED_WIDTH = 2000  # columns
 
@@ -103,10 +105,12 @@ def why(
 ) -> None:
     """What happened to a message, attempt by attempt, and what to do."""
     message = connect(load_config(config)).show(message_id)
+    say = in_language(language_of(os.environ))
+    explanation = list(tell(message, say).lines(say))
     if as_json:
-        print_json({**message, "explanation": explain(message)})
+        print_json({**message, "explanation": explanation})
     else:
-        typer.echo("\n".join(explain(message)))
+        typer.echo("\n".join(explanation))
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from smtprelay.spool.interface import (
     DNS,
     DOMAIN,
+    OUTCOMES,
     Attempt,
     BodyCorrupt,
     Found,
@@ -19,11 +20,13 @@ from smtprelay.spool.interface import (
     SpoolFull,
     State,
     Stats,
+    attempt_status,
 )
 
 __all__ = [
     "DNS",
     "DOMAIN",
+    "OUTCOMES",
     "Attempt",
     "BodyCorrupt",
     "Found",
@@ -40,4 +43,5 @@ __all__ = [
     "SpoolFull",
     "State",
     "Stats",
+    "attempt_status",
 ]

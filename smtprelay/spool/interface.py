@@ -27,7 +27,22 @@ class State(StrEnum):
 
 
 DNS, DOMAIN = "dns", "domain"  # reasons to hold that pass by themselves
+# What an attempt that led to a state is called: in the books, in the log (``status=``) and in the story.
+OUTCOMES: Mapping[State, str] = {
+    State.QUEUED: "deferred",
+    State.HELD: "held",
+    State.DELIVERED: "delivered",
+    State.BOUNCED: "bounced",
+}
 ENDED = frozenset({State.DELIVERED, State.BOUNCED, State.SUPPRESSED, State.CANCELLED, State.CAPTURED})
+
+
+def attempt_status(outcome: str, *, ambiguous: bool) -> str:
+    """The one word for what came of an attempt: doubt goes before what was made of it.
+
+    :param outcome: of `OUTCOMES`.
+    """
+    return "ambiguous" if ambiguous else outcome
 
 
 class SpoolError(Exception):
@@ -145,7 +160,7 @@ class Attempt:
     """One attempt on one recipient, as the history keeps it.
 
     :param ended_at: 0 while it is open.
-    :param outcome: ``open``, ``delivered``, ``deferred``, ``held`` or ``bounced``.
+    :param outcome: of `OUTCOMES`, or ``open``.
     """
 
     number: int

@@ -29,7 +29,7 @@ async def test_what_exim_delivers_at_once(tmp_path: Path, messages_per_connectio
             for number in range(12):
                 app = Endpoint("127.0.0.1", relay.port)
                 await asyncio.to_thread(plain_mail, app, f"{number}@example.org", ACCOUNT)
-            await relay.logged("attempt", status="sent", count=12)
+            await relay.logged("attempt", status="delivered", count=12)
         finally:
             await relay.stop()
         async with asyncio.timeout(PATIENCE):

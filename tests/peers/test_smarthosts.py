@@ -106,7 +106,7 @@ async def test_twenty_recipients_and_none_learns_of_the_bcc(route: Route) -> Non
         [delivered] = await arrival(route.server, recipient)
         assert b"\r\nBcc:" not in delivered.content
         assert dkimpy_verify(delivered.content, route.relay.records) == [True, True]
-    await route.relay.logged("attempt", id=message_id, attempt=1, status="sent", count=20)
+    await route.relay.logged("attempt", id=message_id, attempt=1, status="delivered", count=20)
 
 
 async def test_a_refused_recipient_among_accepted_ones(route: Route) -> None:
@@ -147,7 +147,7 @@ async def test_what_is_put_off_is_tried_again(route: Route) -> None:
     (route.server.folder / "later").unlink()
     await route.relay.run("queue", "retry", message_id)
     await arrival(route.server, "later@example.org")
-    await route.relay.logged("attempt", id=message_id, attempt=2, status="sent")
+    await route.relay.logged("attempt", id=message_id, attempt=2, status="delivered")
 
 
 async def test_more_recipients_than_a_transaction_may_have(route: Route) -> None:

@@ -29,7 +29,7 @@ async def test_the_queue_is_seen_and_steered(tmp_path: Path) -> None:
         done = await send(relay, "b@example.org")
         waiting = await send(relay, "later@example.org")
         await relay.logged("attempt", id=waiting, status="deferred")
-        await relay.logged("attempt", id=done, status="sent")
+        await relay.logged("attempt", id=done, status="delivered")
 
         assert [m["id"] for m in await relay.json("queue", "list")] == [waiting, done]
         assert [m["id"] for m in await relay.json("queue", "list", "--state", "delivered")] == [done]

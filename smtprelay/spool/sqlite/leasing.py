@@ -10,18 +10,11 @@ from collections import deque
 from collections.abc import Collection, Sequence
 
 from smtprelay.message import Message
-from smtprelay.spool.interface import DNS, DOMAIN, ENDED, Lease, LeaseLost, Result, SpoolError, State
+from smtprelay.spool.interface import DNS, DOMAIN, ENDED, OUTCOMES, Lease, LeaseLost, Result, SpoolError, State
 from smtprelay.spool.sqlite import rows, storing
 from smtprelay.spool.sqlite.errors import is_damage
 
 _log = logging.getLogger(__name__)
-
-_OUTCOMES = {
-    State.QUEUED: "deferred",
-    State.HELD: "held",
-    State.DELIVERED: "delivered",
-    State.BOUNCED: "bounced",
-}
 
 
 def lease(
@@ -219,7 +212,7 @@ def _finish_recipient(
         """,
         (
             now,
-            _OUTCOMES[result.state],
+            OUTCOMES[result.state],
             result.phase,
             rows.for_people(result.reply),
             result.ambiguous,

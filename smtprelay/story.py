@@ -1,0 +1,279 @@
+"""The story of a message: what happened to it, attempt by attempt, with the smarthost's words and what to do.
+
+`smtprelay queue why` and the page tell it in these words; `smtprelay.words` has the languages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from smtprelay.clock import now_ms
+from smtprelay.outcome import Phase
+from smtprelay.reply import Reply
+from smtprelay.spool import State, attempt_status
+from smtprelay.words import Say, Sentence, english, interval, local_time, octets
+
+FIRST, LAST = 2, 6  # the attempts of one recipient that are told where there are many
+
+_OVER_LIMIT = Sentence(
+    "Its sender is over its limit. If that is right: 'smtprelay queue release'; if the app runs wild or was broken "
+    "into: 'smtprelay account suspend', then 'smtprelay queue cancel'."
+)
+_HELD: Mapping[str, Sentence] = {
+    "ambiguous": Sentence(
+        "It may have been delivered already. Ask the recipient or the provider, then 'smtprelay queue release' to send "
+        "it (perhaps again) or 'smtprelay queue cancel'."
+    ),
+    "corrupt": Sentence(
+        "What is on disk is not what was written. Check the disk, restore the spool from a backup if you can; "
+        "'smtprelay queue cancel' gives the message up."
+    ),
+    "dns": Sentence(
+        "DNS did not tell whether its sender's domain is set up. Once it says yes, this goes on by itself; where it "
+        "says no, this is returned, or kept with on_failure = \"hold\". 'smtprelay domain check' shows what DNS says "
+        "now; 'smtprelay queue release' sends it without that."
+    ),
+    "domain": Sentence(
+        "Its sender's domain is not set up: publish what 'smtprelay domain check' shows, and it goes on by itself; "
+        "'smtprelay queue release' sends it all the same."
+    ),
+    "rate": _OVER_LIMIT,
+    "recipients_per_day": _OVER_LIMIT,
+    "suspended": Sentence(
+        "Its account was suspended: once it may send again ('smtprelay account resume'), 'smtprelay queue release' or "
+        "'cancel'."
+    ),
+}
+_HELD_BY_SOMEBODY = Sentence("Somebody held it: 'smtprelay queue release' or 'smtprelay queue cancel'.")
+_LOG_IN_REFUSED = Sentence(
+    "The smarthost refuses the log-in: check username and password of the credential ('smtprelay check')."
+)
+_BY_PHASE: Mapping[str, Sentence] = {
+    Phase.CONNECT: Sentence(
+        "The smarthost could not be reached: check the network, [upstream] host and port (many clouds block port 25; "
+        "try 2525 or 465)."
+    ),
+    Phase.GREETING: Sentence(
+        "The smarthost answers the connection but does not greet: ask the provider, or try another port."
+    ),
+    Phase.STARTTLS: Sentence("TLS with the smarthost failed: check [upstream] tls and tls_ca_file."),
+    Phase.EHLO: Sentence("The smarthost does not like the relay's name: check [gateway] hostname."),
+    Phase.AUTH: _LOG_IN_REFUSED,
+    Phase.POLICY: Sentence(
+        "It was held until DNS answered, and its sender's domain may not send: do what the reply says, and have the "
+        "app send again."
+    ),
+}
+_BY_STATUS: Mapping[str, Sentence] = {  # RFC 3463 §3: subject and detail
+    "1.": Sentence("The address is wrong or does not exist: correct it where the app took it from."),
+    "2.2": Sentence("The recipient's mailbox is full: ask for another address, or send again later."),
+    "3.4": Sentence("The message is too big for the provider: send a link instead of the attachment."),
+    "6.7": Sentence("The provider takes no addresses with non-ASCII characters before the @."),
+    "7.": Sentence("The provider refuses it by its policy: check the sender's domain (SPF, MX, DKIM) and the content."),
+}
+_STATUS: Mapping[str, Sentence] = {  # as the log has it
+    "delivered": Sentence("delivered"),
+    "deferred": Sentence("deferred"),
+    "held": Sentence("held"),
+    "bounced": Sentence("bounced"),
+    "ambiguous": Sentence("ambiguous (it may have been delivered)"),
+}
+_ENDED: Mapping[str, Sentence] = {
+    State.DELIVERED: Sentence("delivered {at} after {attempts}"),
+    State.SUPPRESSED: Sentence("suppressed {at} after {attempts}"),
+    State.CANCELLED: Sentence("cancelled {at} after {attempts}"),
+    State.CAPTURED: Sentence("captured {at}: kept here, not sent"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptStory:
+    """One attempt on one recipient.
+
+    :param at: when it began.
+    :param status: the word for it in the log (``status=``) and in the books; ``open`` while it is under way.
+    :param told: what came of it, at which phase, after how long.
+    :param reply: the smarthost and its words, or ours for what broke; ``""`` while it is under way.
+    """
+
+    at: str
+    number: int
+    status: str
+    told: str
+    reply: str
+
+    def __str__(self) -> str:
+        return f"{self.at}  #{self.number} {self.told}" + (f": {self.reply}" if self.reply else "")
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientStory:
+    """What became of one recipient.
+
+    :param first: its attempts; only the first ones where there are many.
+    :param left_out: says how many attempts are not told between `first` and `last`, or ``""``.
+    :param advice: what to do, or ``""``.
+    """
+
+    address: str
+    state: State
+    standing: str
+    first: tuple[AttemptStory, ...]
+    left_out: str
+    last: tuple[AttemptStory, ...]
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What happened to a message.
+
+    :param head: where it came from, what was done to it, how it leaves; its id and time first.
+    :param warnings: what keeps it back beside its own fate: its credential is paused, its sender suspended.
+    """
+
+    head: tuple[str, ...]
+    warnings: tuple[str, ...]
+    recipients: tuple[RecipientStory, ...]
+
+    def lines(self, say: Say = english) -> Iterator[str]:
+        """The story as text."""
+        for i, line in enumerate((*self.head, *self.warnings)):
+            yield f"  {line}" if i else line
+        for recipient in self.recipients:
+            yield ""
+            yield f"{recipient.address}: {recipient.standing}"
+            yield from (f"  {told}" for told in (*recipient.first, recipient.left_out, *recipient.last) if told)
+            if recipient.advice:
+                yield f"  {say('what to do: {advice}', advice=recipient.advice)}"
+
+
+def tell(message: Mapping[str, Any], say: Say = english, *, clock: Callable[[], int] = now_ms) -> Story:
+    """The story of a message.
+
+    :param message: as `smtprelay.control.Operator.show` gives it.
+    :param say: tells a sentence in the reader's language.
+    :param clock: Unix time in milliseconds.
+    """
+    return Story(
+        tuple(_head(message, say)),
+        tuple(_warnings(message, say)),
+        tuple(_recipient(message, recipient, say, clock()) for recipient in message["recipients"]),
+    )
+
+
+def _head(message: Mapping[str, Any], say: Say) -> Iterator[str]:
+    accepted = (
+        Sentence("{id}  accepted {at} from account {account}, {client} ({protocol}, {size})")
+        if message["account"]
+        else Sentence("{id}  accepted {at} from {client} ({protocol}, {size})")
+    )
+    yield say(accepted, **{**message, "at": local_time(message["received_at"]), "size": octets(message["size"])})
+    yield say("from <{sender}>, subject: {subject}", sender=message["reverse_path"], subject=message["subject"] or "-")
+    yield _way_out(message, say)
+    if message["tags"]:
+        yield say("tagged {tags}", tags=", ".join(message["tags"]))
+    if message["due_at"] > message["received_at"]:
+        yield say("not to be sent before {at}, as its app asked", at=local_time(message["due_at"]))
+    if message["dsn_for"]:
+        yield say("a delivery status notification about {id}", id=message["dsn_for"])
+    if message["repairs"]:
+        yield say("repaired: {repairs}", repairs="; ".join(message["repairs"]))
+
+
+def _way_out(message: Mapping[str, Any], say: Say) -> str:
+    credential, domain = message["credential"], message["domain"]
+    if not domain:
+        return say("leaves through credential {credential}, not signed", credential=credential)
+    return say(
+        "leaves through credential {credential}, signed for {domain} ({keys})",
+        credential=credential,
+        domain=domain,
+        keys=", ".join(message["selectors"]),
+    )
+
+
+def _warnings(message: Mapping[str, Any], say: Say) -> Iterator[str]:
+    if pause := message.get("paused"):
+        yield say("CREDENTIAL PAUSED since {at}: {reply}", at=local_time(pause["since"]), reply=pause["reply"])
+        next_log_in = say("next log-in {at}.", at=local_time(pause["until"]))
+        yield f"{next_log_in} {say(_LOG_IN_REFUSED)}"
+    if message.get("suspended"):
+        sender = message["account"] or message["client"]
+        yield say("SENDER SUSPENDED: {sender}. 'smtprelay account resume' lets it send again.", sender=sender)
+
+
+def _recipient(message: Mapping[str, Any], recipient: Mapping[str, Any], say: Say, now: int) -> RecipientStory:
+    history: Sequence[Mapping[str, Any]] = recipient["history"]
+    left_out = max(len(history) - FIRST - LAST, 0)
+    cut = FIRST if left_out else len(history)
+    return RecipientStory(
+        address=recipient["recipient"],
+        state=State(recipient["state"]),
+        standing=_standing(recipient, say, now),
+        first=tuple(_attempt(attempt, say) for attempt in history[:cut]),
+        left_out=say("… {count} more attempts …", count=left_out) if left_out else "",
+        last=tuple(_attempt(attempt, say) for attempt in history[cut + left_out :]),
+        advice=_advice(message, recipient, say),
+    )
+
+
+def _standing(recipient: Mapping[str, Any], say: Say, now: int) -> str:
+    count = recipient["attempts"]
+    attempts = say("1 attempt") if count == 1 else say("{count} attempts", count=count)
+    updated, reason = local_time(recipient["updated_at"]), recipient["reason"]
+    match recipient["state"]:
+        case State.QUEUED if recipient["next_at"] > now:
+            wait, at = interval(recipient["next_at"] - now, say), local_time(recipient["next_at"])
+            return say("waiting after {attempts}, next attempt in {wait}, {at}", attempts=attempts, wait=wait, at=at)
+        case State.QUEUED:
+            return say("waiting after {attempts}, due now", attempts=attempts)
+        case State.SENDING:
+            return say("being sent now, attempt {number}", number=count)
+        case State.HELD:
+            return say("held since {at}: {reason}", at=updated, reason=reason)
+        case State.BOUNCED:
+            return say(
+                "bounced ({reason}) {at} after {attempts}; notification: {dsn}",
+                reason=reason,
+                at=updated,
+                attempts=attempts,
+                dsn=recipient["dsn"] or say("none"),
+            )
+        case state:
+            return say(_ENDED[state], at=updated, attempts=attempts)
+
+
+def _attempt(attempt: Mapping[str, Any], say: Say) -> AttemptStory:
+    at, number = local_time(attempt["started_at"]), attempt["number"]
+    if not attempt["ended_at"]:
+        return AttemptStory(at, number, attempt["outcome"], say("under way"), "")
+    status = attempt_status(attempt["outcome"], ambiguous=attempt["ambiguous"])
+    told = say(
+        "{status} at {phase} after {seconds}s",
+        status=say(_STATUS[status]),
+        phase=attempt["phase"],
+        seconds=f"{(attempt['ended_at'] - attempt['started_at']) / 1000:.1f}",
+    )
+    return AttemptStory(at, number, status, told, f"{attempt['smarthost']} {attempt['reply']}".strip())
+
+
+def _advice(message: Mapping[str, Any], recipient: Mapping[str, Any], say: Say) -> str:
+    state = recipient["state"]
+    if state == State.HELD:
+        return say(_HELD.get(recipient["reason"], _HELD_BY_SOMEBODY))
+    last = next((attempt for attempt in reversed(recipient["history"]) if attempt["ended_at"]), None)
+    if last is None or state in _ENDED or message.get("paused"):
+        return ""
+    if last["phase"] in _BY_PHASE:
+        return say(_BY_PHASE[last["phase"]])
+    code, _, text = last["reply"].partition(" ")
+    detail = Reply.received(int(code), text).detail if code.isdecimal() and len(code) == 3 else ""
+    by_status = next((advice for prefix, advice in _BY_STATUS.items() if detail.startswith(prefix)), None)
+    if by_status:
+        return say(by_status)
+    if state == State.QUEUED:
+        return say("Nothing: it is tried again by itself; 'smtprelay queue retry' makes that now.")
+    return say("The smarthost's words above say why; mend that and have the app send again.")

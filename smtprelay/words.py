@@ -1,0 +1,71 @@
+"""What is told to people: in their language, and times, intervals and sizes as they read them.
+
+A sentence in English is its own key: `say("held since {at}", at=…)`. `smtprelay.words_zh` has the Chinese ones, and is
+imported where somebody reads Chinese.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import NewType, Protocol
+
+Sentence = NewType("Sentence", str)  # marks a sentence in a table, which is said later; tests look for the mark
+
+_UNITS = ((86_400, Sentence("{count}d")), (3600, Sentence("{count}h")), (60, Sentence("{count}m")))
+_SECONDS = Sentence("{count}s")
+
+
+class Say(Protocol):
+    """Tells a sentence in the reader's language."""
+
+    def __call__(self, sentence: str, /, **values: object) -> str:
+        """:param sentence: in English, with ``{placeholders}``."""
+
+
+def english(sentence: str, /, **values: object) -> str:
+    return sentence.format(**values) if values else sentence
+
+
+def in_language(language: str) -> Say:
+    """How to tell something in a language: in Chinese, or else in English.
+
+    :param language: a tag (RFC 5646) or the name of a locale.
+    """
+    if not language.lower().startswith("zh"):
+        return english
+    from smtprelay.words_zh import CHINESE
+
+    return lambda sentence, /, **values: english(CHINESE.get(sentence, sentence), **values)
+
+
+def language_of(environment: Mapping[str, str]) -> str:
+    """The language that messages to a terminal are wanted in (POSIX, Base Definitions §8.2)."""
+    return next((environment[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if environment.get(name)), "")
+
+
+def local_time(at: int) -> str:
+    """Unix milliseconds with the local offset."""
+    return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(at / 1000)) if at else "-"
+
+
+def interval(milliseconds: int, say: Say = english) -> str:
+    """``90_000`` → ``1m 30s``, two units at most."""
+    seconds = max(milliseconds, 0) // 1000
+    parts = []
+    for length, unit in _UNITS:
+        count, seconds = divmod(seconds, length)
+        if count:
+            parts.append(say(unit, count=count))
+    if seconds or not parts:
+        parts.append(say(_SECONDS, count=seconds))
+    return " ".join(parts[:2])
+
+
+def octets(size: float) -> str:
+    """``5300`` → ``5.2 KiB``."""
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"

@@ -1,0 +1,90 @@
+"""Every sentence that is told in the reader's language has its Chinese one, and nothing else is in the catalogue."""
+
+from __future__ import annotations
+
+import ast
+import string
+from collections.abc import Iterator
+from pathlib import Path
+
+import jinja2
+import pytest
+
+from smtprelay.words import english, in_language, interval, language_of, local_time, octets
+from smtprelay.words_zh import CHINESE
+
+PACKAGE = Path(__file__).parent.parent / "smtprelay"
+TELLING = ("say", "Sentence")  # what is told now, and what stands in a table until it is
+
+
+def sentences() -> Iterator[str]:
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in TELLING:
+                first = node.args[0]
+                if isinstance(first, ast.Constant):
+                    yield str(first.value)
+                assert not isinstance(first, ast.JoinedStr), f"{path}:{node.lineno}: no catalogue has an f-string"
+    for path in (PACKAGE / "web").rglob("*.html"):
+        for call in jinja2.Environment(autoescape=True).parse(path.read_text("utf-8")).find_all(jinja2.nodes.Call):
+            if isinstance(call.node, jinja2.nodes.Name) and call.node.name == "say":
+                yield call.args[0].as_const()
+
+
+SENTENCES = sorted(set(sentences()))
+
+
+def placeholders(sentence: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(sentence) if name is not None}
+
+
+@pytest.mark.parametrize("sentence", SENTENCES)
+def test_has_its_chinese_with_the_same_placeholders(sentence: str) -> None:
+    assert sentence in CHINESE
+    assert placeholders(CHINESE[sentence]) == placeholders(sentence)
+
+
+def test_the_catalogue_has_nothing_that_is_not_told() -> None:
+    assert not CHINESE.keys() - set(SENTENCES)
+    assert len(SENTENCES) > 40  # it sees them
+
+
+@pytest.mark.parametrize(
+    ("language", "told"), [("zh", "3 次尝试"), ("zh-CN", "3 次尝试"), ("zh_CN.UTF-8", "3 次尝试"), ("de", "3 attempts")]
+)
+def test_languages(language: str, told: str) -> None:
+    assert in_language(language)("{count} attempts", count=3) == told
+
+
+def test_what_is_put_in_is_not_read_as_a_sentence() -> None:
+    assert in_language("zh")("tagged {tags}", tags="{count}") == "标签：{count}"
+    assert english("{braces}") == "{braces}"
+
+
+def test_the_language_of_a_terminal() -> None:
+    assert language_of({"LANG": "zh_CN.UTF-8", "LC_ALL": ""}) == "zh_CN.UTF-8"
+    assert language_of({"LANG": "zh_CN.UTF-8", "LC_MESSAGES": "C"}) == "C"
+    assert language_of({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "told", "in_chinese"),
+    [
+        (0, "0s", "0 秒"),
+        (-5, "0s", "0 秒"),
+        (90_000, "1m 30s", "1 分 30 秒"),
+        (3_600_000, "1h", "1 小时"),
+        (90_061_000, "1d 1h", "1 天 1 小时"),
+    ],
+)
+def test_intervals(milliseconds: int, told: str, in_chinese: str) -> None:
+    assert interval(milliseconds) == told
+    assert interval(milliseconds, in_language("zh")) == in_chinese
+
+
+def test_times_and_sizes() -> None:
+    assert local_time(0) == "-"
+    assert local_time(1_760_000_000_123)[:5] == "2025-"
+    assert [octets(size) for size in (0, 1023, 5300, 3 * 2**20, 5 * 2**30)] == [
+        *("0 B", "1023 B", "5.2 KiB", "3.0 MiB", "5.0 GiB")
+    ]
