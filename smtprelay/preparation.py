@@ -86,6 +86,7 @@ class Preparer:
             subject=repaired.subject,
             message_id=repaired.message_id,
             repairs=unstuffed + repaired.repairs,
+            changes=repaired.changes,
         )
 
     def _signing_domain(self, from_domain: str) -> str:

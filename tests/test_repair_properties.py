@@ -93,7 +93,10 @@ def test_line_ends_do_not_matter(content: bytes) -> None:
 # Valid messages
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"], include_characters="\t\n"), max_size=300)
-NAMES = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S"]), min_size=1, max_size=60)
+# Without what the standard library takes for an encoded word, though it is none (RFC 2047 §2): "=??Q??=".
+NAMES = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S"]), min_size=1, max_size=60).filter(
+    lambda name: "=?" not in name
+)
 CHARSETS = st.sampled_from(["utf-8", "gb18030", "utf-8"])
 
 

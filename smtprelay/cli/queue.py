@@ -17,6 +17,7 @@ from smtprelay.story import tell
 from smtprelay.words import in_language, interval, language_of, local_time, octets
 
 PIPED_WIDTH = 2000  # columns
+_COLOURS = {"-": "red", "+": "green"}
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -83,10 +84,20 @@ def list_(
 
 @app.command()
 def show(
-    message_id: Annotated[str, typer.Argument(metavar="ID")], config: ConfigOption = None, as_json: JsonOption = False
+    message_id: Annotated[str, typer.Argument(metavar="ID")],
+    config: ConfigOption = None,
+    diff: Annotated[bool, typer.Option("--diff", help="Only what repair changed in its header.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Everything that is known of one message."""
     message = connect(load_config(config)).show(message_id)
+    if diff and as_json:
+        print_json(message["changes"])
+        return
+    if diff:
+        for line in message["changes"] or ["Repair changed nothing in its header."]:
+            typer.secho(line, fg=_COLOURS.get(line[0]))
+        return
     if as_json:
         print_json(message)
         return
@@ -215,7 +226,7 @@ def cancel(
 def _in_words(key: str, value: Any) -> str:
     """A value of `show` on one line; ``""`` for what is not told there."""
     match key:
-        case "recipients" | "repairs":
+        case "recipients" | "repairs" | "changes":
             return ""
         case "received_at" | "due_at":
             return local_time(value)

@@ -31,10 +31,12 @@ class Field:
 
     :param name: in lower case.
     :param raw: name, colon and value as they stand in the message, folded, with the <CRLF> at the end.
+    :param came: the same as it came; empty for a field of our making.
     """
 
     name: str
     raw: bytes
+    came: bytes = b""
 
     @classmethod
     def compose(cls, name: str, *values: str) -> Field:
@@ -178,7 +180,7 @@ def _form(match: re.Match[bytes], where: str, repairs: list[str]) -> Field:
     if _BLANK_LINE.search(raw):
         raw = b"".join([line for line in raw.splitlines(keepends=True) if not line.isspace()])
         repairs.append(f"{where}{name}: blank line within the field removed")
-    return Field(name.lower(), raw)
+    return Field(name.lower(), raw, match[0])
 
 
 def _fold(start: str, value: str) -> bytes:

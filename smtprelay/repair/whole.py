@@ -9,8 +9,9 @@ from typing import Literal
 
 from smtprelay.message import Envelope, Origin
 from smtprelay.repair.body import BodyWriter
+from smtprelay.repair.changes import changes
 from smtprelay.repair.fields import parse_header
-from smtprelay.repair.header import Circumstances, repair_header
+from smtprelay.repair.header import CONTROL, Circumstances, repair_header
 from smtprelay.repair.lines import normalise
 
 _MAX_REPAIRS = 100  # a message can have ten thousand parts, and something wrong with each
@@ -23,6 +24,7 @@ class Repaired:
     :param content: every line ended by <CRLF> and of at most 998 octets; 7-bit, but for multipart/signed and for
         local parts of addresses in the header where `needs_smtputf8`.
     :param repairs: what was changed, in words for an operator, in order.
+    :param changes: what was changed in the header, as lines of a difference (`smtprelay.repair.changes`).
     :param authors: the addresses in ``From:`` before any rewriting, in normal form; one or more.
     :param from_domain: the domain of the ``From:`` that leaves.
     :param subject: decoded, for people.
@@ -32,6 +34,7 @@ class Repaired:
 
     content: bytes
     repairs: tuple[str, ...]
+    changes: tuple[str, ...]
     authors: tuple[str, ...]
     from_domain: str
     subject: str
@@ -68,6 +71,7 @@ def repair(
     if normal is not content:
         repairs.append("line ends made <CRLF>")
     header, body = parse_header(normal, 0, len(normal), "", repairs)
+    came = header.fields.copy()
     known = Circumstances(envelope, origin, id, now, hostname, charsets, rewrite, username)
     identity = repair_header(header, known, repairs)
     out = BytesIO()  # grows in place, and gives its buffer away: no list of pieces, no join
@@ -80,6 +84,8 @@ def repair(
     return Repaired(
         content=out.getvalue(),
         repairs=tuple(repairs),
+        # The first field is our own Received; what an app tells the relay may be as private as a body.
+        changes=changes(came, header.fields[1:], CONTROL) if repairs else (),
         authors=identity.authors,
         from_domain=identity.from_domain,
         subject=identity.subject,

@@ -175,7 +175,7 @@ class Relay:
             *self.entry,
             *arguments,
             cwd=self.folder,
-            env={**os.environ, "SMTPRELAY_CONFIG": "config.toml", **environment},
+            env={**os.environ, "SMTPRELAY_CONFIG": "config.toml", "LC_ALL": "C.UTF-8", **environment},
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

@@ -46,6 +46,10 @@ async def test_the_queue_is_seen_and_steered(tmp_path: Path) -> None:
         assert shown["recipients"][0]["state"] == "delivered"
         assert any("Date" in repair for repair in shown["repairs"])
         assert "added Date" in await relay.run("queue", "show", done)
+        difference = await relay.run("queue", "show", done, "--diff")
+        assert difference.splitlines() == shown["changes"] == await relay.json("queue", "show", done, "--diff")
+        assert any(line.startswith("+Date: ") for line in shown["changes"])
+        assert "共 1 次尝试" in await relay.run("queue", "why", done, LC_ALL="zh_CN.UTF-8", PYTHONUTF8="1")
 
         refused = await relay.run("queue", "hold", waiting, "--reason", "dns", status=os.EX_USAGE)
         assert "goes on by itself when DNS answers: give another reason" in refused
