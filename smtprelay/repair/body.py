@@ -9,9 +9,9 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import NamedTuple
 
 from smtprelay.repair.charsets import detect
+from smtprelay.repair.delimiters import Delimiter, delimiters
 from smtprelay.repair.fields import Header, parse_header
 from smtprelay.repair.lines import copy, is_clean
 from smtprelay.repair.mending import charsets_of, mend_header
@@ -28,9 +28,6 @@ from smtprelay.reply import Reject
 MAX_DEPTH = 50
 MAX_PARTS = 10_000
 
-_WINDOW = 2**20
-_MAX_BOUNDARY = 200  # RFC 2046 §5.1.1 allows 70
-_MAX_PADDING = 200
 _TEXT_IN_BASE64 = 6  # base64 is the shorter one where more than a sixth of the octets are not ASCII
 _NO_CHARSET = ("", "us-ascii", "ascii")
 
@@ -75,14 +72,6 @@ class _Place:
 _ROOT = _Place()
 
 
-class _Delimiter(NamedTuple):
-    """A delimiter line with the line end before it, which belongs to it."""
-
-    start: int
-    end: int
-    closing: bool
-
-
 class BodyWriter:
     """Writes entities (RFC 2045 §2.4), each with its header, and makes them 7-bit on the way.
 
@@ -112,9 +101,9 @@ class BodyWriter:
         elif kind == "multipart/signed":
             self._repairs.append(f"{place.body}signed, so left as it is although it is not 7-bit")
             self._copy(header, start, end)
-        elif kind.startswith("multipart/") and (delimiters := self._delimiters(value, start, end)):
+        elif kind.startswith("multipart/") and (found := self._delimiters(value, start, end)):
             part_default = "message/rfc822" if kind == "multipart/digest" else "text/plain"
-            self._multipart(header, start, end, place, delimiters, part_default)
+            self._multipart(header, start, end, place, found, part_default)
         elif _encoding(header) in _MEND:
             self._mend(header, start, end, place, kind)
         elif kind == "message/rfc822":
@@ -126,37 +115,24 @@ class BodyWriter:
         header.write(self._out)
         copy(self._content, start, end, self._out)
 
-    def _delimiters(self, content_type: bytes, start: int, end: int) -> list[_Delimiter]:
+    def _delimiters(self, content_type: bytes, start: int, end: int) -> list[Delimiter]:
         """The delimiter lines of a multipart (RFC 2046 §5.1.1), up to the closing one."""
-        boundary = parameter(content_type, b"boundary")
-        if not 0 < len(boundary) <= _MAX_BOUNDARY:
-            return []
-        pattern = re.compile(rb"\r\n--%s(--)?[ \t]{0,%d}\r\n" % (re.escape(boundary), _MAX_PADDING))
-        longest = len(boundary) + _MAX_PADDING + len("\r\n----\r\n")
-        position, limit = start - 2, end + 2  # the line ends before the body and after it count
-        delimiters: list[_Delimiter] = []
-        while position < limit:
-            match = pattern.search(self._content, position, min(position + _WINDOW, limit))
-            if match is None:
-                position += _WINDOW - longest
-                continue
-            delimiters.append(_Delimiter(match.start(), match.end(), match[1] is not None))
-            position = match.end() - 2  # that line end may be the next delimiter's
-            if match[1]:
-                break
-            if self._parts + len(delimiters) > MAX_PARTS:
+        found: list[Delimiter] = []
+        for delimiter in delimiters(self._content, parameter(content_type, b"boundary"), start, end):
+            found.append(delimiter)
+            if self._parts + len(found) > MAX_PARTS:
                 raise Reject(554, "6.0", f"the message has more than {MAX_PARTS} MIME parts; send fewer attachments")
-        return delimiters
+        return found
 
     def _multipart(
-        self, header: Header, start: int, end: int, place: _Place, delimiters: list[_Delimiter], part_default: str
+        self, header: Header, start: int, end: int, place: _Place, found: list[Delimiter], part_default: str
     ) -> None:
         self._make_7bit(header, place)
         header.write(self._out)
-        self._margin(start, delimiters[0].start, place, "text before the first part")
+        self._margin(start, found[0].start, place, "text before the first part")
         position = start
-        ends = [delimiter.start for delimiter in delimiters[1:]] + [end]
-        for number, (delimiter, part_end) in enumerate(zip(delimiters, ends, strict=True), 1):
+        ends = [delimiter.start for delimiter in found[1:]] + [end]
+        for number, (delimiter, part_end) in enumerate(zip(found, ends, strict=True), 1):
             copy(self._content, max(position, delimiter.start), min(delimiter.end, end), self._out)
             position = delimiter.end
             if delimiter.closing:
