@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import signal
-import socket
 from collections.abc import Coroutine, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
-from smtprelay import __version__
+from smtprelay import __version__, service
 from smtprelay.clock import now_ms
 from smtprelay.config import Config
 from smtprelay.control import SUSPENDED, Control, Operator
@@ -87,7 +84,8 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
-        spool = await SQLiteSpool.open(self._config.spool.path, now=now_ms())
+        async with service.takes_long("Opening the spool; one of an older version is copied and brought up to date"):
+            spool = await SQLiteSpool.open(self._config.spool.path, now=now_ms())
         try:
             await self._serve(spool)
         finally:
@@ -96,22 +94,25 @@ class Daemon:
 
     def stop(self) -> None:
         """Begin the shut-down."""
-        notify_service_manager("STOPPING=1")
+        service.stopping()
         self._stop.set()
 
     async def _serve(self, spool: SQLiteSpool) -> None:
         parts = await self._parts(spool)
         background: list[asyncio.Task[None]] = []
         try:
-            recovered = await parts.scheduler.recover()
+            async with service.takes_long("Ending the attempts that the last run left open"):
+                recovered = await parts.scheduler.recover()
             await self._warn_of_orphans(spool)
             await parts.control.start()
             status = parts.status.start()
             self.addresses = await parts.listeners.start()
-            background = [asyncio.create_task(work) for work in (*parts.work(), self._prune(spool))]
+            self._warn_of_deaf_sockets()
+            reporting = service.report(self._status, spool.answer)
+            background = [asyncio.create_task(work) for work in (*parts.work(), self._prune(spool), reporting)]
             _spare_the_collector()
             log.info("ready", version=__version__, listen=self.addresses, status=status, recovered=recovered)
-            notify_service_manager(f"READY=1\nSTATUS=Listening on {' '.join(self.addresses)}")
+            service.ready(self._status())
             await self._until_stopped(background)
         finally:
             # Mail in first, so that what is accepted last is still delivered or kept; then mail out; then the books.
@@ -123,6 +124,10 @@ class Daemon:
             await parts.status.close()
             for part in (parts.control, parts.watch, parts.resolver, parts.upstream, parts.rendering, parts.pipeline):
                 await part.close()
+
+    def _status(self) -> str:
+        """A line for `systemctl status`."""
+        return "Stopping" if self._stop.is_set() else f"Listening on {' '.join(self.addresses)}"
 
     async def _parts(self, spool: SQLiteSpool) -> _Parts:
         facts = await spool.recall("")
@@ -224,6 +229,14 @@ class Daemon:
                     "mail waits for a credential that is not configured any more", credential=name, waiting=waiting
                 )
 
+    def _warn_of_deaf_sockets(self) -> None:
+        """Who connects to a socket that nobody accepts from waits for ever."""
+        gateway = self._config.gateway
+        heard = {listen.fd_name for listen in (*gateway.listen, *gateway.listen_tls, *self._config.status.listen)}
+        for name in sorted(set(service.passed_names()) - heard):
+            remedy = f'add "fd:{name}" to [gateway] listen or listen_tls, or disable its socket unit'
+            log.error("nobody answers on a socket of the service manager", socket=name, remedy=remedy)
+
     async def _prune(self, spool: SQLiteSpool) -> None:
         while True:
             try:
@@ -240,13 +253,3 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_EVERY)
-
-
-def notify_service_manager(state: str) -> None:
-    """sd_notify(3); nothing where no service manager asked for it."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if not address:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock, suppress(OSError):
-        sock.connect("\0" + address[1:] if address.startswith("@") else address)
-        sock.sendall(state.encode())

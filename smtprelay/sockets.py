@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import socket
 import ssl
 from collections.abc import Sequence
@@ -11,12 +10,12 @@ from pathlib import Path
 
 import structlog
 
+from smtprelay.service import passed_sockets
 from smtprelay.values import Listen
 
 log = structlog.get_logger("gateway")
 
 BACKLOG = 1024
-_FIRST_PASSED_FD = 3  # sd_listen_fds(3)
 
 
 class ListenError(Exception):
@@ -63,12 +62,10 @@ def tls_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | 
 
 
 def _passed(name: str) -> Sequence[socket.socket]:
-    """Sockets that the service manager passed under this name (sd_listen_fds_with_names(3))."""
-    names = os.environ.get("LISTEN_FDNAMES", "").split(":")
-    count = int(os.environ.get("LISTEN_FDS", "0")) if os.environ.get("LISTEN_PID") == str(os.getpid()) else 0
-    found = [socket.socket(fileno=_FIRST_PASSED_FD + i) for i in range(count) if names[i : i + 1] == [name]]
-    for sock in found:
-        sock.set_inheritable(False)
+    found = passed_sockets(name)
     if not found:
         raise ListenError(f"fd:{name}: the service manager passed no socket of this name")
+    for sock in found:
+        if sock.type != socket.SOCK_STREAM or not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            raise ListenError(f"fd:{name}: its unit needs ListenStream=, and Accept=no, as by default")
     return found

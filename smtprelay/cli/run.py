@@ -8,6 +8,7 @@ greenlet 1 MB.
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import os
 import sys
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str]) -> None:
     for unused in ("rich", "greenlet"):
         sys.modules[unused] = None  # type: ignore[assignment]
     _give_large_blocks_back()
+    faulthandler.enable()  # the watchdog's SIGABRT has each thread say where it stands
     _run(_config(arguments))
 
 

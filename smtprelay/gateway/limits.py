@@ -11,6 +11,13 @@ MESSAGE_MEMORY = 64 * 2**20  # octets of messages under way, over all sessions
 FIRST_BLOCK = 64 * 2**10  # what a message gets with its 354; most need no more
 
 
+def client_address(transport: asyncio.BaseTransport) -> str:
+    """Whom it is from: IPv4 is told as such on a socket for both families too, not as mapped (RFC 4291 §2.5.5.2)."""
+    host = str((transport.get_extra_info("peername") or ("local",))[0])
+    mapped = host.removeprefix("::ffff:")
+    return host if ":" in mapped else mapped
+
+
 class ConnectionLimit:
     """Counts open connections, in all and by client address.
 

@@ -21,7 +21,7 @@ from smtprelay.config import Account
 from smtprelay.gateway.bare import CHUNK, NO_HOOKS, BareSMTP, Closed, CommandTooLong
 from smtprelay.gateway.commands import MailCommand, parse_mail, parse_rcpt
 from smtprelay.gateway.data import DataDecoder
-from smtprelay.gateway.limits import Reservation
+from smtprelay.gateway.limits import Reservation, client_address
 from smtprelay.gateway.services import Services
 from smtprelay.instructions import queued_as
 from smtprelay.message import Envelope, Origin, Recipient
@@ -81,7 +81,7 @@ class Session(BareSMTP):
         """A new connection, or the same one under TLS."""
         super().connection_made(transport)
         if self._original_transport is None:
-            self._peer = str((transport.get_extra_info("peername") or ("local",))[0])
+            self._peer = client_address(transport)
             self._trusted = contains(self._services.config.trusted_networks, self._peer)
             self._counted = self._services.connections.enter(self._peer, trusted=self._trusted)
             self._services.sessions.add(self)

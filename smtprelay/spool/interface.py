@@ -352,5 +352,9 @@ class Spool(Protocol):
         """Drop messages whose recipients all ended before then, in one slice of about 20 ms.
         :returns: how many messages went; 0 when there is no more to do."""
 
+    async def answer(self) -> None:
+        """Return when whatever writes has come to this, be it with an error; nothing is stored. Where it hangs, this
+        hangs."""
+
     async def close(self) -> None:
         """Finish what was begun and let go of the file."""

@@ -7,12 +7,22 @@ import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 from smtprelay.message import Message
-from smtprelay.spool.interface import BodyCorrupt, Found, Lease, MessageRecord, Query, Result, Selector, Stats
+from smtprelay.spool.interface import (
+    BodyCorrupt,
+    Found,
+    Lease,
+    MessageRecord,
+    Query,
+    Result,
+    Selector,
+    SpoolError,
+    Stats,
+)
 from smtprelay.spool.sqlite import history, leasing, pruning, steering, storing
 from smtprelay.spool.sqlite.errors import explain
 from smtprelay.spool.sqlite.file import Lock, open_for_writing
@@ -155,6 +165,10 @@ class SQLiteSpool:
             while await self._writer.run(pruning.return_pages):
                 pass
         return gone
+
+    async def answer(self) -> None:
+        with suppress(SpoolError):
+            await self._writer.run(lambda connection: None)
 
     async def close(self) -> None:
         if self._closed:
