@@ -54,6 +54,7 @@ def test_what_was_changed_is_seen(was: bytes, becomes: bytes, problem: str) -> N
         (key_of("ed25519").record, "is of another kind"),
         (key_of("rsa-2048").record, "the key does not fit"),
     ],
+    ids=["revoked", "none", "of another kind", "another"],
 )
 def test_another_key_does_not_do(record: str, problem: str) -> None:
     [found] = signatures(signed(MESSAGE, key_of("rsa-1024"))[0])
