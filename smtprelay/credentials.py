@@ -1,14 +1,12 @@
-"""The configured credentials: their passwords, and the way out that logs in with them."""
+"""The configured credentials: their passwords, and the ways out that log in with them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from smtprelay.config import Config, ConfigError, Credential
-from smtprelay.upstream import Upstream
+from smtprelay.upstream import Lane, lanes
 
 
 def read_passwords(config: Config) -> dict[str, str]:
@@ -40,13 +38,13 @@ def _read_password(credential: Credential) -> str:
     return path.read_text(encoding="utf-8-sig").removesuffix("\n").removesuffix("\r")
 
 
-def make_upstream(config: Config, passwords: Mapping[str, str], **memory: Any) -> Upstream:
-    """The way out.
+def read_lanes(config: Config) -> dict[str, Lane]:
+    """The way of each credential's mail, by its key.
 
-    :param memory: what was learnt of the smarthosts before, as `Upstream` takes it.
-    :raises ConfigError: the file of certificates cannot be used.
+    :raises ConfigError: a password cannot be read, or the file of certificates cannot be used.
     """
+    passwords = read_passwords(config)
     try:
-        return Upstream(config.upstream, hostname=config.gateway.hostname, passwords=passwords, **memory)
+        return lanes(config.upstream, passwords)
     except OSError as error:  # ssl.SSLError is one too
         raise ConfigError([f"upstream.tls_ca_file: {config.upstream.tls_ca_file} cannot be used: {error}"]) from error

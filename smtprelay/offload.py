@@ -10,18 +10,15 @@ from __future__ import annotations
 import asyncio
 import pickle
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar, cast
 
-from smtprelay import __version__
-from smtprelay.config import Config
 from smtprelay.log import get_logger
 from smtprelay.message import Message
 from smtprelay.preparation import Preparer, Submission
 from smtprelay.preparation_process import Setup
 from smtprelay.reply import Reject, Reply
-from smtprelay.signing import Signer, SigningKey
 from smtprelay.worker.parent import Worker, started
 
 log = get_logger("offload")
@@ -36,14 +33,12 @@ RECOVERY = 30.0  # seconds until one that failed is tried again
 class Offload:
     """Carries out the CPU's work on messages off the event loop.
 
-    :param keys: all that messages are signed with, until `sign_with` names others.
-    :ivar signer: signs with them.
+    :param preparer: the one that most messages are prepared by, until `use` names another one.
     """
 
-    def __init__(self, config: Config, keys: Sequence[SigningKey]) -> None:
-        self._config = config
+    def __init__(self, preparer: Preparer) -> None:
         self._process: Worker | None = None
-        self.sign_with(keys)
+        self.use(preparer)
         # One thread for the many small messages, as more would only wait for the interpreter's lock; one for large
         # ones, so that nobody waits behind them.
         self._small = ThreadPoolExecutor(1, thread_name_prefix="prepare")
@@ -52,21 +47,20 @@ class Offload:
         self._life: asyncio.Task[None] | None = None
         self._not_before = 0.0
 
-    def sign_with(self, keys: Sequence[SigningKey]) -> None:
-        """Whatever is handed in from now on is signed with these keys, wherever it is prepared."""
-        self.signer = Signer(keys)
-        self._preparer = Preparer(self._config, self.signer)
-        self._setup = Setup(__version__, self._config, [(key.pem, key.domain, key.selector) for key in keys])
+    def use(self, preparer: Preparer) -> None:
+        """Have the process prepare as this one does, from now on; messages of another one stay in a thread."""
+        self._preparer = preparer
+        self._setup = Setup.of(preparer)
         if self._process:
             self._process.ask(self._setup)
 
-    async def prepare(self, submission: Submission) -> Message:
+    async def prepare(self, preparer: Preparer, submission: Submission) -> Message:
         """See `Preparer.prepare`.
 
         :raises Reject:
         """
         size = len(submission.content)
-        process = self._process if size <= LARGE else None
+        process = self._process if size <= LARGE and preparer is self._preparer else None
         self._preparing += 1
         try:
             if process and (answer := await process.ask(submission)):
@@ -74,7 +68,7 @@ class Offload:
                     raise Reject(answer.code, answer.detail, answer.text)
                 return cast("Message", answer)
             self._call_process_if_busy()
-            message = await self.run(self._preparer.prepare, submission, size=size)
+            message = await self.run(preparer.prepare, submission, size=size)
         finally:
             self._preparing -= 1
         if process and not process.lost.done():  # what it could not do can be done
@@ -120,7 +114,7 @@ class Offload:
             self._process = self._life = None
 
     async def _set_up(self, process: Worker) -> bool:
-        """Tell it what it has to know; again where the keys changed meanwhile. :returns: whether it can work."""
+        """Tell it what it has to know; again where that changed meanwhile. :returns: whether it can work."""
         told: Setup | None = None
         while told is not self._setup:
             told = self._setup

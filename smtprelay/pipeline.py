@@ -16,6 +16,7 @@ from smtprelay.offload import Offload
 from smtprelay.policy import Gate, Limits, Policy, leaving_domain
 from smtprelay.preparation import Submission
 from smtprelay.reply import Defer, Reject
+from smtprelay.signing import Signer
 from smtprelay.spool import Spool, SpoolError, SpoolFull
 from smtprelay.steps import Steps
 
@@ -37,8 +38,10 @@ class Accepted:
 
 
 class Pipeline:
-    """The steps, then the spool.
+    """The steps, then the spool. It never changes: other settings make another one, and whoever has begun a message
+    with this one ends it with this one.
 
+    :param signer: signs notifications.
     :param accepted: called with each message that was stored.
     :param smtputf8: whether the smarthost of a credential takes non-ASCII local parts; None where that is not known.
     """
@@ -51,6 +54,7 @@ class Pipeline:
         limits: Limits,
         offload: Offload,
         steps: Steps,
+        signer: Signer,
         spool: Spool,
         *,
         accepted: Callable[[Message], None],
@@ -63,6 +67,7 @@ class Pipeline:
         self._limits = limits
         self._offload = offload
         self._steps = steps
+        self._signer = signer
         self._spool = spool
         self._accepted = accepted
         self._smtputf8 = smtputf8
@@ -177,7 +182,7 @@ class Pipeline:
             id=message_id,
             now=now,
         )
-        signer = self._offload.signer
+        signer = self._signer
         signing_domain = signer.domain_for(message.domain)
         if signing_domain:
             content = signer.sign(content, signing_domain, now) + content
@@ -203,7 +208,3 @@ class Pipeline:
             message_id=f"<{message_id}@{domain}>",
             dsn_for=message.id,
         )
-
-    async def close(self) -> None:
-        """Let threads and processes go."""
-        await self._offload.close()

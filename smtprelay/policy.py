@@ -165,12 +165,16 @@ class Limits:
     """
 
     def __init__(self, gateway: Gateway, today: Mapping[str, int], suspended: set[str], now: int) -> None:
-        self._gateway = gateway
-        self._accounts = {account.username: account for account in gateway.accounts}
         self._buckets: dict[str, _Bucket] = {}
         self._day = now // DAY
         self._today = dict(today)
         self.suspended = suspended
+        self.use(gateway)
+
+    def use(self, gateway: Gateway) -> None:
+        """Keep to other limits from now on. What was counted counts."""
+        self._gateway = gateway
+        self._accounts = {account.username: account for account in gateway.accounts}
 
     def reason_to_hold(self, origin: Origin, recipients: int, now: int) -> str:
         """Count a message. :returns: ``suspended``, ``recipients_per_day``, ``rate``, or ``""`` where it may go."""

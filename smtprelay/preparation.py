@@ -35,9 +35,9 @@ class Preparer:
     """Values in, a value out. Safe to call from several threads at once."""
 
     def __init__(self, config: Config, signer: Signer) -> None:
-        self._config = config
+        self.config = config
+        self.signer = signer
         self._policy = Policy(config)
-        self._signer = signer
 
     def prepare(self, submission: Submission) -> Message:
         """The message as the spool takes it.
@@ -54,8 +54,8 @@ class Preparer:
             origin=origin,
             id=message_id,
             now=now,
-            hostname=self._config.gateway.hostname,
-            charsets=(*submission.charsets, *self._config.repair.charsets),
+            hostname=self.config.gateway.hostname,
+            charsets=(*submission.charsets, *self.config.repair.charsets),
             rewrite=credential.rewrite_sender if credential else "never",
             username=credential.username if credential else "",
         )
@@ -66,7 +66,7 @@ class Preparer:
             if author != anyones:
                 self._policy.check_sender(origin, author)
         domain = self._signing_domain(repaired.from_domain)
-        signature = self._signer.sign(repaired.content, domain, now) if domain else b""
+        signature = self.signer.sign(repaired.content, domain, now) if domain else b""
         needs_utf8 = repaired.needs_smtputf8 or not all(
             address.isascii() for address in (envelope.reverse_path, *(r.address for r in envelope.recipients))
         )
@@ -81,7 +81,7 @@ class Preparer:
             due_at=now,
             credential=credential.key,
             domain=domain,
-            selectors=self._signer.selectors(domain) if domain else (),
+            selectors=self.signer.selectors(domain) if domain else (),
             author_domain=repaired.from_domain,
             subject=repaired.subject,
             message_id=repaired.message_id,
@@ -90,8 +90,8 @@ class Preparer:
         )
 
     def _signing_domain(self, from_domain: str) -> str:
-        domain = self._signer.domain_for(from_domain)
-        if domain is None and self._config.signing.on_missing_key == "reject":
+        domain = self.signer.domain_for(from_domain)
+        if domain is None and self.config.signing.on_missing_key == "reject":
             raise Reject(
                 550,
                 "7.1",

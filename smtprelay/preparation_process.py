@@ -37,6 +37,11 @@ class Setup:
     config: Config
     keys: Sequence[tuple[bytes, str, str]] = field(repr=False)
 
+    @classmethod
+    def of(cls, preparer: Preparer) -> Setup:
+        """What it takes to prepare as this one does."""
+        return cls(__version__, preparer.config, [(key.pem, key.domain, key.selector) for key in preparer.signer.keys])
+
 
 def _answer(preparer: Preparer, submission: Submission) -> Message | Reply | None:
     """The message, or the reply that refuses it; None where we failed: the daemon tries it in a thread."""

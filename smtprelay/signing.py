@@ -166,9 +166,10 @@ class Signer:
     """Signs for the domains that it has keys of. Safe to call from several threads at once."""
 
     def __init__(self, keys: Iterable[SigningKey]) -> None:
-        self._keys: dict[str, list[SigningKey]] = {}
         # RSA first: some verifiers look at the first signature only, and not all of them know Ed25519.
-        for key in sorted(keys, key=lambda key: key.kind != "rsa"):
+        self.keys = tuple(sorted(keys, key=lambda key: key.kind != "rsa"))
+        self._keys: dict[str, list[SigningKey]] = {}
+        for key in self.keys:
             self._keys.setdefault(key.domain, []).append(key)
 
     def domain_for(self, from_domain: str) -> str | None:

@@ -8,13 +8,12 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from smtprelay.config import Config
 from smtprelay.errors import TemplateError
 from smtprelay.instructions import NONE, Instructions, is_instruction, may_instruct, read_header, read_instructions
 from smtprelay.message import Message, Recipient, share_of_key
 from smtprelay.offload import Offload
 from smtprelay.policy import Gate, Policy
-from smtprelay.preparation import Submission
+from smtprelay.preparation import Preparer, Submission
 from smtprelay.repair.addresses import read_addresses
 from smtprelay.repair.charsets import decode
 from smtprelay.repair.fields import Field, Header
@@ -33,20 +32,31 @@ _BY_TEMPLATE = ("subject", "mime-version", "content-", "dkim-signature")  # an a
 _FOR_ALL = frozenset({"to", "cc", "message-id"})  # wrong in a message for one of several
 
 
+class Places:
+    """How many messages are made of templates at one time: a template can make much of little."""
+
+    def __init__(self) -> None:
+        self.rendered = asyncio.Semaphore(AT_ONCE)
+        self.split = asyncio.Semaphore(1)
+
+
 class Steps:
-    """The way from the last dot to the spool.
+    """The way from the last dot to the spool, by one configuration and with one set of keys.
 
     :param render: carries out a job, whose messages may have so many octets together (`Rendering.render`).
+    :param places: shared by all `Steps` of one process.
     """
 
-    def __init__(self, config: Config, policy: Policy, gate: Gate, offload: Offload, render: Render) -> None:
-        self._config = config
+    def __init__(
+        self, policy: Policy, gate: Gate, preparer: Preparer, offload: Offload, render: Render, places: Places
+    ) -> None:
+        self._config = preparer.config
         self._policy = policy
         self._gate = gate
+        self._preparer = preparer
         self._offload = offload
         self._render = render
-        self._rendered = asyncio.Semaphore(AT_ONCE)
-        self._split = asyncio.Semaphore(1)
+        self._places = places
 
     async def instructions(self, submission: Submission) -> Instructions:
         """What the app asks for. :raises Reject: it cannot be understood, or its account may not."""
@@ -69,7 +79,7 @@ class Steps:
             return
         several = _is_split(submission, asked)
         limit = MAX_SPLIT if several else self._config.gateway.max_message_size
-        async with self._split if several else self._rendered:
+        async with self._places.split if several else self._places.rendered:
             yield [message async for message in self._from_template(submission, asked, limit)]
 
     async def _at_hand(self, submission: Submission, work: Callable[..., T], *arguments: Any) -> T:
@@ -123,7 +133,7 @@ class Steps:
 
     async def _prepared(self, submission: Submission, asked: Instructions) -> Message:
         """Repaired, signed, and admitted by its domains."""
-        message = await self._offload.prepare(submission)
+        message = await self._offload.prepare(self._preparer, submission)
         reasons = [await self._gate.admit(domain) for domain in self._policy.domains_of(message)]
         return replace(
             message,

@@ -15,9 +15,10 @@ import pytest
 from smtprelay.config import parse_config
 from smtprelay.message import Envelope, Message, Origin, Recipient
 from smtprelay.offload import BUSY, LARGE, Offload
-from smtprelay.preparation import Submission
+from smtprelay.preparation import Preparer, Submission
+from smtprelay.preparation_process import Setup
 from smtprelay.reply import Reject
-from smtprelay.signing import SigningKey, generate_key, load_key
+from smtprelay.signing import Signer, SigningKey, generate_key, load_key
 from smtprelay.worker import parent
 from smtprelay.worker.parent import Worker
 from tests.verifiers import dkimpy_verify
@@ -45,9 +46,17 @@ def submission(sender: str = "a@example.com", body: str = "测试") -> Submissio
     )
 
 
+PARSED = parse_config(CONFIG.encode(), Path("/nowhere"))
+NOW_USED, NEXT = Preparer(PARSED, Signer(KEYS)), Preparer(PARSED, Signer([NEW]))
+
+
+async def prepare(of: Offload, submission: Submission, by: Preparer = NOW_USED) -> Message:
+    return await of.prepare(by, submission)
+
+
 @asynccontextmanager
 async def offloading() -> AsyncIterator[Offload]:
-    of = Offload(parse_config(CONFIG.encode(), Path("/nowhere")), KEYS)
+    of = Offload(NOW_USED)
     try:
         yield of
     finally:
@@ -62,7 +71,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def busy(of: Offload) -> Worker:
     """As many at once as call for the process; with it, as soon as it works."""
-    await asyncio.gather(*(of.prepare(submission()) for _ in range(BUSY)))
+    await asyncio.gather(*(prepare(of, submission()) for _ in range(BUSY)))
     await until(lambda: of._process is not None)
     assert of._process
     return of._process
@@ -85,7 +94,7 @@ def check(message: Message) -> None:
 async def test_few_messages_start_no_process() -> None:
     async with offloading() as of:
         for _ in range(BUSY):
-            check(await of.prepare(submission()))
+            check(await prepare(of, submission()))
         assert of._life is None
 
 
@@ -93,7 +102,7 @@ async def test_what_the_process_prepares_is_what_the_thread_prepares(monkeypatch
     async with offloading() as of:
         await busy(of)
         monkeypatch.setattr(of, "run", None)  # no thread from here on
-        prepared = await asyncio.gather(*(of.prepare(submission(body=str(n))) for n in range(50)))
+        prepared = await asyncio.gather(*(prepare(of, submission(body=str(n))) for n in range(50)))
         for n, message in enumerate(prepared):
             check(message)
             assert message.origin == submission().origin
@@ -106,7 +115,7 @@ async def test_a_refusal_of_the_process_is_the_thread_s() -> None:
         refusals = []
         for _ in range(2):
             with pytest.raises(Reject) as refusal:
-                await of.prepare(submission("a@example.net"))
+                await prepare(of, submission("a@example.net"))
             refusals.append(refusal.value.reply)
             await busy(of)
         assert refusals[0] == refusals[1]
@@ -117,20 +126,20 @@ async def test_a_large_message_does_not_go_to_the_process(monkeypatch: pytest.Mo
     async with offloading() as of:
         process = await busy(of)
         monkeypatch.setattr(process, "ask", None)
-        check(await of.prepare(submission(body="x" * LARGE)))
+        check(await prepare(of, submission(body="x" * LARGE)))
 
 
 async def test_what_the_process_dies_over_is_prepared_in_a_thread() -> None:
     async with offloading() as of:
         process = await busy(of)
         os.kill(process.pid, signal.SIGSTOP)  # so that all of these are with it
-        waiting = [asyncio.create_task(of.prepare(submission())) for _ in range(20)]
+        waiting = [asyncio.create_task(prepare(of, submission())) for _ in range(20)]
         await until(lambda: len(process._asked) == 20)
         os.kill(process.pid, signal.SIGKILL)
         for message in await asyncio.gather(*waiting):
             check(message)
         await until(lambda: of._life is None)
-        await asyncio.gather(*(of.prepare(submission()) for _ in range(BUSY)))
+        await asyncio.gather(*(prepare(of, submission()) for _ in range(BUSY)))
         assert of._life is None, "one that has died is not tried again at once"
 
 
@@ -138,7 +147,7 @@ async def test_a_process_that_cannot_be_started_is_not_missed(monkeypatch: pytes
     monkeypatch.setattr(parent.sys, "executable", "/nowhere/python")  # type: ignore[attr-defined]
     async with offloading() as of:
         for _ in range(2):
-            for message in await asyncio.gather(*(of.prepare(submission()) for _ in range(BUSY))):
+            for message in await asyncio.gather(*(prepare(of, submission()) for _ in range(BUSY))):
                 check(message)
         await until(lambda: of._life is None)
 
@@ -147,7 +156,7 @@ async def test_a_request_that_is_given_up_does_not_shift_the_answers() -> None:
     async with offloading() as of:
         process = await busy(of)
         os.kill(process.pid, signal.SIGSTOP)
-        given_up, kept = (asyncio.create_task(of.prepare(submission(body=body))) for body in ("given up", "kept"))
+        given_up, kept = (asyncio.create_task(prepare(of, submission(body=body))) for body in ("given up", "kept"))
         await until(lambda: len(process._asked) == 2)
         given_up.cancel()
         os.kill(process.pid, signal.SIGCONT)
@@ -168,7 +177,7 @@ async def test_signals_that_a_service_manager_sends_to_all_are_the_daemons() -> 
         process = await busy(of)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             os.kill(process.pid, number)
-        check(await of.prepare(submission()))
+        check(await prepare(of, submission()))
         assert not process.lost.done()
     assert not alive(process.pid)
 
@@ -180,12 +189,14 @@ def signed_by(message: Message, key: SigningKey) -> bool:
     )
 
 
-async def test_what_is_handed_in_after_the_keys_changed_is_signed_with_the_new_ones() -> None:
+@pytest.mark.parametrize("with_process", [False, True])
+async def test_each_message_is_signed_with_the_keys_that_it_began_with(with_process: bool) -> None:
     async with offloading() as of:
-        check(await of.prepare(submission()))
-        of.sign_with([NEW])
-        assert signed_by(await of.prepare(submission()), NEW)
-        assert of.signer.selectors("example.com") == ("new",)
+        if with_process:
+            await busy(of)
+        of.use(NEXT)
+        assert signed_by(await prepare(of, submission(), NEXT), NEW)
+        check(await prepare(of, submission()))
 
 
 async def test_the_process_changes_keys_between_two_messages(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,10 +205,10 @@ async def test_the_process_changes_keys_between_two_messages(monkeypatch: pytest
         process = await busy(of)
         monkeypatch.setattr(of, "run", None)  # no thread from here on
         os.kill(process.pid, signal.SIGSTOP)
-        before = [asyncio.create_task(of.prepare(submission())) for _ in range(20)]
+        before = [asyncio.create_task(prepare(of, submission())) for _ in range(20)]
         await until(lambda: len(process._asked) == 20)
-        of.sign_with([NEW])
-        after = [asyncio.create_task(of.prepare(submission())) for _ in range(20)]
+        of.use(NEXT)
+        after = [asyncio.create_task(prepare(of, submission(), NEXT)) for _ in range(20)]
         await until(lambda: len(process._asked) == 41)
         os.kill(process.pid, signal.SIGCONT)
         for message in await asyncio.gather(*before):
@@ -212,11 +223,11 @@ async def test_keys_that_change_while_the_process_starts_are_known_to_it(monkeyp
 
         def ask(process: Worker, request: object) -> asyncio.Future[Any]:
             answer = asking(process, request)
-            if of._setup is request and of.signer.selectors("example.com") != ("new",):
-                of.sign_with([NEW])
+            if request == Setup.of(NOW_USED):
+                of.use(NEXT)
             return answer
 
         monkeypatch.setattr(Worker, "ask", ask)
         await busy(of)
         monkeypatch.setattr(of, "run", None)
-        assert signed_by(await of.prepare(submission()), NEW)
+        assert signed_by(await prepare(of, submission(), NEXT), NEW)

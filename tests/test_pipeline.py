@@ -26,9 +26,9 @@ from smtprelay.pipeline import Accepted, Pipeline
 from smtprelay.policy import Gate, Limits, Policy
 from smtprelay.preparation import Preparer, Submission
 from smtprelay.reply import Defer, Reject
-from smtprelay.signing import Signer, generate_key, load_key
+from smtprelay.signing import Signer, SigningKey, generate_key, load_key
 from smtprelay.spool import SpoolError, SpoolFull
-from smtprelay.steps import AT_ONCE, Steps
+from smtprelay.steps import AT_ONCE, Places, Steps
 from smtprelay.templating.job import Job
 from tests.gateway.wire import PASSWORD_HASH
 from tests.verifiers import dkimpy_verify
@@ -130,6 +130,7 @@ def parts(
     statuses: Mapping[str, Status] | None = None,
     rules: str = "",
     accounts: str = "",
+    keys: Sequence[SigningKey] = (KEY,),
 ) -> Parts:
     """The pipeline.
 
@@ -146,14 +147,16 @@ def parts(
         finding = Finding("spf", (statuses or {}).get(domain, Status.PASS), problem="there is no SPF record")
         return Verdict(domain, True, NOW, NOW, (finding,))
 
-    offload, gate = Offload(config, [KEY]), Gate(config, ask)
+    preparer, gate = Preparer(config, Signer(keys)), Gate(config, ask)
+    offload = Offload(preparer)
     pipeline = Pipeline(
         config,
         Policy(config),
         gate,
         Limits(config.gateway, {}, {"suspended"}, NOW),
         offload,
-        Steps(config, Policy(config), gate, offload, rendered),
+        Steps(Policy(config), gate, preparer, offload, rendered, Places()),
+        preparer.signer,
         spool,  # type: ignore[arg-type]
         accepted=accepted.append,
         smtputf8=lambda _: smtputf8,
@@ -398,11 +401,9 @@ async def test_a_notification_inherits_credential_and_domain_and_is_signed() -> 
 
 async def test_a_notification_is_signed_with_the_keys_of_its_moment() -> None:
     """The message about which it tells was signed for a sub-domain that has no key any more."""
-    of = parts()
-    of.offload.sign_with([load_key(generate_key("rsa", 1024), "sub.example.com", "old")])
-    message = await submitted(of, TRUSTED, "a@sub.example.com", "From: a@sub.example.com\n\nx\n")
-    of.offload.sign_with([KEY])
-    made = await of.pipeline.notification(message, [STATUS], b"", None)
+    before = parts(keys=[load_key(generate_key("rsa", 1024), "sub.example.com", "old")])
+    message = await submitted(before, TRUSTED, "a@sub.example.com", "From: a@sub.example.com\n\nx\n")
+    made = await parts().pipeline.notification(message, [STATUS], b"", None)
     assert isinstance(made, Message)
     assert (made.domain, made.selectors) == ("example.com", ("relay1",))
     assert dkimpy_verify(made.content, RECORDS) == [True]

@@ -156,10 +156,11 @@ def _of_domain(domain: str, found: DomainFinding, rules: DomainRules) -> Finding
 
 
 async def _log_ins(config: Config) -> list[Finding]:
-    from smtprelay.credentials import make_upstream, read_passwords
+    from smtprelay.credentials import read_lanes
+    from smtprelay.upstream import Upstream
 
     try:
-        upstream = make_upstream(config, read_passwords(config))
+        upstream = Upstream(config.upstream, hostname=config.gateway.hostname, lanes=read_lanes(config))
     except ConfigError as error:
         return [Finding("TLS", "failed", str(error), os.EX_CONFIG)]
     findings = []

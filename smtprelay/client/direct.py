@@ -12,7 +12,7 @@ from smtprelay.client.parcel import Parcel, whole
 from smtprelay.client.receipt import Receipt, receipt_of
 from smtprelay.clock import now_ms
 from smtprelay.config import Config, ConfigError, parse_config
-from smtprelay.credentials import make_upstream, read_passwords
+from smtprelay.credentials import read_lanes
 from smtprelay.domains.checker import Checker
 from smtprelay.domains.verdict import Verdict
 from smtprelay.errors import InvalidMessage, Refused, TemplateError
@@ -22,12 +22,13 @@ from smtprelay.message import Envelope, Message, Origin, Recipient
 from smtprelay.offload import Offload
 from smtprelay.outcome import Fact
 from smtprelay.policy import Gate, Policy
-from smtprelay.preparation import Submission
+from smtprelay.preparation import Preparer, Submission
 from smtprelay.rendering import Rendering
 from smtprelay.reply import Reject
 from smtprelay.resolver import Resolver
-from smtprelay.steps import Steps
-from smtprelay.upstream import Rates
+from smtprelay.signing import Signer
+from smtprelay.steps import Places, Steps
+from smtprelay.upstream import Rates, Upstream
 
 _LATER = "the relay was made with direct(), which has no spool: {} needs a running relay, as in Relay('smtp://…')"
 
@@ -43,16 +44,17 @@ class Direct:
         require_keys(config, keys)
         self.connections = config.upstream.connections
         self._config = config
-        self._upstream = make_upstream(config, read_passwords(config))
+        self._upstream = Upstream(config.upstream, hostname=config.gateway.hostname, lanes=read_lanes(config))
         self._rates = Rates(config.upstream)
         self._resolver = Resolver(config.domain_rules.nameservers, clock=now_ms)
-        self._offload = Offload(config, keys)
+        preparer = Preparer(config, Signer(keys))
+        self._offload = Offload(preparer)
         self._rendering = Rendering(config.templates.directory)
         names = [domain.name for domain in config.domains]
-        self._checker = Checker(config.domain_rules, names, self._offload.signer.keys_for)
+        self._checker = Checker(config.domain_rules, names, preparer.signer.keys_for)
         self._verdicts: dict[str, Verdict] = {}
         gate = Gate(_refusing(config), self._verdict)
-        self._steps = Steps(config, Policy(config), gate, self._offload, self._rendering.render)
+        self._steps = Steps(Policy(config), gate, preparer, self._offload, self._rendering.render, Places())
 
     @classmethod
     def from_file(cls, file: str | PathLike[str]) -> Self:

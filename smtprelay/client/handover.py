@@ -12,7 +12,7 @@ from smtprelay.client.url import LANE, Target
 from smtprelay.config import ConfigError
 from smtprelay.errors import Ambiguous, Refused, Unreachable
 from smtprelay.message import AddressError, Envelope, Message, Origin, Recipient, normalise_domain
-from smtprelay.upstream import Upstream
+from smtprelay.upstream import Upstream, lanes
 
 # Seconds before a message whose answer was lost is asked for again: a relay that restarts takes as long.
 ASK_AGAIN = (0.5, 3.0)
@@ -44,9 +44,10 @@ class Handover:
         self.connections = target.settings.connections
         self._place = target.place
         try:
-            self._upstream = Upstream(target.settings, hostname=_hostname(), passwords={LANE: target.password})
+            ways = lanes(target.settings, {LANE: target.password})
         except OSError as error:  # ssl.SSLError is one too
             raise ConfigError([f"tls_ca_file: {target.settings.tls_ca_file} cannot be used: {error}"]) from error
+        self._upstream = Upstream(target.settings, hostname=_hostname(), lanes=ways)
 
     async def deliver(self, parcel: Parcel) -> Receipt:
         """Hand a message over. Where it has an idempotency key, an answer that was lost is asked for again.

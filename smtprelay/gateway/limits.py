@@ -26,10 +26,14 @@ class ConnectionLimit:
     """
 
     def __init__(self, total: int, per_client: int) -> None:
-        self._total = total
-        self._per_client = per_client
         self._open = 0
         self._by_client: Counter[str] = Counter()
+        self.use(total, per_client)
+
+    def use(self, total: int, per_client: int) -> None:
+        """Keep to other numbers from now on. Whoever is in stays."""
+        self._total = total
+        self._per_client = per_client
 
     def enter(self, client: str, *, trusted: bool) -> bool:
         """Count a new connection. :returns: False where there is no room for it, and then it is not counted."""
@@ -60,12 +64,16 @@ class MemoryBudget:
     """
 
     def __init__(self, total: int, largest: int) -> None:
-        self._largest = max(largest, FIRST_BLOCK)
-        self._total = max(total, 2 * self._largest)
+        self.use(total, largest)
         self._used = 0
         self._first_blocks = 0
         self._growing = 0
         self._changed = asyncio.Condition()
+
+    def use(self, total: int, largest: int) -> None:
+        """Keep to other sizes from now on. Messages under way keep the room that they were promised."""
+        self._largest = max(largest, FIRST_BLOCK)
+        self._total = max(total, 2 * self._largest)
 
     @asynccontextmanager
     async def reserve(self) -> AsyncIterator[Reservation]:
@@ -74,25 +82,28 @@ class MemoryBudget:
             await self._changed.wait_for(self._first_fits)
             self._used += FIRST_BLOCK
             self._first_blocks += FIRST_BLOCK
-        reservation = Reservation(self)
+        reservation = Reservation(self, self._largest)
         try:
             yield reservation
         finally:
             if reservation.whole:
-                self._used -= self._largest
+                self._used -= reservation.largest
             else:
                 self._used -= FIRST_BLOCK
                 self._first_blocks -= FIRST_BLOCK
             async with self._changed:
                 self._changed.notify_all()
 
-    async def grow(self) -> None:
+    async def grow(self, largest: int) -> None:
         """Trade a first block for the room of the largest message."""
-        more = self._largest - FIRST_BLOCK
+        more = largest - FIRST_BLOCK
         self._growing += 1
         try:
             async with self._changed:
-                await self._changed.wait_for(lambda: self._used + more <= self._total)
+                # Where the sizes were made smaller meanwhile, the first blocks may take the room of the only large one.
+                await self._changed.wait_for(
+                    lambda: self._used + more <= self._total or self._used == self._first_blocks
+                )
                 self._used += more
                 self._first_blocks -= FIRST_BLOCK
         finally:
@@ -109,14 +120,18 @@ class MemoryBudget:
 
 
 class Reservation:
-    """One message's share of the budget."""
+    """One message's share of the budget.
 
-    def __init__(self, budget: MemoryBudget) -> None:
+    :param largest: octets that it gets where it outgrows its first block.
+    """
+
+    def __init__(self, budget: MemoryBudget, largest: int) -> None:
         self.whole = False
+        self.largest = largest
         self._budget = budget
 
     async def cover(self, size: int) -> None:
         """Wait until this many octets of the message may be in memory."""
         if size > FIRST_BLOCK and not self.whole:
-            await self._budget.grow()
+            await self._budget.grow(self.largest)
             self.whole = True

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from functools import cache, partial
-from pathlib import Path
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from smtprelay import config
 from smtprelay.message import Message, Recipient
-from smtprelay.outcome import Fact, Phase
+from smtprelay.outcome import Fact, Phase, refuses_credential
 from smtprelay.upstream.connection import Connection, Failure, Progress
 from smtprelay.upstream.handshake import Target, establish, login
+from smtprelay.upstream.lane import Lane
 from smtprelay.upstream.transaction import Stale, transact
 
 IDLE = 60.0  # seconds that a connection waits for another message; the platform's places are few
@@ -35,26 +33,10 @@ class Report:
     dsn_offered: bool = False
 
 
-@dataclass(slots=True, eq=False)
-class _Lane:
-    """What a credential comes to: where to connect, how to log in.
-
-    :param smtputf8: whether it was offered at the last EHLO; None: not known yet.
-    """
-
-    hosts: tuple[str, ...]
-    port: int
-    tls: config.TLSMode
-    context: ssl.SSLContext | None
-    username: str
-    password: str = field(repr=False)
-    smtputf8: bool | None = None
-
-
 class _Wait(NamedTuple):
     """Why a connection lies idle: for which messages, and until when."""
 
-    lane: _Lane
+    lane: Lane
     expiry: asyncio.TimerHandle
 
 
@@ -62,7 +44,7 @@ class Upstream:
     """The way out. It reports facts, per recipient and phase; `smtprelay.outcome` judges them.
 
     :param hostname: what we call ourselves at EHLO.
-    :param passwords: by the credential's key.
+    :param lanes: by the credential's key.
     :param tls_seen: hosts on which STARTTLS has worked; they never get plaintext again.
     :param on_tls: called with a host on which it worked for the first time, to be remembered.
     """
@@ -72,7 +54,7 @@ class Upstream:
         config: config.Upstream,
         *,
         hostname: str,
-        passwords: Mapping[str, str],
+        lanes: Mapping[str, Lane],
         tls_seen: Collection[str] = (),
         on_tls: Callable[[str], None] = lambda host: None,
     ) -> None:
@@ -80,12 +62,33 @@ class Upstream:
         self._hostname = hostname
         self._tls_seen = set(tls_seen)
         self._on_tls = on_tls
-        self._lanes = _lanes(config, passwords)
-        self._slots = asyncio.Semaphore(config.connections)
+        self._lanes = dict(lanes)
         self._busy = 0
+        self._freed = asyncio.Event()  # a slot was
         self._idle: dict[Connection, _Wait] = {}  # the one that has waited longest comes first
         self._leaving: set[asyncio.Task[None]] = set()
         self._closed = False
+
+    def use(self, config: config.Upstream, *, hostname: str, lanes: Mapping[str, Lane]) -> set[str]:
+        """Go other ways from now on. What is under way goes on; connections that wait are kept where they are as good
+        as a new one.
+
+        :returns: the credentials whose way is new.
+        """
+        self._config = config
+        self._hostname = hostname
+        before, self._lanes = self._lanes, dict(lanes)
+        for credential, lane in before.items():
+            if lane == self._lanes.get(credential):
+                lane.context = self._lanes[credential].context
+                self._lanes[credential] = lane
+            lane.retired = self._lanes.get(credential) is not lane
+        excess = max(self._busy + len(self._idle) - config.connections, 0)
+        for i, (connection, wait) in enumerate(list(self._idle.items())):
+            if wait.lane.retired or i < excess:
+                self._dismiss(connection)
+        self._freed.set()  # there may be more of them
+        return {credential for credential, lane in self._lanes.items() if lane is not before.get(credential)}
 
     async def send(
         self,
@@ -102,9 +105,21 @@ class Upstream:
 
         :param body: opens the content: lines that end in <CRLF>. What its iterator raises makes the fact corrupt.
         """
-        lane = self._lanes[credential]
         progress = progress or Progress()
+        while lane := self._lanes.get(credential):
+            report = await self._send(lane, message, recipients, body, progress)
+            if not (lane.retired and _refuses_before_rcpt(report.facts[0])):  # it was the old one that was refused
+                return report
+        return Report((_not_configured(credential),) * len(recipients))
 
+    async def _send(
+        self,
+        lane: Lane,
+        message: Message,
+        recipients: Sequence[Recipient],
+        body: Callable[[], AsyncIterator[bytes]],
+        progress: Progress,
+    ) -> Report:
         async def use(connection: Connection) -> Report:
             connection.attach(progress)
             try:
@@ -129,7 +144,13 @@ class Upstream:
 
         :returns: the reply to AUTH (to EHLO, where there is no log-in), or what went wrong.
         """
-        lane = self._lanes[credential]
+        while lane := self._lanes.get(credential):
+            fact = await self._probe(lane)
+            if not (lane.retired and refuses_credential(fact)):
+                return fact
+        return _not_configured(credential)
+
+    async def _probe(self, lane: Lane) -> Fact:
         async with self._slot():
             try:
                 connection = await self._open(lane, Progress())
@@ -140,7 +161,8 @@ class Upstream:
 
     def smtputf8(self, credential: str) -> bool | None:
         """Whether SMTPUTF8 (RFC 6531) was offered at the last EHLO; None: not known yet."""
-        return self._lanes[credential].smtputf8
+        lane = self._lanes.get(credential)
+        return lane.smtputf8 if lane else None
 
     async def close(self) -> None:
         """Take leave of the smarthosts: a few seconds at most. Transactions that go on close their own connections."""
@@ -154,14 +176,17 @@ class Upstream:
 
     @asynccontextmanager
     async def _slot(self) -> AsyncIterator[None]:
-        async with self._slots:
-            self._busy += 1
-            try:
-                yield
-            finally:
-                self._busy -= 1
+        while self._busy >= self._config.connections:
+            self._freed.clear()
+            await self._freed.wait()
+        self._busy += 1
+        try:
+            yield
+        finally:
+            self._busy -= 1
+            self._freed.set()
 
-    async def _open(self, lane: _Lane, progress: Progress) -> Connection:
+    async def _open(self, lane: Lane, progress: Progress) -> Connection:
         """A new connection, logged in, to the first host that lets us come as far as AUTH.
 
         :raises Failure:
@@ -189,7 +214,7 @@ class Upstream:
                 return connection
         raise Failure(_summary(failures))
 
-    def _learn(self, lane: _Lane, host: str, connection: Connection) -> None:
+    def _learn(self, lane: Lane, host: str, connection: Connection) -> None:
         lane.smtputf8 = "smtputf8" in connection.extensions
         if connection.encrypted and lane.tls != "implicit" and host not in self._tls_seen:
             self._tls_seen.add(host)
@@ -203,7 +228,7 @@ class Upstream:
                 self._dismiss(connection)
             await asyncio.wait(self._leaving)  # only now their places at the smarthost are free
 
-    def _take(self, lane: _Lane) -> Connection | None:
+    def _take(self, lane: Lane) -> Connection | None:
         """An idle connection: the one used last, so that those that are not needed run out."""
         for connection in reversed([c for c, wait in self._idle.items() if wait.lane is lane]):
             self._idle.pop(connection).expiry.cancel()
@@ -212,10 +237,10 @@ class Upstream:
             connection.close()
         return None
 
-    def _keep(self, lane: _Lane, connection: Connection) -> None:
+    def _keep(self, lane: Lane, connection: Connection) -> None:
         if self._closed or not connection.usable:
             connection.close()
-        elif connection.transactions >= self._config.messages_per_connection:
+        elif lane.retired or connection.transactions >= self._config.messages_per_connection:
             self._leave(connection)
         else:
             connection.reused = True
@@ -240,32 +265,10 @@ def _summary(failures: Sequence[tuple[str, Fact]]) -> Fact:
     return Fact(last.phase, error="; ".join(f"{name}: {f.reply}" if f.reply else f.error for name, f in failures))
 
 
-def _lanes(settings: config.Upstream, passwords: Mapping[str, str]) -> dict[str, _Lane]:
-    context = cache(partial(_tls_context, settings.tls_ca_file))
-    lanes = {}
-    for credential in settings.credentials:
-        tls = credential.tls or settings.tls
-        lanes[credential.key] = _Lane(
-            hosts=credential.host or settings.host,
-            port=credential.port or settings.port,
-            tls=tls,
-            context=None if tls == "none" else context(verified=tls != "opportunistic"),
-            username=credential.username,
-            password=passwords[credential.key] if credential.username else "",
-        )
-    return lanes
+def _refuses_before_rcpt(fact: Fact) -> bool:
+    """Whether the credential was refused before anybody could get the message."""
+    return refuses_credential(fact) and fact.phase in (Phase.AUTH, Phase.MAIL)
 
 
-def _tls_context(ca_file: Path | None, *, verified: bool) -> ssl.SSLContext:
-    if verified:
-        context = ssl.create_default_context(cafile=ca_file)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        return context
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # without the system's authorities, which take 2 MB
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # any encryption beats none (RFC 7435 §3), and none is what remains
-    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-    context.set_ciphers("DEFAULT:@SECLEVEL=0")  # old smarthosts have small keys and SHA-1
-    if ca_file:
-        context.load_verify_locations(ca_file)  # for a credential of its own that verifies; a wrong file is told of
-    return context
+def _not_configured(credential: str) -> Fact:
+    return Fact(Phase.CONNECT, error=f"credential {credential} is not configured any more")

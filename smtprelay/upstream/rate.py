@@ -25,8 +25,8 @@ class Bucket:
         self._filled_at = clock()
 
     @property
-    def limited(self) -> bool:
-        return self._rate is not None
+    def rate(self) -> Rate | None:
+        return self._rate
 
     def take(self, count: int) -> None:
         """Take tokens, whether they are there or not."""
@@ -58,17 +58,30 @@ class Rates:
     """
 
     def __init__(self, settings: config.Upstream, clock: Callable[[], float] = time.monotonic) -> None:
-        shared = Bucket(settings.rate, clock)
-        self._buckets = {c.key: Bucket(c.rate, clock) if c.rate else shared for c in settings.credentials}
+        self._clock = clock
+        self._shared = Bucket(settings.rate, clock)
+        self._own: dict[str, Bucket] = {}
+        self.use(settings)
+
+    def use(self, settings: config.Upstream) -> None:
+        """Keep to other rates from now on; one that stays the same has been used as far as it has been."""
+        self._shared = self._same_or_new(self._shared, settings.rate)
+        self._own = {c.key: self._same_or_new(self._own.get(c.key), c.rate) for c in settings.credentials if c.rate}
 
     def limited(self, credential: str) -> bool:
         """Whether it has a rate at all."""
-        return self._buckets[credential].limited
+        return self._bucket(credential).rate is not None
 
     def wait(self, credential: str) -> float:
         """Seconds until it may send again."""
-        return self._buckets[credential].wait()
+        return self._bucket(credential).wait()
 
     def take(self, credential: str, recipients: int) -> None:
         """Something is sent with it."""
-        self._buckets[credential].take(recipients)
+        self._bucket(credential).take(recipients)
+
+    def _bucket(self, credential: str) -> Bucket:
+        return self._own.get(credential, self._shared)
+
+    def _same_or_new(self, bucket: Bucket | None, rate: Rate | None) -> Bucket:
+        return bucket if bucket and bucket.rate == rate else Bucket(rate, self._clock)

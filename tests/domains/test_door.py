@@ -21,12 +21,13 @@ from smtprelay.gateway.listeners import Listeners
 from smtprelay.offload import Offload
 from smtprelay.pipeline import Pipeline
 from smtprelay.policy import Gate, Limits, Policy
+from smtprelay.preparation import Preparer
 from smtprelay.resolver import Resolver
 from smtprelay.sandbox.nameserver import Fault, NameServer, Trouble
-from smtprelay.signing import generate_key, load_key
+from smtprelay.signing import Signer, generate_key, load_key
 from smtprelay.spool import Selector
 from smtprelay.spool.sqlite import SQLiteSpool
-from smtprelay.steps import Steps
+from smtprelay.steps import Places, Steps
 from smtprelay.templating.job import Job
 from smtprelay.watch import Watch
 
@@ -219,8 +220,8 @@ async def door(
         dns.fault = fault
         config = parse_config(CONFIG.format(dns=dns.address, on_failure=on_failure).encode(), folder)
         spool = await SQLiteSpool.open(config.spool.path, now=now_ms())
-        resolver, offload = Resolver(config.domain_rules.nameservers, clock=clock), Offload(config, [KEY])
-        checker = Checker(config.domain_rules, [DOMAIN], offload.signer.keys_for)
+        resolver, preparer = Resolver(config.domain_rules.nameservers, clock=clock), Preparer(config, Signer([KEY]))
+        checker, offload = Checker(config.domain_rules, [DOMAIN], preparer.signer.keys_for), Offload(preparer)
         watch = Watch(
             lambda domain, fresh: checker.check(domain, resolver.fresh() if fresh else resolver, clock()),
             spool.remember,
@@ -231,10 +232,9 @@ async def door(
         )
         policy, limits = Policy(config), Limits(config.gateway, {}, set(), now_ms())
         gate = Gate(config, watch.verdict)
-        steps = Steps(config, policy, gate, offload, no_templates)
-        pipeline = Pipeline(
-            config, policy, gate, limits, offload, steps, spool, accepted=lambda message: None, smtputf8=lambda _: None
-        )
+        steps = Steps(policy, gate, preparer, offload, no_templates, Places())
+        way_in = config, policy, gate, limits, offload, steps, preparer.signer, spool
+        pipeline = Pipeline(*way_in, accepted=lambda message: None, smtputf8=lambda _: None)
         listeners = Listeners(config.gateway, pipeline)
         [address] = await listeners.start()
         try:
@@ -244,7 +244,7 @@ async def door(
             await listeners.stop(1.0)
             await watch.close()
             await resolver.close()
-            await pipeline.close()
+            await offload.close()
             await spool.close()
 
 

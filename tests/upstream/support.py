@@ -11,7 +11,7 @@ from smtprelay import config
 from smtprelay.message import Envelope, Message, Origin, Recipient
 from smtprelay.outcome import Fact
 from smtprelay.sandbox.smarthost import Smarthost
-from smtprelay.upstream import Progress, Report, Upstream
+from smtprelay.upstream import Progress, Report, Upstream, lanes
 
 USER, PASSWORD = "news@example.com", "corréct horse"
 ACCOUNT = {USER: PASSWORD}
@@ -105,9 +105,9 @@ async def relay_to(
     """
     memory = {name: changes.pop(name) for name in ("tls_seen", "on_tls") if name in changes}
     port = smarthost.port if isinstance(smarthost, Smarthost) else smarthost
-    upstream = Upstream(
-        settings(port, **changes), hostname="relay.example.com", passwords=passwords or ACCOUNT, **memory
-    )
+    chosen = settings(port, **changes)
+    ways = lanes(chosen, passwords or ACCOUNT)
+    upstream = Upstream(chosen, hostname="relay.example.com", lanes=ways, **memory)
     try:
         yield Relay(upstream)
     finally:

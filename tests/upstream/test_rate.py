@@ -37,7 +37,7 @@ def test_no_rate_no_wait() -> None:
     bucket = Bucket(None, Clock())
     bucket.take(10**9)
     assert bucket.wait() == 0
-    assert not bucket.limited
+    assert bucket.rate is None
 
 
 def test_a_credential_has_its_own_rate_or_shares_the_upstreams() -> None:
