@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Generic, Protocol, TypeVar
 
 from argon2 import PasswordHasher
@@ -44,14 +45,17 @@ class Accounts(Generic[A]):
     """
 
     def __init__(self, accounts: Sequence[A], clock: Callable[[], float] = time.monotonic) -> None:
-        self._accounts = {account.username: account for account in accounts}
         self._clock = clock
         self._executor = ThreadPoolExecutor(PARALLEL, thread_name_prefix="argon2")
         # Successes are kept under a keyed hash, so that no password stays in memory.
         self._secret = secrets.token_bytes(32)
         self._remembered: dict[str, tuple[bytes, float]] = {}
-        # An unknown name takes as long as a wrong password, so that names cannot be guessed by the clock.
-        self._nobody = hash_password(secrets.token_hex()) if accounts else ""
+        self.use(accounts)
+
+    def use(self, accounts: Sequence[A]) -> None:
+        """Know these accounts, and no others, from now on; nobody is remembered."""
+        self._accounts = {account.username: account for account in accounts}
+        self._remembered.clear()
 
     def __bool__(self) -> bool:
         return bool(self._accounts)
@@ -63,11 +67,18 @@ class Accounts(Generic[A]):
         if account and self._is_remembered(username, digest):
             return account
         loop = asyncio.get_running_loop()
-        password_hash = account.password_hash if account else self._nobody
-        if not await loop.run_in_executor(self._executor, _matches, password_hash, password) or account is None:
-            return None
-        self._remembered[username] = (digest, self._clock() + REMEMBERED)
+        password_hash = account.password_hash if account else ""
+        matches = await loop.run_in_executor(self._executor, _matches, password_hash, password)
+        account = self.current(account) if account and matches else None
+        if account:
+            self._remembered[username] = (digest, self._clock() + REMEMBERED)
         return account
+
+    def current(self, account: A) -> A | None:
+        """The account of somebody who has logged in, as it is now; None where it is gone, or its password is another
+        one by now."""
+        found = self._accounts.get(account.username)
+        return found if found and found.password_hash == account.password_hash else None
 
     def close(self) -> None:
         """Let the threads go."""
@@ -79,7 +90,16 @@ class Accounts(Generic[A]):
 
 
 def _matches(password_hash: str, password: str) -> bool:
+    """Whether it is the password.
+
+    :param password_hash: ``""`` for an unknown name: it takes as long, so that names cannot be guessed by the clock.
+    """
     try:
-        return _hasher.verify(password_hash, password)
+        return _hasher.verify(password_hash or _nobodys(), password)
     except VerificationError:
         return False
+
+
+@cache
+def _nobodys() -> str:
+    return hash_password(secrets.token_hex())

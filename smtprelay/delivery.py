@@ -60,15 +60,19 @@ class Delivery:
         clock: Callable[[], int],
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self._credentials = {credential.key: credential for credential in config.upstream.credentials}
-        self._delay_warning = config.bounces.delay_warning
-        self._policy = RetryPolicy(config.retry.schedule, config.retry.give_up_after, config.retry.ambiguous)
         self._spool = spool
         self._upstream = upstream
         self._notify = notify
         self._refused = refused
         self._clock = clock
         self._chance = chance
+        self.use(config)
+
+    def use(self, config: Config) -> None:
+        """Judge by another configuration from now on."""
+        self._credentials = {credential.key: credential for credential in config.upstream.credentials}
+        self._delay_warning = config.bounces.delay_warning
+        self._policy = RetryPolicy(config.retry.schedule, config.retry.give_up_after, config.retry.ambiguous)
 
     async def deliver(self, lease: Lease, sent: Callable[[], None] = lambda: None) -> None:
         """Make the attempt that a lease opened. A shutdown may cancel it; what came of it is recorded all the same.

@@ -41,14 +41,18 @@ class Holding:
     ) -> None:
         self._spool = spool
         self._watch = watch
-        self._gate = gate
-        self._policy = policy
         self._refuse = refuse
         self._wake = wake
         self._clock = clock
         self._answered = asyncio.Event()
-        self._answered.set()  # the last process may have left some
         watch.answered = self.answered
+        self.use(gate, policy)
+
+    def use(self, gate: Gate, policy: Policy) -> None:
+        """Judge by other rules from now on, also what is held already."""
+        self._gate = gate
+        self._policy = policy
+        self._answered.set()
 
     def accepted(self, message: Message) -> None:
         """A message was stored."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -19,7 +19,7 @@ import structlog
 
 from smtprelay.config import Config
 from smtprelay.domains.dkim import holds
-from smtprelay.keyfiles import KeyFile, kept_file, kept_folder, kept_keys, require_keys, write_secret
+from smtprelay.keyfiles import KeyFile, kept_file, kept_folder, kept_keys, write_secret
 from smtprelay.resolver import TXT, Absent, Answer, Failed, Lookup
 from smtprelay.signing import GOOD_RSA_BITS, KeyProblem, Kind, Signer, SigningKey, generate_key, load_key
 from smtprelay.spool import Spool, SpoolError
@@ -140,18 +140,36 @@ class _Entry:
         return self.key.domain, self.key.selector
 
 
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys of a configuration, as `Keyring.read` found them.
+
+    :param at_that_time: the names of the keys that the ring had.
+    :param known: every name that a key has, or had.
+    """
+
+    entries: Mapping[tuple[str, str], _Entry]
+    at_that_time: Set[tuple[str, str]]
+    known: Set[tuple[str, str]]
+
+    def all(self) -> list[SigningKey]:
+        """Also those that do not sign."""
+        return [entry.key for entry in self.entries.values()]
+
+
 class Keyring:
     """All keys. To be used in one event loop.
 
+    :param folder: where rotations keep their keys.
     :param fresh: a view of DNS that asks anew.
     """
 
-    def __init__(self, config: Config, spool: Spool, fresh: Callable[[], Lookup]) -> None:
-        self._config = config
-        self._domains = [domain.name for domain in config.domains]
-        self._folder = kept_folder(config)
+    def __init__(self, folder: Path, spool: Spool, fresh: Callable[[], Lookup]) -> None:
+        self._folder = folder
         self._spool = spool
         self._fresh = fresh
+        self._domains: list[str] = []
+        self._overlap = 0
         self._entries: dict[tuple[str, str], _Entry] = {}
         self._known: set[tuple[str, str]] = set()  # every name that a key has, or had
         self._rotating = asyncio.Lock()
@@ -164,29 +182,47 @@ class Keyring:
 
         :param configured: `smtprelay.keyfiles.configured_keys`.
         """
-        ring = cls(config, spool, fresh)
-        facts = await ring._recall()
-        kept, problems = await asyncio.to_thread(kept_keys, ring._folder)
+        ring = cls(kept_folder(config), spool, fresh)
+        ring.use(config, await ring.read(config, configured))
+        return ring
+
+    async def read(self, config: Config, configured: Sequence[KeyFile]) -> Keys:
+        """The keys that another configuration comes to.
+
+        :param configured: `smtprelay.keyfiles.configured_keys`.
+        """
+        at_that_time = frozenset(self._entries)
+        domains = {domain.name for domain in config.domains}
+        facts, entries = await self._recall(), dict[tuple[str, str], _Entry]()
+        kept, problems = await asyncio.to_thread(kept_keys, self._folder)
         for problem in problems:
             log.error("a key cannot be used", reason=problem)
         for files, are_configured in ((kept, False), (configured, True)):
             for found in files:
                 name = found.key.domain, found.key.selector
-                if found.key.domain not in ring._domains:
+                if found.key.domain not in domains:
                     log.warning("a key of a domain that is not in [[domains]] is not used", file=str(found.file))
                     continue
                 fact = facts.get(name, _Fact())
                 fact = replace(fact, created_at=fact.created_at or found.written_at)
-                ring._entries[name] = _Entry(found.key, found.file, are_configured, fact)
-        for domain, selector in facts.keys() - ring._entries.keys():
-            if domain in ring._domains and not facts[domain, selector].retired_at:
+                entries[name] = _Entry(found.key, found.file, are_configured, fact)
+        for domain, selector in facts.keys() - entries.keys():
+            if domain in domains and not facts[domain, selector].retired_at:
                 log.error("a key is lost: its file is gone", domain=domain, selector=selector)
-        ring._known = facts.keys() | ring._entries.keys()
-        return ring
+        return Keys(entries, at_that_time, facts.keys() | entries.keys())
 
-    def require_keys(self) -> None:
-        """:raises ConfigError: see `smtprelay.keyfiles.require_keys`."""
-        require_keys(self._config, (entry.key for entry in self._entries.values()))
+    def use(self, config: Config, keys: Keys) -> None:
+        """Have other keys from now on. How far the known ones have come is known here, and a rotation may have made one
+        since they were read."""
+        self._domains = [domain.name for domain in config.domains]
+        self._overlap = config.signing.rotation_overlap
+        before, self._entries = self._entries, dict(keys.entries)
+        for name, entry in before.items():
+            if name in self._entries:
+                self._entries[name] = replace(self._entries[name], fact=entry.fact)
+            elif name not in keys.at_that_time and entry.key.domain in self._domains:
+                self._entries[name] = entry
+        self._known |= keys.known
 
     def signing(self) -> list[SigningKey]:
         """The keys that sign now."""
@@ -199,7 +235,7 @@ class Keyring:
         :raises SpoolError: it cannot be stored.
         """
         if wish.domain not in self._domains:
-            raise RotationRefused(f"{wish.domain} is not in [[domains]]: add it there, and start the daemon anew")
+            raise RotationRefused(f"{wish.domain} is not in [[domains]]: add it there, and reload")
         async with self._rotating:
             for entry in self._in_state(KeyState.PENDING):
                 if (entry.key.domain, entry.key.kind) == (wish.domain, wish.kind):
@@ -219,8 +255,10 @@ class Keyring:
             except OSError as error:
                 raise SpoolError(f"The key cannot be written to {file}: {error.strerror}.") from error
             entry = _Entry(key, file, configured=False, fact=_Fact(created_at=now))
-            self._keep(entry)  # pending without its fact too, as after a crash
-            await self._note(entry)
+            self._known.add(entry.id)
+            if wish.domain in self._domains:  # it may have gone meanwhile
+                self._entries[entry.id] = entry  # pending without its fact too, as after a crash
+            await self._note(entry.id, entry.fact)
         return _rotation(key, is_new=True)
 
     async def watch(self, sign_with: Callable[[Sequence[SigningKey]], None], clock: Callable[[], int]) -> None:
@@ -289,7 +327,7 @@ class Keyring:
             for before in self._in_state(KeyState.ACTIVE)
             if (before.key.domain, before.key.kind) == (entry.key.domain, entry.key.kind)
         ]
-        await self._note(replace(entry, fact=replace(entry.fact, active_at=now, replaces=tuple(replaced))))
+        await self._note(entry.id, replace(entry.fact, active_at=now, replaces=tuple(replaced)))
         log.info("key active", domain=entry.key.domain, selector=entry.key.selector, replaces=replaced)
 
     async def _withdraw_if_gone(self, entry: _Entry, answers: dict[tuple[str, str], Answer[TXT]]) -> None:
@@ -297,7 +335,7 @@ class Keyring:
         if not self._can_step_back(entry, answers):
             return
         before = self._predecessors(entry)
-        await self._note(replace(entry, fact=_Fact(created_at=entry.fact.created_at)))
+        await self._note(entry.id, _Fact(created_at=entry.fact.created_at))
         log.error(
             "the record of a key is gone: the key before it signs again until it is back",
             domain=entry.key.domain,
@@ -326,7 +364,7 @@ class Keyring:
             selector=entry.key.selector,
             todo=f"remove the TXT record {entry.key.record_name} from DNS{place}",
         )
-        await self._note(replace(entry, fact=replace(entry.fact, retired_at=now)))
+        await self._note(entry.id, replace(entry.fact, retired_at=now))
 
     def _state(self, entry: _Entry) -> KeyState:
         if entry.fact.retired_at:
@@ -339,7 +377,7 @@ class Keyring:
         return max((successor.fact.active_at for successor in self._successors(entry)), default=0)
 
     def _needed_until(self, entry: _Entry) -> int:
-        return self._replaced_at(entry) + self._config.signing.rotation_overlap
+        return self._replaced_at(entry) + self._overlap
 
     def _successors(self, entry: _Entry) -> Iterator[_Entry]:
         for other in self._entries.values():
@@ -385,14 +423,11 @@ class Keyring:
         answers = await asyncio.gather(*(lookup.txt(entry.key.record_name) for entry in entries))
         return {entry.id: answer for entry, answer in zip(entries, answers, strict=True)}
 
-    async def _note(self, entry: _Entry) -> None:
-        domain, selector = entry.id
-        await self._spool.remember(f"{_FACTS}{domain}/{selector}", json.dumps(asdict(entry.fact)))
-        self._keep(entry)
-
-    def _keep(self, entry: _Entry) -> None:
-        self._entries[entry.id] = entry
-        self._known.add(entry.id)
+    async def _note(self, name: tuple[str, str], fact: _Fact) -> None:
+        domain, selector = name
+        await self._spool.remember(f"{_FACTS}{domain}/{selector}", json.dumps(asdict(fact)))
+        if entry := self._entries.get(name):  # otherwise its domain has gone meanwhile
+            self._entries[name] = replace(entry, fact=fact)
 
     async def _recall(self) -> dict[tuple[str, str], _Fact]:
         facts = {}

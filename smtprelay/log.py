@@ -9,7 +9,7 @@ import json
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,37 +18,64 @@ import structlog
 from smtprelay.config import Log
 
 _ADDRESS = re.compile(r"(?P<first>[^\s<>@,;:=\"'()\[\]])[^\s<>@,;:=\"'()\[\]]*@")
+_LEVELS = ("debug", "info", "warning", "error")
 _NO_ADDRESSES = frozenset({"message_id"})  # it only looks like one, and tells messages apart
 
 
+# What is done with an event, one after the other; a logger keeps what it was configured with when it was used first.
+_chain: Sequence[structlog.types.Processor] = ()
+
+
 def configure(settings: Log) -> None:
-    """Set up logging for the whole process."""
-    console = settings.format == "console" or (settings.format == "auto" and sys.stdout.isatty())
-    processors: list[structlog.types.Processor] = [
-        structlog.processors.add_log_level,
-        _stamp,
-    ]
-    # structlog's own choices for tracebacks show local variables: passwords and bodies.
-    if console:
-        processors.append(structlog.processors.format_exc_info)
-    else:
-        without_locals = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
-        processors.append(structlog.processors.ExceptionRenderer(without_locals))
-    if settings.addresses == "masked":
-        processors.append(_mask)
-    if console:
-        plain = structlog.dev.plain_traceback
-        processors.append(structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=plain))
-    else:
-        processors.append(structlog.processors.JSONRenderer(serializer=_as_json))
+    """Set up logging for the whole process; another time, other settings count for all loggers."""
+    global _chain
+    _chain = tuple(_processors(settings))
     structlog.configure(
-        processors=processors,
-        wrapper_class=structlog.make_filtering_bound_logger(settings.level),
+        processors=[_process],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         logger_factory=structlog.PrintLoggerFactory(sys.stdout),
         cache_logger_on_first_use=True,
     )
     # aiosmtpd logs whole AUTH exchanges, base64 passwords included.
     logging.getLogger("mail.log").setLevel(logging.CRITICAL + 1)
+
+
+def _process(logger: Any, method: str, event: MutableMapping[str, Any]) -> Any:
+    value: Any = event
+    for processor in _chain:
+        value = processor(logger, method, value)
+    return value
+
+
+def _processors(settings: Log) -> Iterator[structlog.types.Processor]:
+    console = settings.format == "console" or (settings.format == "auto" and sys.stdout.isatty())
+    yield _at_least(settings.level)
+    yield structlog.processors.add_log_level
+    yield _stamp
+    # structlog's own choices for tracebacks show local variables: passwords and bodies.
+    if console:
+        yield structlog.processors.format_exc_info
+    else:
+        without_locals = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        yield structlog.processors.ExceptionRenderer(without_locals)
+    if settings.addresses == "masked":
+        yield _mask
+    if console:
+        plain = structlog.dev.plain_traceback
+        yield structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=plain)
+    else:
+        yield structlog.processors.JSONRenderer(serializer=_as_json)
+
+
+def _at_least(level: str) -> structlog.types.Processor:
+    dropped = _LEVELS[: _LEVELS.index(level)]
+
+    def drop(_logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if method in dropped:
+            raise structlog.DropEvent
+        return event
+
+    return drop
 
 
 def get_logger(name: str) -> Any:

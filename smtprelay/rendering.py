@@ -134,6 +134,10 @@ class Rendering:
             self._life = asyncio.create_task(self._live())
         return await order.done
 
+    def use(self, directory: Path) -> None:
+        """Take templates from another directory from now on. What is being rendered is not disturbed."""
+        self._directory = directory
+
     async def close(self) -> None:
         """End the process. What is being rendered is cancelled."""
         if self._life:
@@ -144,10 +148,11 @@ class Rendering:
         """From the first order to the rest after the last, in as many processes as that takes."""
         try:
             while not self._orders.empty():
+                directory = self._directory
                 async with started(_MODULE, _split, _environment()) as process:
                     try:
-                        await self._set_up(process)
-                        await self._work(process)
+                        await self._set_up(process, directory)
+                        await self._work(process, directory)
                     finally:
                         process.kill()  # it has nothing to see to
         except Exception as error:
@@ -159,16 +164,16 @@ class Rendering:
             while not self._orders.empty():
                 self._orders.get_nowait().done.cancel()
 
-    async def _set_up(self, process: Worker) -> None:
+    async def _set_up(self, process: Worker, directory: Path) -> None:
         """:raises OSError: it does not get ready."""
         async with asyncio.timeout(_START):
-            if await process.ask(self._directory, MAX_ERROR) != (READY, b""):
+            if await process.ask(directory, MAX_ERROR) != (READY, b""):
                 raise ChildProcessError("it ended while it started")
 
-    async def _work(self, process: Worker) -> None:
-        """Serve orders until there are none for a while, or the process is gone."""
+    async def _work(self, process: Worker, directory: Path) -> None:
+        """Serve orders until there are none for a while, the templates are elsewhere, or the process is gone."""
         try:
-            while not process.lost.done():
+            while not process.lost.done() and directory == self._directory:
                 try:
                     async with asyncio.timeout(REST):
                         order = self._next or await self._orders.get()
@@ -177,7 +182,8 @@ class Rendering:
                 self._next = None
                 try:
                     # The process may have gone while there was nothing to do; whoever has asked awaits the answer.
-                    if not process.lost.done() and (order.open or order.asked):
+                    gone = process.lost.done() or directory != self._directory
+                    if not gone and (order.open or order.asked):
                         await self._take_turn(order, process)
                 except TemplateError as error:
                     order.fail(error)

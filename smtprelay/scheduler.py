@@ -52,20 +52,34 @@ class Credentials:
         self._clock = clock
         self.pauses: dict[str, Pause] = {}
 
+    def use(self, names: Sequence[str], changed: Collection[str]) -> None:
+        """Have other credentials from now on.
+
+        :param changed: those that log in otherwise than before: if they pause, the next probe is due.
+        """
+        self._names = tuple(names)
+        for name, pause in list(self.pauses.items()):
+            if name not in self._names:
+                del self.pauses[name]
+            elif name in changed:
+                pause.until, pause.interval = self._clock(), FIRST_PROBE
+
     def available(self) -> tuple[str, ...]:
         """Those whose mail may be sent."""
         return tuple(name for name in self._names if name not in self.pauses)
 
     def refused(self, name: str, reply: str) -> None:
         """The smarthost refused the log-in of an attempt."""
-        if name not in self.pauses:  # otherwise the attempt was under way when another one was refused
+        if name in self._names and name not in self.pauses:  # otherwise the attempt was under way when that changed
             now = self._clock()
             self.pauses[name] = Pause(now, now + FIRST_PROBE, FIRST_PROBE, reply)
             self._alarm(name)
 
     def probed(self, name: str, fact: Fact) -> None:
         """The result of a probe."""
-        pause = self.pauses[name]
+        pause = self.pauses.get(name)
+        if pause is None:  # gone meanwhile
+            return
         if accepts_credential(fact):
             del self.pauses[name]
             log.warning("credential accepted again; its mail goes on", credential=name)
@@ -124,9 +138,6 @@ class Scheduler:
         self._credentials = credentials
         self._rates = rates
         self._probe = probe
-        self._connections = connections
-        self._max_recipients = max_recipients
-        self._longest_delay = longest_delay
         self._clock = clock
         self._owner = new_id(clock())
         self._wake = asyncio.Event()
@@ -136,6 +147,14 @@ class Scheduler:
         self._probes: set[asyncio.Task[None]] = set()
         self._leasing = asyncio.Lock()
         self._stopping = False
+        self.use(connections=connections, max_recipients=max_recipients, longest_delay=longest_delay)
+
+    def use(self, *, connections: int, max_recipients: int, longest_delay: int) -> None:
+        """Keep to other numbers from now on."""
+        self._connections = connections
+        self._max_recipients = max_recipients
+        self._longest_delay = longest_delay
+        self.wake()
 
     def wake(self) -> None:
         """Something may have become due."""
@@ -220,7 +239,8 @@ class Scheduler:
     def _free(self) -> int:
         """Connections that nobody needs. What has to wait for one is not leased: a crash would leave it in doubt. So
         would it what is not recorded yet: as much of that at most as there are connections."""
-        return min(self._connections - len(self._sending), 2 * self._connections - len(self._in_flight))
+        free = min(self._connections - len(self._sending), 2 * self._connections - len(self._in_flight))
+        return max(free, 0)  # there may have been more of them
 
     def _ready(self) -> Collection[str]:
         """The credentials that may send, and are not over their rate."""

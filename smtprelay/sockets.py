@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 
@@ -20,6 +21,43 @@ BACKLOG = 1024
 
 class ListenError(Exception):
     """An address cannot be listened on; the text says which and why."""
+
+
+class Place(NamedTuple):
+    """Where somebody listens.
+
+    :param tls: from the first octet on.
+    """
+
+    listen: Listen
+    tls: bool
+
+
+def new_sockets(
+    wanted: Collection[Place], listened_on: Mapping[Place, Sequence[socket.socket]]
+) -> dict[Place, list[socket.socket]]:
+    """The sockets of the places that nobody listens on yet. Where only TLS begins or ends, they are copies, so that the
+    address is not closed for a moment.
+
+    :raises ListenError: one of them cannot be had; none is left open then.
+    """
+    made: dict[Place, list[socket.socket]] = {}
+    try:
+        for place in dict.fromkeys(wanted):
+            if not listened_on.get(place):
+                same = listened_on.get(Place(place.listen, not place.tls), ())
+                made[place] = [sock.dup() for sock in same] or list(listening(place.listen))
+    except ListenError:
+        close_all(made.values())
+        raise
+    return made
+
+
+def close_all(sockets: Iterable[Sequence[socket.socket]]) -> None:
+    """Close what was opened in vain."""
+    for socks in sockets:
+        for sock in socks:
+            sock.close()
 
 
 def listening(listen: Listen) -> Sequence[socket.socket]:
@@ -59,6 +97,30 @@ def tls_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | 
     except (OSError, ssl.SSLError) as error:
         raise ListenError(f"tls_certificate {certificate} and tls_key {key} cannot be used: {error}") from error
     return context
+
+
+class ServerTLS:
+    """The server's side of TLS, whose certificate can be exchanged while sockets listen: each handshake has the newest.
+
+    :param context: None: no TLS.
+    :ivar context: for listening sockets, and for STARTTLS.
+    """
+
+    def __init__(self, context: ssl.SSLContext | None) -> None:
+        self.context: ssl.SSLContext | None = None
+        self.use(context)
+
+    def use(self, context: ssl.SSLContext | None) -> None:
+        """Have another certificate from now on; sessions under TLS go on."""
+        self._newest = context
+        if context is None or self.context is None:
+            self.context = context
+        if self.context:
+            self.context.sni_callback = self._begin
+
+    def _begin(self, handshake: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _context: ssl.SSLContext) -> None:
+        if self._newest:
+            handshake.context = self._newest
 
 
 def _passed(name: str) -> Sequence[socket.socket]:

@@ -54,11 +54,7 @@ class Watch:
         refusing: bool,
         clock: Callable[[], int],
     ) -> None:
-        self._check = check
         self._remember = remember
-        self._required = required
-        self._configured = tuple(configured)
-        self._refusing = refusing
         self._clock = clock
         self._verdicts: OrderedDict[str, Verdict] = OrderedDict()  # the one that was asked for last, last
         self._kept_at: dict[str, int] = {}
@@ -67,6 +63,23 @@ class Watch:
         self._patience_ends: dict[str, float] = {}  # by the loop's clock, while a domain is looked up
         self.waiting: set[str] = set()  # domains that mail is held for
         self.answered: Callable[[Verdict], None] = lambda verdict: None
+        self.use(check, required=required, configured=configured, refusing=refusing)
+
+    def use(
+        self,
+        check: Callable[[str, bool], Awaitable[Verdict]],
+        *,
+        required: Collection[str],
+        configured: Iterable[str],
+        refusing: bool,
+    ) -> None:
+        """Go by other rules from now on. What is known by those before is looked up again before long."""
+        self._check = check
+        self._required = required
+        self._configured = tuple(configured)
+        self._refusing = refusing
+        for domain, verdict in self._verdicts.items():
+            self._verdicts[domain] = replace(verdict, expires_at=0)
 
     def recall(self, facts: Mapping[str, str]) -> None:
         """What the last process knew.

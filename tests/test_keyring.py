@@ -313,7 +313,7 @@ async def test_a_retired_key_may_leave_the_configuration(world: World, tmp_path:
     await ring.look(NOW + 7 * DAY)
     world.config = parse_config(CONFIG.partition("[[domains.keys]]")[0].encode(), tmp_path)
     ring = await world.open()
-    ring.require_keys()
+    keyfiles.require_keys(world.config, (entry.key for entry in ring._entries.values()))
     assert states(ring) == {"relay2": "active"}
     assert (await ring.rotate(SMALL, NOW)).selector == "relay3"
 

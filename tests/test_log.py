@@ -70,3 +70,18 @@ def test_the_library_leaves_standard_output_to_the_program(capsys: pytest.Captur
     library.error("ended", pid=1)
     said = capsys.readouterr()
     assert (json.loads(said.out)["event"], said.err) == ("ended", "")
+
+
+def test_other_settings_count_for_a_logger_that_is_in_use(capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure(Log(format="json", level="error"))
+    logger = structlog.get_logger()
+    logger.info("too little")
+    logger.error("enough")
+    assert json.loads(capsys.readouterr().out)["event"] == "enough"
+    log.configure(Log(format="json", level="debug", addresses="masked"))
+    logger.debug("now", recipient="bob@example.org")
+    assert json.loads(capsys.readouterr().out)["recipient"] == "b***@example.org"
+    log.configure(Log(format="console", level="warning"))
+    logger.log(20, "too little")
+    logger.log(30, "text")
+    assert capsys.readouterr().out.split()[-1] == "text"

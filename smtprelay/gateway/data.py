@@ -26,7 +26,7 @@ class DataDecoder:
         self.too_big = False
         self.unstuffed = False
         self.size = 0
-        self._limit = limit
+        self.limit = limit
         self._pieces: list[bytearray] = []
         # As if a line had ended before: the message may consist of the dot alone.
         self._window = b"\r\n"
@@ -60,7 +60,7 @@ class DataDecoder:
         if not piece:
             return
         self.size += len(piece)
-        if self.size > self._limit + 2:
+        if self.size > self.limit + 2:
             self.too_big = True
             self._pieces.clear()
             return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,15 +10,17 @@ from smtprelay.accounts import Accounts
 from smtprelay.config import Account, Gateway
 from smtprelay.gateway.limits import ConnectionLimit, MemoryBudget
 from smtprelay.pipeline import Accepted, Pipeline
+from smtprelay.sockets import ServerTLS
 
 if TYPE_CHECKING:
     from smtprelay.gateway.session import Session
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Services:
     """What all sessions share; the open ones, and the messages that are being stored, among it.
 
+    :param config: may change, and so may `pipeline`: a message keeps to those that it began with.
     :param login_delay: seconds that a failed log-in takes longer each time.
     """
 
@@ -28,7 +29,7 @@ class Services:
     pipeline: Pipeline
     connections: ConnectionLimit
     memory: MemoryBudget
-    tls: ssl.SSLContext | None = None
+    tls: ServerTLS
     sessions: set[Session] = field(default_factory=set)
     submissions: set[asyncio.Task[Accepted]] = field(default_factory=set)
     login_delay: float = 0.0

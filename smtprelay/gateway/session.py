@@ -16,18 +16,17 @@ from typing import cast
 import structlog
 from aiosmtpd.smtp import SMTP, TLSSetupException
 
-from smtprelay.clock import now_ms
 from smtprelay.config import Account
 from smtprelay.gateway.bare import CHUNK, NO_HOOKS, BareSMTP, Closed, CommandTooLong
-from smtprelay.gateway.commands import MailCommand, parse_mail, parse_rcpt
+from smtprelay.gateway.commands import parse_mail
 from smtprelay.gateway.data import DataDecoder
 from smtprelay.gateway.limits import Reservation, client_address
 from smtprelay.gateway.services import Services
+from smtprelay.gateway.transaction import Transaction
 from smtprelay.instructions import queued_as
-from smtprelay.message import Envelope, Origin, Recipient
+from smtprelay.message import Origin
 from smtprelay.pipeline import Accepted
-from smtprelay.preparation import Submission
-from smtprelay.reply import Defer, Reject, Reply, SMTPReplyError
+from smtprelay.reply import Reject, Reply, SMTPReplyError
 from smtprelay.values import contains
 
 log = structlog.get_logger("gateway")
@@ -41,7 +40,6 @@ MAX_TRANSFER = 3600.0  # seconds for one message: silence alone does not catch a
 MAX_UNKNOWN = 10  # commands that are none
 MAX_IDLE_COMMANDS = 100  # commands since the last message that bring none
 MAX_LOGIN_FAILURES = 3
-INLINE = 256 * 2**10  # octets of a message that are joined on the loop; more goes to a thread
 _SENDER_OK = Reply(250, "1.0", "Ok").encode()
 _RECIPIENT_OK = Reply(250, "1.5", "Ok").encode()
 _FOREIGN = frozenset({"GET", "POST", "PUT", "CONNECT", "OPTIONS"})  # a browser made to talk to us
@@ -56,7 +54,7 @@ class Session(BareSMTP):
             hostname=services.config.hostname,
             data_size_limit=services.config.max_message_size,
             enable_SMTPUTF8=True,
-            tls_context=services.tls,
+            tls_context=services.tls.context,
             timeout=IDLE,
             loop=loop,
         )
@@ -65,8 +63,7 @@ class Session(BareSMTP):
         self._helo = ""
         self._extended = False  # said EHLO: reads replies of several lines, knows enhanced codes
         self._account: Account | None = None
-        self._mail: MailCommand | None = None
-        self._recipients: list[Recipient] = []
+        self._message: Transaction | None = None
         self._login_failures = 0
         self._unknown = 0
         self._since_message = 0
@@ -82,8 +79,8 @@ class Session(BareSMTP):
         super().connection_made(transport)
         if self._original_transport is None:
             self._peer = client_address(transport)
-            self._trusted = contains(self._services.config.trusted_networks, self._peer)
-            self._counted = self._services.connections.enter(self._peer, trusted=self._trusted)
+            self._uncounted = self._trusted  # of its address; it is to be the same at the end
+            self._counted = self._services.connections.enter(self._peer, trusted=self._uncounted)
             self._services.sessions.add(self)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -91,7 +88,7 @@ class Session(BareSMTP):
         if self in self._services.sessions:
             self._services.sessions.discard(self)
             if self._counted:
-                self._services.connections.leave(self._peer, trusted=self._trusted)
+                self._services.connections.leave(self._peer, trusted=self._uncounted)
         super().connection_lost(error)
 
     def eof_received(self) -> bool:
@@ -163,7 +160,7 @@ class Session(BareSMTP):
             command=command,
             client=self._peer,
             account=self._account.username if self._account else "",
-            reverse_path=self._mail.reverse_path if self._mail else None,
+            reverse_path=self._message.mail.reverse_path if self._message else None,
             reply=str(error.reply),
         )
         await self.push(error.reply)
@@ -209,7 +206,7 @@ class Session(BareSMTP):
 
     async def _answer(self) -> None:
         """Read one command and answer it."""
-        between_messages = self._mail is None
+        between_messages = self._message is None
         if self._stopping and between_messages:
             await self._end(self._goodbye())
             return
@@ -242,7 +239,8 @@ class Session(BareSMTP):
 
     async def _perform(self, verb: str, argument: str) -> None:
         self._since_message += 1
-        if self._since_message > MAX_IDLE_COMMANDS + 2 * len(self._recipients):
+        recipients = len(self._message.recipients) if self._message else 0
+        if self._since_message > MAX_IDLE_COMMANDS + 2 * recipients:
             await self._end(Reply(421, "7.0", "Too many commands without a message"))
             return
         method = _VERBS.get(verb)
@@ -261,8 +259,11 @@ class Session(BareSMTP):
 
     def _set_rset_state(self) -> None:
         super()._set_rset_state()  # type: ignore[no-untyped-call]
-        self._mail = None
-        self._recipients = []
+        self._message = None
+
+    @property
+    def _trusted(self) -> bool:
+        return contains(self._services.config.trusted_networks, self._peer)
 
     @property
     def _origin(self) -> Origin:
@@ -284,7 +285,7 @@ class Session(BareSMTP):
         self._extended = True
         lines = [self.hostname, "PIPELINING", f"SIZE {self._services.config.max_message_size}", "8BITMIME", "SMTPUTF8"]
         lines += ["DSN", "ENHANCEDSTATUSCODES"]
-        if self._services.tls and not self._secure:
+        if self._services.tls.context and not self._secure:
             lines.append("STARTTLS")
         if self._services.accounts and self._may_log_in:
             lines.append("AUTH LOGIN PLAIN")
@@ -324,7 +325,8 @@ class Session(BareSMTP):
 
     async def smtp_STARTTLS(self, argument: str) -> None:
         """RFC 3207. What the client said before is forgotten, and what it sent ahead in plaintext is dropped (§6)."""
-        if self._services.tls is None:
+        self.tls_context = self._services.tls.context
+        if self.tls_context is None:
             raise Reject(502, "5.1", "STARTTLS is not offered here")
         if self._secure:
             raise Reject(503, "5.1", "TLS is active already")
@@ -364,7 +366,7 @@ class Session(BareSMTP):
             raise Reject(502, "5.1", "No accounts are configured: send without AUTH, or add [[gateway.accounts]]")
         if not self._may_log_in:
             raise Reject(538, "7.11", "AUTH needs TLS here: send STARTTLS first")
-        if self._account or self._mail:
+        if self._account or self._message:
             raise Reject(503, "5.1", "AUTH comes once, and before MAIL")
         if mechanism.upper() not in ("LOGIN", "PLAIN"):
             raise Reject(504, "5.4", "Use AUTH LOGIN or AUTH PLAIN")
@@ -404,50 +406,51 @@ class Session(BareSMTP):
         """RFC 5321 §4.1.1.2, with SIZE, BODY, SMTPUTF8, RET and ENVID."""
         if not self._helo:
             raise Reject(503, "5.1", "Send EHLO first")
-        if self._mail:
+        if self._message:
             raise Reject(503, "5.1", "MAIL was sent already; RSET begins anew")
+        self._renew_account()
         if not self._account and not self._trusted:
             raise Reject(530, "7.0", "Log in first (AUTH), or have your network added to trusted_networks")
-        mail = parse_mail(argument)
-        limit = self._services.config.max_message_size
-        if mail.size > limit:
-            raise Reject(552, "3.4", f"{mail.size} octets are more than this relay takes ({limit})")
-        await self._services.pipeline.check_sender(self._origin, mail.reverse_path, mail.size)
-        self._mail = mail
+        services, charsets = self._services, self._account.charsets if self._account else ()
+        message = Transaction(services.config, services.pipeline, self._origin, charsets, parse_mail(argument))
+        await message.check()
+        self._message = message
         await self.push(_SENDER_OK)
+
+    def _renew_account(self) -> None:
+        """The account as it is configured now. :raises Reject: 530 5.7.0: it is so no more."""
+        if self._account is None:
+            return
+        before, self._account = self._account, self._services.accounts.current(self._account)
+        if self._account is None:
+            raise Reject(
+                530, "7.0", f"Account {before.username} is gone, or has another password by now: log in again (AUTH)"
+            )
 
     async def smtp_RCPT(self, argument: str) -> None:
         """RFC 5321 §4.1.1.3, with NOTIFY and ORCPT."""
-        if not self._mail:
+        if not self._message:
             raise Reject(503, "5.1", "Send MAIL first")
-        limit = self._services.config.max_recipients
-        if len(self._recipients) >= limit:
-            raise Defer(452, "5.3", f"More than {limit} recipients: send the rest in another message")
-        recipient = parse_rcpt(argument)
-        self._services.pipeline.check_recipient(self._mail.reverse_path, recipient)
-        if recipient.address not in (known.address for known in self._recipients):  # or it would get two copies
-            self._recipients.append(recipient)
+        self._message.add(argument)
         await self.push(_RECIPIENT_OK)
 
     async def smtp_DATA(self, argument: str) -> None:
         """RFC 5321 §4.1.1.4. Never refused here: some clients send the message without waiting for 354, and a
         refusal would have its lines read as commands. The verdict comes after the dot."""
-        if not self._mail or not self._recipients:
+        message = self._message
+        if not message or not message.recipients:
             await self._receive(DataDecoder(0))  # nothing of it is kept: a stranger may have sent it
             self._set_rset_state()
             raise Reject(554, "5.1", "No valid recipients")
         async with AsyncExitStack() as stack:
             room = await stack.enter_async_context(self._services.memory.reserve())
-            decoder = DataDecoder(self._services.config.max_message_size)
+            decoder = message.decoder()
             await self._receive(decoder, room)
-            mail, recipients = self._mail, tuple(self._recipients)
             self._set_rset_state()
             self._since_message = 0
             if decoder.too_big:
-                limit = self._services.config.max_message_size
-                raise Reject(552, "3.4", f"The message is larger than this relay takes ({limit} octets)")
-            envelope = Envelope(mail.reverse_path, recipients, mail.ret, mail.envid, mail.smtputf8)
-            accepted = await self._submit(envelope, decoder, stack.pop_all())
+                raise Reject(552, "3.4", f"The message is larger than this relay takes ({decoder.limit} octets)")
+            accepted = await self._submit(message, decoder, stack.pop_all())
         await self.push(Reply(250, "0.0", queued_as(accepted.ids, before=accepted.before)))
 
     async def _receive(self, decoder: DataDecoder, room: Reservation | None = None) -> None:
@@ -471,12 +474,12 @@ class Session(BareSMTP):
         self._ahead.clear()
         return chunk
 
-    async def _submit(self, envelope: Envelope, decoder: DataDecoder, held: AsyncExitStack) -> Accepted:
+    async def _submit(self, message: Transaction, decoder: DataDecoder, held: AsyncExitStack) -> Accepted:
         """Returns once the message is on disk. A client that drops after the dot does not stop that.
 
         :param held: the message's share of the memory, given back once it is stored.
         """
-        task = asyncio.create_task(self._store(self._origin, envelope, decoder, held))
+        task = asyncio.create_task(_store(message, decoder, held))
         self._services.submissions.add(task)
         task.add_done_callback(self._services.submissions.discard)
         self._silence_timer()  # it is our turn; to close now would have the client send again what is being stored
@@ -487,12 +490,10 @@ class Session(BareSMTP):
             if self.transport is not None:
                 self._reset_timeout()
 
-    async def _store(self, origin: Origin, envelope: Envelope, decoder: DataDecoder, held: AsyncExitStack) -> Accepted:
-        async with held:
-            content = decoder.content() if decoder.size <= INLINE else await asyncio.to_thread(decoder.content)
-            charsets = self._account.charsets if self._account else ()
-            submission = Submission(origin, envelope, content, now_ms(), charsets, decoder.unstuffed)
-            return await self._services.pipeline.submit(submission)
+
+async def _store(message: Transaction, decoder: DataDecoder, held: AsyncExitStack) -> Accepted:
+    async with held:
+        return await message.submit(decoder)
 
 
 _VERBS: dict[str, Callable[[Session, str], Awaitable[None]]] = {

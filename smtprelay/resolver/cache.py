@@ -86,6 +86,7 @@ class Cache(View):
         self._ask_dns = ask
         self._clock = clock
         self._numbers = count(1)  # questions and fresh views in their order, which a clock could not tell
+        self._since = 0  # the number from which on answers count
         self._memories: OrderedDict[Question, _Memory] = OrderedDict()  # the least recently used first
         self._size = 0  # of all memories
         self._running: dict[Question, _Running] = {}
@@ -96,6 +97,10 @@ class Cache(View):
         """A view that takes nothing from before now, not even while DNS fails; what it learns, all others have too."""
         return View(partial(self._look_up, since=next(self._numbers)))
 
+    def forget(self) -> None:
+        """Take nothing from before now any more: others are asked from now on."""
+        self._since = next(self._numbers)
+
     async def close(self) -> None:
         """End the questions that are under way; whoever waits for one is told `Failed`."""
         self._closed = True
@@ -104,6 +109,7 @@ class Cache(View):
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _look_up(self, question: Question, since: int = 0) -> Answer[Any]:
+        since = max(since, self._since)
         now = self._clock()
         memory = self._memories.get(question)
         if memory and memory.holds(since, now):

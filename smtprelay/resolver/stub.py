@@ -56,6 +56,13 @@ class Resolver(Cache):
         self._silent: set[Listen] = set()
         self._slots = asyncio.Semaphore(MAX_QUESTIONS)
 
+    def use(self, nameservers: Sequence[Listen]) -> None:
+        """Ask others from now on."""
+        if nameservers != self._nameservers:
+            self._nameservers = nameservers
+            self._silent.clear()
+            self.forget()
+
     async def _resolve(self, question: Question) -> Answer[Any]:
         try:
             # Not from_text(), to which a backslash means something (RFC 1035 §5.1).

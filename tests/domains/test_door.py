@@ -235,7 +235,7 @@ async def door(
         steps = Steps(policy, gate, preparer, offload, no_templates, Places())
         way_in = config, policy, gate, limits, offload, steps, preparer.signer, spool
         pipeline = Pipeline(*way_in, accepted=lambda message: None, smtputf8=lambda _: None)
-        listeners = Listeners(config.gateway, pipeline)
+        listeners = Listeners(config.gateway, pipeline, None)
         [address] = await listeners.start()
         try:
             made = Door(dns, watch, spool, int(address.rpartition(":")[2]), list(zone))

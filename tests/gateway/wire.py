@@ -16,6 +16,7 @@ from smtprelay.message import Envelope, Origin, Recipient
 from smtprelay.pipeline import Accepted
 from smtprelay.preparation import Submission
 from smtprelay.reply import SMTPReplyError
+from smtprelay.sockets import tls_context
 
 PASSWORD = "correct horse"
 PASSWORD_HASH = hash_password(PASSWORD)
@@ -130,7 +131,8 @@ async def serving(
     defaults = {"listen": ["127.0.0.1:0"], "hostname": "relay.test", "trusted_networks": [], "accounts": [account]}
     config = Gateway.model_validate({**defaults, **(settings or {})})
     pipeline = pipeline or FakePipeline()
-    listeners = Listeners(config, pipeline, login_delay=login_delay)  # type: ignore[arg-type]
+    tls = tls_context(config.tls_certificate, config.tls_key)
+    listeners = Listeners(config, pipeline, tls, login_delay=login_delay)  # type: ignore[arg-type]
     [address] = await listeners.start()
     try:
         yield Server(listeners, pipeline, int(address.rpartition(":")[2]))
