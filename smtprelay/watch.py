@@ -54,6 +54,7 @@ class Watch:
         refusing: bool,
         clock: Callable[[], int],
     ) -> None:
+        self._check = check
         self._remember = remember
         self._clock = clock
         self._verdicts: OrderedDict[str, Verdict] = OrderedDict()  # the one that was asked for last, last
@@ -63,18 +64,10 @@ class Watch:
         self._patience_ends: dict[str, float] = {}  # by the loop's clock, while a domain is looked up
         self.waiting: set[str] = set()  # domains that mail is held for
         self.answered: Callable[[Verdict], None] = lambda verdict: None
-        self.use(check, required=required, configured=configured, refusing=refusing)
+        self.use(required=required, configured=configured, refusing=refusing)
 
-    def use(
-        self,
-        check: Callable[[str, bool], Awaitable[Verdict]],
-        *,
-        required: Collection[str],
-        configured: Iterable[str],
-        refusing: bool,
-    ) -> None:
+    def use(self, *, required: Collection[str], configured: Iterable[str], refusing: bool) -> None:
         """Go by other rules from now on. What is known by those before is looked up again before long."""
-        self._check = check
         self._required = required
         self._configured = tuple(configured)
         self._refusing = refusing

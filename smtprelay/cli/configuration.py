@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from smtprelay.config import Config, ConfigError, parse_config
+from smtprelay.config import Config, ConfigError
+from smtprelay.config_file import read_config
 
 DEFAULT_CONFIG = Path("/etc/smtprelay/config.toml")
 CONFIG_HELP = f"Default: $SMTPRELAY_CONFIG, then {DEFAULT_CONFIG}."
@@ -26,10 +27,7 @@ def config_path(option: Path | None) -> Path:
 
 def load_config(option: Path | None) -> Config:
     """The configuration, or the end of the program with 78 and every problem."""
-    path = config_path(option)
     try:
-        return parse_config(path.read_bytes(), path.absolute().parent)
-    except OSError as error:
-        fail(os.EX_CONFIG, f"{path} cannot be read: {error.strerror}. Name the configuration with -c FILE.")
+        return read_config(config_path(option))
     except ConfigError as error:
-        fail(os.EX_CONFIG, "\n".join(f"{path}: {problem}" for problem in error.problems))
+        fail(os.EX_CONFIG, str(error))

@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 _M_MMAP_THRESHOLD = -3  # of malloc.h
@@ -59,24 +60,22 @@ def _give_large_blocks_back() -> None:
 
 
 def _run(config: Path | None) -> None:
-    import structlog
     import uvloop
 
     from smtprelay import log
-    from smtprelay.advice import insecurities
-    from smtprelay.cli.configuration import fail, load_config
+    from smtprelay.cli.configuration import config_path, fail
     from smtprelay.config import ConfigError
     from smtprelay.control import ControlError
     from smtprelay.daemon import Daemon
+    from smtprelay.settings import read_settings
     from smtprelay.sockets import ListenError
     from smtprelay.spool import SpoolError
 
-    settings = load_config(config)
-    log.configure(settings.log)
-    for warning in insecurities(settings):
-        structlog.get_logger("daemon").warning("insecure configuration", problem=warning)
+    read = partial(read_settings, config_path(config))
     try:
-        uvloop.run(Daemon(settings).run())
+        settings = read()
+        log.configure(settings.config.log)
+        uvloop.run(Daemon(settings, read).run())
     except (ConfigError, ListenError, ControlError) as error:
         fail(os.EX_CONFIG, str(error))
     except SpoolError as error:

@@ -11,7 +11,8 @@ from typing import Self
 from smtprelay.client.parcel import Parcel, whole
 from smtprelay.client.receipt import Receipt, receipt_of
 from smtprelay.clock import now_ms
-from smtprelay.config import Config, ConfigError, parse_config
+from smtprelay.config import Config
+from smtprelay.config_file import read_config
 from smtprelay.credentials import read_lanes
 from smtprelay.domains.checker import Checker
 from smtprelay.domains.verdict import Verdict
@@ -59,12 +60,7 @@ class Direct:
     @classmethod
     def from_file(cls, file: str | PathLike[str]) -> Self:
         """:raises ConfigError: it, or what it names, cannot be used."""
-        path = Path(file).absolute()
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise ConfigError([f"{path} cannot be read: {error.strerror}"]) from error
-        return cls(parse_config(data, path.parent))
+        return cls(read_config(Path(file)))
 
     async def deliver(self, parcel: Parcel) -> Receipt:
         """Make the message what the relay would make of it, and hand it to the smarthost.

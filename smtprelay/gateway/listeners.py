@@ -66,7 +66,7 @@ class Listeners:
             raise ListenError("no address to listen on: set [gateway] listen")
         return opened
 
-    def use(self, config: Gateway, pipeline: Pipeline, tls: ssl.SSLContext | None) -> None:
+    def use(self, config: Gateway, tls: ssl.SSLContext | None) -> None:
         """Have other settings from now on. Sessions go on, and so do those of addresses that are left; a message that
         has begun ends as it began."""
         services = self._services
@@ -75,7 +75,6 @@ class Listeners:
         services.connections.use(config.max_connections, config.max_connections_per_client)
         services.memory.use(MESSAGE_MEMORY, config.max_message_size)
         services.tls.use(tls)
-        self.hand_to(pipeline)
         for place in self._doors.keys() - set(_places(config)):
             for door in self._doors.pop(place):
                 door.server.close()
