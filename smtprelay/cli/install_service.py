@@ -68,9 +68,11 @@ def install_service(
         print_json({"written": write, "files": listed, "next": [f"{what}: {how}" for what, how in steps]})
     else:
         typer.echo("\n".join(_as_text(files, steps, written=write)))
-    executable = _executable()
-    if any(executable.is_relative_to(folder) for folder in _HIDDEN):
-        typer.echo(f"{executable} is hidden from the service, which will not start: install it in /opt.", err=True)
+    for path in _hidden():
+        typer.echo(
+            f"{path} is hidden from the service, which will not start: install Python and smtprelay in /opt, say.",
+            err=True,
+        )
 
 
 def _files(root: Path, *, sockets: bool) -> Iterator[_File]:
@@ -87,6 +89,12 @@ def _files(root: Path, *, sockets: bool) -> Iterator[_File]:
 def _executable() -> Path:
     """This installation's command: beside its interpreter, be that of a virtual environment or the system's."""
     return Path(sys.executable).parent / "smtprelay"
+
+
+def _hidden() -> list[Path]:
+    """What the service needs and will not see: a virtual environment needs its interpreter's files too."""
+    needed = [_executable(), Path(sys.base_prefix)]
+    return [path for path in needed if any(path.is_relative_to(folder) for folder in _HIDDEN)]
 
 
 def _refuse_changed(files: Sequence[_File], *, force: bool) -> None:

@@ -77,6 +77,8 @@ class Relay:
     :ivar records: the DNS records of its DKIM keys.
     :ivar log: what it has logged, over all its runs.
     :ivar hear: called with each line of the log.
+    :ivar environment: what the daemon has in it beside ours.
+    :ivar descriptors: those that it inherits.
     """
 
     folder: Path
@@ -87,6 +89,8 @@ class Relay:
     process: asyncio.subprocess.Process | None = None
     wrapper: Sequence[str] = ()
     entry: Sequence[str] = (sys.executable, "-m", "smtprelay")
+    environment: Mapping[str, str] = field(default_factory=dict)
+    descriptors: Sequence[int] = ()
     _reading: asyncio.Task[None] | None = None
     _logged: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -112,6 +116,8 @@ class Relay:
             "-c",
             "config.toml",
             cwd=self.folder,
+            env={**os.environ, **self.environment},
+            pass_fds=self.descriptors,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )

@@ -14,13 +14,10 @@ from pathlib import Path
 import pytest
 
 from smtprelay.sandbox.smarthost import SILENCE, Rule, Smarthost
-from tests.debian import needs
 from tests.process.relay import ACCOUNT, PLATFORM, make_relay, running
 from tests.process.test_outcomes import send
 
 pytestmark = pytest.mark.slow
-
-ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.mark.parametrize(
@@ -154,26 +151,6 @@ async def test_below_the_disk_floor_mail_is_452_and_nothing_else_breaks(tmp_path
             assert (code, reply[:5]) == (452, b"4.3.1")
         finally:
             await relay.stop()
-
-
-async def test_the_service_manager_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(str(tmp_path / "notify"))
-        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        async with running(tmp_path) as (relay, _):
-            assert manager.recv(1000).startswith(b"READY=1\nSTATUS=")
-            await relay.stop()
-        assert manager.recv(1000) == b"STOPPING=1"
-
-
-@needs("systemd-analyze")
-def test_the_unit_is_accepted(tmp_path: Path) -> None:
-    unit = (ROOT / "systemd/smtprelay.service").read_text().replace("/usr/bin/smtprelay", sys.executable)
-    (tmp_path / "smtprelay.service").write_text(unit)
-    run = subprocess.run(
-        ["systemd-analyze", "verify", str(tmp_path / "smtprelay.service")], capture_output=True, text=True, check=False
-    )
-    assert (run.returncode, run.stdout + run.stderr) == (0, "")
 
 
 def test_the_demo_ends_with_0_in_under_15_seconds() -> None:
