@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import sys
 from collections.abc import Iterator, MutableMapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
@@ -19,6 +20,7 @@ from smtprelay.config import Log
 
 _ADDRESS = re.compile(r"(?P<first>[^\s<>@,;:=\"'()\[\]])[^\s<>@,;:=\"'()\[\]]*@")
 _LEVELS = ("debug", "info", "warning", "error")
+_PRIORITIES = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}  # syslog(3)
 _NO_ADDRESSES = frozenset({"message_id"})  # it only looks like one, and tells messages apart
 
 
@@ -65,6 +67,8 @@ def _processors(settings: Log) -> Iterator[structlog.types.Processor]:
         yield structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=plain)
     else:
         yield structlog.processors.JSONRenderer(serializer=_as_json)
+        if _is_journal(sys.stdout):
+            yield _prioritise
 
 
 def _at_least(level: str) -> structlog.types.Processor:
@@ -102,6 +106,20 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, default=repr)
 
 def _as_json(event: Any, **_: Any) -> str:
     return _ENCODER.encode(event)
+
+
+def _is_journal(stream: TextIO) -> bool:
+    """Whether it leads to systemd's journal ($JOURNAL_STREAM of systemd.exec(5))."""
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):  # it has no descriptor
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+def _prioritise(_logger: Any, method: str, line: Any) -> str:
+    """The journal takes the priority from the head of the line, and takes it off (sd-daemon(3))."""
+    return f"<{_PRIORITIES.get(method, 6)}>{line}"
 
 
 def _stamp(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 import structlog
@@ -85,3 +88,18 @@ def test_other_settings_count_for_a_logger_that_is_in_use(capsys: pytest.Capture
     logger.log(20, "too little")
     logger.log(30, "text")
     assert capsys.readouterr().out.split()[-1] == "text"
+
+
+def test_the_journal_is_told_of_priorities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`journalctl -p err` finds what is wrong; whatever else standard output is gets the bare line."""
+    for name, journal in (("journal", True), ("file", False)):
+        with (tmp_path / name).open("w+") as stream:
+            status = os.fstat(stream.fileno())
+            monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino if journal else 1}")
+            monkeypatch.setattr(sys, "stdout", stream)
+            log.configure(Log(format="json"))
+            for method in ("error", "warning", "info"):
+                getattr(structlog.get_logger(), method)("event")
+    heads = [line.partition("{")[0] for line in (tmp_path / "journal").read_text().splitlines()]
+    assert heads == ["<3>", "<4>", "<6>"]
+    assert {line[0] for line in (tmp_path / "file").read_text().splitlines()} == {"{"}
