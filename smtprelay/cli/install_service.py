@@ -150,10 +150,9 @@ def _as_text(files: Sequence[_File], steps: Sequence[tuple[str, str]], *, writte
     for file in files:
         state = "written" if written and file.state != "unchanged" else file.state
         yield f"{state:<9} {file.path}"
-    if not written:
-        for file in files:
-            if file.difference:
-                yield f"\n{file.difference}".removesuffix("\n")
+    if not written and (differences := list(filter(None, (file.difference for file in files)))):
+        for difference in differences:
+            yield f"\n{difference}".removesuffix("\n")
         yield "\nNothing was written: smtprelay install-service --write does that."
     yield "\nThen:"
     width = max(len(what) for what, _ in steps)
