@@ -42,6 +42,11 @@ def first_id(at: int) -> str:
     return _base32hex(max(at, 0) << _RANDOM_BITS)
 
 
+def time_of(message_id: str) -> int:
+    """When an id was made: Unix time in milliseconds."""
+    return int(message_id, 32) >> _RANDOM_BITS
+
+
 def _base32hex(number: int) -> str:
     return "".join(_BASE32HEX[number >> shift & 31] for shift in range(75, -1, -5))
 

@@ -139,11 +139,17 @@ class Selector:
 class Query:
     """What somebody looks for in the history: all that is given has to match.
 
-    :param text: words, or parts of them, of the addresses, the subject, the tags, the id and the Message-ID.
+    Case, accents and full width make no difference.
+
+    :param text: words of the addresses, the subject, the tags, the id and the Message-ID, all of which must be there.
+        The beginning of a word will do, and of what is not in ASCII (Chinese, say) any part.
     :param address: of a recipient or the reverse-path: whole, ``*@domain``, or its beginning.
     :param account: an account's name, or a trusted client's address.
     :param since: accepted then or later; Unix time in milliseconds.
     :param until: accepted before then; 0: until now.
+    :param subject: the same as `text`, of the subject alone.
+    :param to: a recipient's address as a whole, or ``*@domain``.
+    :param reason: held, or ended, for this reason.
     """
 
     text: str = ""
@@ -153,6 +159,9 @@ class Query:
     state: State | None = None
     since: int = 0
     until: int = 0
+    subject: str = ""
+    to: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from smtprelay.message import Envelope, Message, Origin, first_id, share_of_key
-from smtprelay.spool.interface import ENDED, Attempt, Found, MessageRecord, Query, Selector, State, Stats
+from smtprelay.spool.interface import ENDED, Attempt, MessageRecord, Selector, State, Stats
 from smtprelay.spool.sqlite import rows
 from smtprelay.spool.sqlite.errors import is_damage
 from smtprelay.spool.sqlite.selection import Where, where
@@ -17,6 +17,7 @@ _log = logging.getLogger(__name__)
 
 # In the words of the index, so that SQLite recognises it.
 _ENDED = "(" + " OR ".join(f"state = '{state}'" for state in State if state in ENDED) + ")"
+_ALL = Where(())
 _RECIPIENTS = """
     SELECT r.*, (
         SELECT reply FROM attempts AS a
@@ -24,6 +25,11 @@ _RECIPIENTS = """
     ) AS reply
     FROM recipients AS r JOIN messages AS m ON m.id = r.message
 """
+
+
+def is_any(connection: sqlite3.Connection) -> bool:
+    """Whether there is a message."""
+    return connection.execute("SELECT 1 FROM messages LIMIT 1").fetchone() is not None
 
 
 def search(connection: sqlite3.Connection, selector: Selector, limit: int, before: str) -> list[MessageRecord]:
@@ -34,28 +40,7 @@ def search(connection: sqlite3.Connection, selector: Selector, limit: int, befor
         WHERE {older} ORDER BY r.message DESC LIMIT ?
     """  # noqa: S608 - our own words; what comes from outside is bound
     found = [row["message"] for row in connection.execute(statement, (*older.values, limit))]
-    return [_record(connection, message_id, chosen) for message_id in found]
-
-
-def find(connection: sqlite3.Connection, query: Query, limit: int, before: str) -> Found:
-    chosen = Where(("m.received_at >= ?",), (query.since,))
-    if query.until:
-        chosen &= Where(("m.received_at < ?",), (query.until,))
-    if before:
-        chosen &= Where(("m.id < ?",), (before,))
-    if query.text:
-        text = "instr(lower(m.subject || ' ' || r.address || ' ' || m.reverse_path || ' ' || m.id), lower(?)) > 0"
-        chosen &= Where((text,), (query.text,))
-    if query.address:
-        chosen &= Where(("(r.address LIKE ? OR m.reverse_path LIKE ?)",), (query.address.replace("*", "%"),) * 2)
-    chosen &= where(Selector((), query.account, "", query.state, "", query.tag))
-    statement = f"""
-        SELECT DISTINCT m.id FROM messages AS m JOIN recipients AS r ON r.message = m.id
-        WHERE {chosen} ORDER BY m.id DESC LIMIT ?
-    """  # noqa: S608 - our own words; what comes from outside is bound
-    found = [row["id"] for row in connection.execute(statement, (*chosen.values, limit))]
-    records = tuple(_record(connection, message_id, Where(())) for message_id in found)
-    return Found(records, found[-1] if len(found) == limit else "")
+    return [record_of(connection, message_id, chosen) for message_id in found]
 
 
 def show(connection: sqlite3.Connection, message_id: str) -> MessageRecord | None:
@@ -64,16 +49,16 @@ def show(connection: sqlite3.Connection, message_id: str) -> MessageRecord | Non
     history: defaultdict[int, list[Attempt]] = defaultdict(list)
     for row in connection.execute("SELECT * FROM attempts WHERE message = ? ORDER BY number", (message_id,)):
         history[row["n"]].append(rows.attempt_of(row))
-    return _record(connection, message_id, Where(()), history)
+    return record_of(connection, message_id, history=history)
 
 
-def _record(
+def record_of(
     connection: sqlite3.Connection,
     message_id: str,
-    chosen: Where,
+    chosen: Where = _ALL,
     history: Mapping[int, Sequence[Attempt]] | None = None,
 ) -> MessageRecord:
-    """One message with those of its recipients that were chosen."""
+    """One message that is there, with those of its recipients that were chosen."""
     history = history or {}
     try:
         row = connection.execute("SELECT * FROM messages WHERE id = ?", (message_id,)).fetchone()

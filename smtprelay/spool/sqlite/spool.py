@@ -26,7 +26,9 @@ from smtprelay.spool.interface import (
 from smtprelay.spool.sqlite import history, leasing, pruning, steering, storing
 from smtprelay.spool.sqlite.errors import explain
 from smtprelay.spool.sqlite.file import Lock, open_for_writing
+from smtprelay.spool.sqlite.finding import Finder
 from smtprelay.spool.sqlite.fresh import FreshBodies
+from smtprelay.spool.sqlite.indexer import Indexer
 from smtprelay.spool.sqlite.readers import Readers
 from smtprelay.spool.sqlite.selection import FIRST, PAGE, Where, waiting_keys, waits_beyond, where
 from smtprelay.spool.sqlite.writer import Writer
@@ -43,6 +45,8 @@ class SQLiteSpool:
         self._connection = connection
         self._readers = readers
         self._writer = Writer(connection, path)
+        self._indexer = Indexer(path)
+        self._finder = Finder(path, self._indexer)
         self._being_written: set[str] = set()  # messages whose bodies are going in ahead of them
         self._fresh = FreshBodies()
         self._free, self._free_until = 0, 0.0
@@ -56,12 +60,15 @@ class SQLiteSpool:
         :param now: Unix time in milliseconds: all that the last process had leased runs out now.
         :raises SpoolError: another process uses it; its folder is missing; it is damaged or from a newer version.
         """
-        return cls(path, *await asyncio.to_thread(_open, path, now))
+        spool = cls(path, *await asyncio.to_thread(_open, path, now))
+        if await spool._readers.run(history.is_any):
+            spool._indexer.begin()
+        return spool
 
     async def put(self, messages: Sequence[Message]) -> list[str]:
         async with self._bodies_ahead(messages):
             ids = await self._writer.run(partial(storing.insert, messages=messages))
-        self._fresh.keep(message for message, kept in zip(messages, ids, strict=True) if message.id == kept)
+        self._stored([message for message, kept in zip(messages, ids, strict=True) if message.id == kept])
         return ids
 
     async def with_key(self, sender: str, idempotency_key: str) -> list[str]:
@@ -85,12 +92,12 @@ class SQLiteSpool:
         async with self._bodies_ahead(new):
             await self._writer.run(lambda connection: leasing.finish(connection, lease.token, now, results, new))
         self._fresh.take(lease.message.id)  # it was of use for one attempt
-        self._fresh.keep(new)
+        self._stored(new)
 
     async def end_held(self, message_id: str, now: int, results: Sequence[Result], new: Sequence[Message] = ()) -> None:
         async with self._bodies_ahead(new):
             await self._writer.run(lambda connection: leasing.end_held(connection, message_id, now, results, new))
-        self._fresh.keep(new)
+        self._stored(new)
 
     async def reclaim(self, now: int, ttl: int, limit: int) -> list[Lease]:
         return await self._writer.run(lambda connection: leasing.reclaim(connection, now, ttl, limit))
@@ -129,7 +136,7 @@ class SQLiteSpool:
         return await self._readers.run(lambda connection: history.search(connection, selector, limit, before))
 
     async def find(self, query: Query, limit: int, before: str = "") -> Found:
-        return await self._readers.run(lambda connection: history.find(connection, query, limit, before))
+        return await self._finder.find(query, limit, before)
 
     async def show(self, message_id: str) -> MessageRecord | None:
         return await self._readers.run(partial(history.show, message_id=message_id))
@@ -164,6 +171,7 @@ class SQLiteSpool:
                 pass
             while await self._writer.run(pruning.return_pages):
                 pass
+            self._indexer.tidy()
         return gone
 
     async def answer(self) -> None:
@@ -176,10 +184,17 @@ class SQLiteSpool:
         self._closed = True
         await self._writer.close()
         await self._readers.close()
+        await self._finder.close()
+        await asyncio.to_thread(self._indexer.close)
         try:
             await asyncio.to_thread(_close, self._connection, self._path)
         finally:
             self._lock.release()
+
+    def _stored(self, messages: Sequence[Message]) -> None:
+        if messages:
+            self._fresh.keep(messages)
+            self._indexer.add(message.id for message in messages)
 
     @asynccontextmanager
     async def _bodies_ahead(self, messages: Sequence[Message]) -> AsyncIterator[None]:

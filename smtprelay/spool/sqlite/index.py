@@ -1,0 +1,296 @@
+"""The index of words, for `Spool.find`: a file of its own beside the spool, made from the spool and made anew where it
+is lost or damaged. It need not be backed up.
+
+It is in segments of some thousand messages, each a table of FTS5 to which rows are only added. So what is found comes
+newest first, lists of places stay short, and what is old goes by dropping a table. What has gone from the spool is
+still named: who reads looks into the spool.
+
+From `Index.floor` on, every message is in the index, but for those that were committed after the last transaction here.
+Each function of `Index` is one transaction of the thread that writes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from smtprelay.message import first_id, time_of
+from smtprelay.spool.matching import Lookup, words_of
+from smtprelay.spool.sqlite.errors import is_damage
+
+FORMAT = 1  # of the file, and of the words in it: another one is made anew
+SEGMENT = 20_000  # messages
+BEYOND = "~"  # greater than any id
+LATE = 3_600_000  # milliseconds that a message may be committed after its id was made
+
+_PUNCTUATION = "".join(chr(c) for c in range(0x21, 0x7F) if not chr(c).isalnum() and chr(c) not in "\"'")
+_UNQUOTED = str.maketrans("\"'", "``")
+_TABLES = """
+CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE segments (
+    n        INTEGER PRIMARY KEY,
+    first    TEXT NOT NULL,      -- no id in it is smaller; none is as great as the first of the next segment
+    messages INTEGER NOT NULL
+) STRICT;
+"""
+_READ = """
+    SELECT m.id, m.reverse_path, m.subject, m.message_id, m.tags, m.sender, (
+        SELECT json_group_array(address) FROM spool.recipients WHERE message = m.id
+    )
+    FROM json_each(?) CROSS JOIN spool.messages AS m ON m.id = value
+"""
+
+
+@dataclass(slots=True)
+class Segment:
+    """A part of the index.
+
+    :param first: no id in it is smaller.
+    :param messages: how many there are in it.
+    """
+
+    n: int
+    first: str
+    messages: int
+
+
+def path_of(spool: Path) -> Path:
+    """Where the index of a spool lies."""
+    return spool.with_suffix(".search.db")
+
+
+def discard(spool: Path) -> None:
+    """Remove the index of a spool."""
+    path = path_of(spool)
+    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+        path.with_name(name).unlink(missing_ok=True)
+
+
+def open_for_indexing(spool: Path) -> sqlite3.Connection:
+    """The one connection that writes to the index; the spool is attached, to be read. One of another format is empty
+    again.
+
+    :raises sqlite3.Error: it cannot be used.
+    """
+    path = path_of(spool)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    connection = _connect(path, "rw")
+    try:
+        if connection.execute("PRAGMA user_version").fetchone()[0] != FORMAT:
+            connection.close()
+            discard(spool)
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            connection = _connect(path, "rw")
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {FORMAT}; COMMIT")
+        connection.execute("PRAGMA synchronous = NORMAL")  # what the last seconds brought may go; the rest is whole
+        connection.execute("PRAGMA journal_size_limit = 16777216")
+        attach(connection, spool, "spool")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def attach(connection: sqlite3.Connection, path: Path, name: str) -> None:
+    """Make a database readable under a name."""
+    connection.execute(f"ATTACH ? AS {name}", (f"{path.absolute().as_uri()}?mode=ro",))
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
+    )
+
+
+def _words(row: tuple[str, ...]) -> set[str]:
+    message_id, reverse_path, subject, header_id, tags, sender, recipients = row
+    return words_of(
+        texts=(message_id, subject, header_id),
+        addresses=(reverse_path, *json.loads(recipients)),
+        tags=json.loads(tags),
+        account=sender,
+    )
+
+
+def expression(lookups: Sequence[Lookup]) -> str:
+    """What FTS5 is asked for: all of them."""
+    return " AND ".join(f'"{one.word.translate(_UNQUOTED)}"{" *" * one.beginning}' for one in lookups)
+
+
+class Index:
+    """What is written to the index.
+
+    :ivar floor: from this id on, every message is in it; `BEYOND` at first, ``""`` once it is complete.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        facts = dict(connection.execute("SELECT key, value FROM facts").fetchall())
+        self._segments = [Segment(*row) for row in connection.execute("SELECT * FROM segments ORDER BY first")]
+        self.floor = facts.get("floor", BEYOND) if self._segments else BEYOND
+        recent = facts.get("recent")  # the smallest id of the last batch
+        self._settled = max(self.floor, first_id(time_of(recent) - LATE)) if recent else self.floor
+        self._newest = self._greatest(self._segments[-1]) if self._segments else ""
+
+    def add(self, ids: Sequence[str]) -> None:
+        """What was put into the spool lately, the smallest ids first. What is below the floor is left to `grow`."""
+        with self._transaction():
+            self._insert(sorted(message_id for message_id in ids if message_id >= self.floor))
+            if ids:
+                self._remember("recent", min(ids))
+
+    def grow(self, count: int) -> bool:
+        """Lower the floor by so many messages. :returns: whether there may be more."""
+        with self._transaction():
+            older = self._connection.execute(
+                "SELECT id FROM spool.messages WHERE id < ? ORDER BY id DESC LIMIT ?", (self.floor, count)
+            ).fetchall()
+            ids = [message_id for (message_id,) in reversed(older)]
+            self._insert(ids)
+            if self.floor == BEYOND and ids:
+                self._remember("recent", ids[-1])
+            self.floor = ids[0] if len(ids) == count else ""
+            self._remember("floor", self.floor)
+        return self.floor != ""
+
+    def is_of_this_spool(self) -> bool:
+        """Whether it has the first and the last message of each of its segments, as they are in the spool, and nothing
+        is missing below: it is not when another spool was put in the place of its own."""
+        if not self._segments:
+            return True
+        below = self._connection.execute(
+            "SELECT 1 FROM spool.messages WHERE id >= ? AND id < ? LIMIT 1", (self.floor, self._segments[0].first)
+        ).fetchone()
+        return not below and all(
+            self._has_end(function, segment, min(beyond, self._settled))
+            for segment, beyond in self._ranges()
+            for function in ("min", "max")
+        )
+
+    def missed(self) -> list[str]:
+        """What the last process had put into the spool and did not come to here."""
+        found: list[str] = []
+        for segment, beyond in self._ranges():
+            if beyond > self._settled:
+                rows = self._connection.execute(
+                    f"SELECT id FROM spool.messages WHERE id >= ? AND id < ? EXCEPT SELECT id FROM ids_{segment.n}",  # noqa: S608
+                    (max(self._settled, segment.first), beyond),
+                )
+                found += [message_id for (message_id,) in rows]
+        return found
+
+    def drop_old(self) -> None:
+        """Let go of segments of whose messages none is in the spool any more."""
+        for segment, beyond in list(self._ranges())[:-1]:
+            if self._connection.execute(
+                "SELECT 1 FROM spool.messages WHERE id >= ? AND id < ? LIMIT 1", (segment.first, beyond)
+            ).fetchone():
+                continue
+            with self._transaction():
+                self._connection.execute(f"DROP TABLE words_{segment.n}")
+                self._connection.execute(f"DROP TABLE ids_{segment.n}")
+                self._connection.execute("DELETE FROM segments WHERE n = ?", (segment.n,))
+                self._segments.remove(segment)
+        self._connection.execute("PRAGMA incremental_vacuum").fetchall()
+
+    def _insert(self, ids: Sequence[str]) -> None:
+        """Messages in the order of their ids; what is there already, and what has gone from the spool, is left out."""
+        changed: dict[int, Segment] = {}
+        for message_id, words in self._read(ids):
+            segment = self._segment_for(message_id)
+            placed = self._connection.execute(f"INSERT OR IGNORE INTO ids_{segment.n} (id) VALUES (?)", (message_id,))  # noqa: S608
+            if not placed.rowcount:
+                continue
+            self._connection.execute(
+                f"INSERT INTO words_{segment.n} (rowid, words) VALUES (?, ?)",  # noqa: S608 - a number of ours
+                (placed.lastrowid, " ".join(words).translate(_UNQUOTED)),
+            )
+            segment.messages += 1
+            changed[segment.n] = segment
+            self._newest = max(self._newest, message_id)
+        for segment in changed.values():
+            self._connection.execute(
+                "REPLACE INTO segments VALUES (?, ?, ?)", (segment.n, segment.first, segment.messages)
+            )
+
+    def _read(self, ids: Sequence[str]) -> Iterator[tuple[str, set[str]]]:
+        """Messages and their words. One that is damaged in the spool is found by its id alone."""
+        try:
+            rows = self._connection.execute(_READ, (json.dumps(ids),)).fetchall()
+            for row in rows:
+                yield row[0], _words(row)
+        except (sqlite3.DatabaseError, ValueError) as error:
+            if not is_damage(error):
+                raise
+            if len(ids) > 1:
+                for message_id in ids:
+                    yield from self._read([message_id])
+            else:
+                yield ids[0], words_of(texts=ids, addresses=(), tags=(), account="")
+
+    def _segment_for(self, message_id: str) -> Segment:
+        place = bisect_right(self._segments, message_id, key=lambda segment: segment.first) - 1
+        if place < 0:
+            if self._segments and self._segments[0].messages < SEGMENT:
+                self._segments[0].first = message_id
+                return self._segments[0]
+            return self._begin_segment(0, message_id)
+        is_last = place == len(self._segments) - 1
+        if is_last and message_id > self._newest and self._segments[place].messages >= SEGMENT:
+            return self._begin_segment(place + 1, message_id)
+        return self._segments[place]
+
+    def _begin_segment(self, place: int, first: str) -> Segment:
+        segment = Segment(max((one.n for one in self._segments), default=0) + 1, first, 0)
+        self._connection.execute(
+            f"CREATE TABLE ids_{segment.n} (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE) STRICT"
+        )
+        self._connection.execute(
+            f"""
+            CREATE VIRTUAL TABLE words_{segment.n} USING fts5(
+                words, content = '', detail = none, columnsize = 0, prefix = '1 2',
+                tokenize = "ascii tokenchars '{_PUNCTUATION}'"
+            )
+            """
+        )
+        self._segments.insert(place, segment)
+        return segment
+
+    def _ranges(self) -> Iterator[tuple[Segment, str]]:
+        """The segments, each with the id below which its own are."""
+        beyond = [segment.first for segment in self._segments[1:]] + [BEYOND]
+        return zip(self._segments, beyond, strict=True) if self._segments else iter(())
+
+    def _has_end(self, function: str, segment: Segment, beyond: str) -> bool:
+        return not self._connection.execute(
+            f"""
+            SELECT 1 FROM (SELECT {function}(id) AS id FROM spool.messages WHERE id >= ? AND id < ?) AS one
+            WHERE one.id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM ids_{segment.n} AS i WHERE i.id = one.id)
+            """,  # noqa: S608 - our own words
+            (max(segment.first, self.floor), beyond),
+        ).fetchone()
+
+    def _greatest(self, segment: Segment) -> str:
+        return str(self._connection.execute(f"SELECT max(id) FROM ids_{segment.n}").fetchone()[0] or "")  # noqa: S608
+
+    def _remember(self, key: str, value: str) -> None:
+        self._connection.execute("REPLACE INTO facts VALUES (?, ?)", (key, value))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise

@@ -1,0 +1,180 @@
+"""The thread that keeps the index of words: what is put into the spool a moment later, what was there before little by
+little. Mail never waits for it."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from smtprelay.spool.sqlite import index
+from smtprelay.spool.sqlite.errors import is_damage
+from smtprelay.spool.sqlite.index import BEYOND, Index
+
+_log = logging.getLogger(__name__)
+
+LINGER = 0.5  # seconds in which more is gathered: one transaction for all
+SLICE = 200  # messages of one transaction
+RETRY = 60.0  # seconds until an index that failed is tried again
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """What is in the index for sure.
+
+    :param floor: from this id on …
+    :param ceiling: … and below this one, every message of the spool.
+    :param generation: of the index's file; another one is another file.
+    """
+
+    floor: str
+    ceiling: str
+    generation: int
+
+
+class Indexer:
+    """Keeps the index, once it has begun.
+
+    :param spool: the spool's file.
+    """
+
+    def __init__(self, spool: Path) -> None:
+        self._generation = 0
+        self._spool = spool
+        self._pending: set[str] = set()  # put, and not in the index yet
+        self._floor: str | None = None  # `Index.floor`; None while there is no index to rely on
+        self._failed_at = -RETRY
+        self._hurry = self._distrusted = self._tidy = self._closed = False
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def begin(self, *, at_once: bool = False) -> None:
+        """Start, where it has not: a moment later, for a process may only have come to look at something.
+
+        :param at_once: somebody searches.
+        """
+        with self._changed:
+            if at_once and not self._hurry:
+                self._hurry = True
+                self._changed.notify()
+            if self._thread is None and not self._closed:
+                self._thread = threading.Thread(target=self._run, name="spool-indexer", daemon=True)
+                self._thread.start()
+
+    def add(self, ids: Iterable[str]) -> None:
+        """These were committed to the spool."""
+        with self._changed:
+            if not self._pending:
+                self._changed.notify()
+            self._pending.update(ids)
+        if self._thread is None:
+            self.begin()
+
+    def covered(self) -> Covered | None:
+        """What is in the index; None where there is none to rely on."""
+        with self._changed:
+            if self._floor is None:
+                return None
+            return Covered(self._floor, min(self._pending, default=BEYOND), self._generation)
+
+    def distrust(self) -> None:
+        """It was found damaged: make it anew."""
+        with self._changed:
+            self._floor, self._distrusted = None, True
+            self._changed.notify()
+
+    def tidy(self) -> None:
+        """The spool has pruned its history: do likewise."""
+        with self._changed:
+            self._tidy = True
+            self._changed.notify()
+
+    def close(self) -> None:
+        """End the thread. What it did not come to, the next process adds."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        if self._thread:
+            self._thread.join()
+
+    def _run(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._hurry or self._closed, LINGER)
+        while not self._closed:
+            try:
+                with closing(index.open_for_indexing(self._spool)) as connection:
+                    self._keep(Index(connection))
+            except (sqlite3.Error, OSError, ValueError) as error:
+                self._recover(error)
+
+    def _keep(self, words: Index) -> None:
+        """Until the end. :raises sqlite3.DatabaseError: it cannot be relied on."""
+        with self._changed:
+            self._pending.clear()  # they are in the spool, where they will be found missing
+            self._distrusted = False
+        if not words.is_of_this_spool():
+            raise sqlite3.DatabaseError("it is not of this spool")
+        missed = words.missed()
+        for first in range(0, len(missed), SLICE):
+            words.add(missed[first : first + SLICE])
+        self._generation += 1
+        self._publish(words)
+        growing = True
+        while self._has_work(growing):
+            began = time.monotonic()
+            if batch := self._batch():
+                words.add(batch)
+                self._done(batch)
+            elif growing:
+                growing = words.grow(SLICE)
+                self._publish(words)
+            else:
+                self._tidy = False
+                words.drop_old()
+            # While there is much to do, half of the time is left to others.
+            self._pause(time.monotonic() - began if growing or len(batch) == SLICE else LINGER)
+
+    def _has_work(self, growing: bool) -> bool:
+        """Wait for some. :returns: false at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: growing or self._pending or self._tidy or self._distrusted or self._closed)
+            if self._distrusted:
+                raise sqlite3.DatabaseError("a search found it damaged")
+            return not self._closed
+
+    def _batch(self) -> list[str]:
+        with self._changed:
+            return sorted(self._pending)[:SLICE]
+
+    def _done(self, batch: Iterable[str]) -> None:
+        with self._changed:
+            self._pending.difference_update(batch)
+
+    def _publish(self, words: Index) -> None:
+        with self._changed:
+            self._floor = words.floor
+
+    def _pause(self, seconds: float) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._distrusted, seconds)
+
+    def _recover(self, error: Exception) -> None:
+        """Searches look through the spool itself meanwhile."""
+        with self._changed:
+            self._floor, self._distrusted = None, False
+        path = index.path_of(self._spool)
+        if is_damage(error):
+            _log.error("the search index %s is damaged (%s): it is made anew", path, error)
+            with suppress(OSError):
+                index.discard(self._spool)
+        else:
+            _log.error("the search index %s cannot be kept (%s): searches are slow until it can", path, error)
+        now = time.monotonic()
+        if not is_damage(error) or now < self._failed_at + RETRY:
+            self._pause(RETRY)
+        self._failed_at = now
