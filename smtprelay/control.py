@@ -11,7 +11,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from smtprelay.keyring import Keyring
 from smtprelay.on_demand import OnDemand
 from smtprelay.policy import Limits
 from smtprelay.scheduler import Credentials
-from smtprelay.spool import DNS, DOMAIN, MessageRecord, Selector, Spool, State
+from smtprelay.spool import DNS, DOMAIN, MessageRecord, Query, Selector, Spool, State
+from smtprelay.spool.matching import Wanted
 
 MODE = 0o660
 PAGE = 500  # messages that one read looks up, so that readers stay short
@@ -99,20 +100,20 @@ class Operator:
         self._wake = wake
         self._clock = clock
 
-    async def list(self, selector: Selector, limit: int, before: str) -> list[dict[str, Any]]:
-        """Messages, newest first."""
-        return [message async for message in self.messages(selector, limit, before)]
+    async def list(self, query: Query, limit: int, before: str) -> list[dict[str, Any]]:
+        """Messages, newest first, with those of their recipients that are meant."""
+        return [message async for message in self.messages(query, limit, before)]
 
-    async def messages(self, selector: Selector, limit: int, before: str = "") -> AsyncIterator[dict[str, Any]]:
-        """Messages, newest first, one by one: a long list as a whole would stall the loop."""
-        while limit > 0:
-            page = await self._spool.search(selector, min(limit, PAGE), before)
-            for record in page:
-                yield describe(record)
+    async def messages(self, query: Query, limit: int, before: str = "") -> AsyncIterator[dict[str, Any]]:
+        """The same one by one: a long list as a whole would stall the loop."""
+        wanted = Wanted(query)
+        more = True
+        while limit > 0 and more:
+            found = await self._spool.find(query, min(limit, PAGE), before)
+            for record in found.records:
+                yield describe(replace(record, recipients=tuple(wanted.recipients(record))))
                 await asyncio.sleep(0)
-            if len(page) < PAGE:
-                return
-            limit, before = limit - len(page), page[-1].message.id
+            limit, before, more = limit - len(found.records), found.before, bool(found.before)
 
     async def show(self, message_id: str) -> dict[str, Any]:
         """One message with all its attempts, and whether its credential is paused or its sender suspended."""
@@ -170,7 +171,7 @@ class Operator:
         """
         await self._spool.remember(SUSPENDED + account, None)
         self._limits.suspended.discard(account)
-        held = self.messages(Selector(account=account, state=State.HELD, reason="suspended"), 100_000)
+        held = self.messages(Query(account=account, state=State.HELD, reason="suspended"), 100_000)
         return sum([len(message["recipients"]) async for message in held])
 
     def _paused(self) -> dict[str, dict[str, Any]]:

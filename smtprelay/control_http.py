@@ -22,13 +22,14 @@ from smtprelay.control import BadRequest, Operator
 from smtprelay.domains.verdict import Verdict, to_json
 from smtprelay.keyring import Keyring, RotationRefused, Wish
 from smtprelay.signing import Kind
-from smtprelay.spool import Selector, SpoolError, State
+from smtprelay.spool import Query, Selector, SpoolError, State
 from smtprelay.values import parse_domain
 
 log = structlog.get_logger("control")
 
 JSON = "application/json"
 MAX_LISTED = 10_000  # messages of one answer
+MAX_DIGITS = 13  # of a time in milliseconds, until the year 2286
 
 
 async def serve(socks: Sequence[socket.socket], app: Router, *, until: asyncio.Event) -> None:
@@ -42,7 +43,7 @@ def app(operator: Operator, keyring: Keyring, look_again: Callable[[str], Awaita
     async def queue(request: Request) -> Any:
         words = dict(request.query_params)
         limit, before = _limit(words.pop("limit", "50")), words.pop("before", "")
-        listed = operator.messages(_selector(words), limit, before)
+        listed = operator.messages(_query(words), limit, before)
         first = await anext(listed, None)  # what fails, fails before the answer begins
         return StreamingResponse(_array(first, listed), media_type=JSON)
 
@@ -142,11 +143,29 @@ def _selector(words: Mapping[str, Any]) -> Selector:
         raise BadRequest(f"{', '.join(texts)} are texts")
     if isinstance(ids, str) or not isinstance(ids, Sequence) or not all(isinstance(id_, str) for id_ in ids):
         raise BadRequest("ids is a list of texts")
+    return Selector(tuple(ids), texts["account"], texts["to"], _state(texts["state"]), texts["reason"], texts["tag"])
+
+
+def _query(words: Mapping[str, str]) -> Query:
+    """What is looked for. :raises BadRequest: a word is not understood."""
+    known = asdict(Query())
+    if unknown := words.keys() - known:
+        raise BadRequest(f"{', '.join(sorted(unknown))}: there are {', '.join(known)}, limit and before")
+    numbers = {key: _moment(key, words[key]) for key in ("since", "until") if key in words}
+    return Query(**{**words, **numbers, "state": _state(words.get("state", ""))})  # type: ignore[arg-type]
+
+
+def _state(text: str) -> State | None:
     try:
-        state = State(texts["state"]) if texts["state"] else None
+        return State(text) if text else None
     except ValueError:
-        raise BadRequest(f"{texts['state']} is no state; there are {', '.join(State)}") from None
-    return Selector(tuple(ids), texts["account"], texts["to"], state, texts["reason"], texts["tag"])
+        raise BadRequest(f"{text} is no state; there are {', '.join(State)}") from None
+
+
+def _moment(key: str, text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS):
+        raise BadRequest(f"{key} is Unix time in milliseconds")
+    return int(text)
 
 
 def _domain(text: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import suppress
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -12,11 +14,14 @@ import typer
 from smtprelay.cli.common import ConfigOption, JsonOption, print_json
 from smtprelay.cli.configuration import load_config
 from smtprelay.cli.remote import connect
-from smtprelay.spool import Selector, State
+from smtprelay.clock import now_ms
+from smtprelay.spool import Query, Selector, State
 from smtprelay.story import tell
+from smtprelay.values import parse_duration
 from smtprelay.words import in_language, interval, language_of, local_time, octets
 
 PIPED_WIDTH = 2000  # columns
+MOMENT = "2026-11-24, '2026-11-24 15:00', or how long ago: 2h, 3d"
 _COLOURS = {"-": "red", "+": "green"}
 
 app = typer.Typer(no_args_is_help=True)
@@ -43,13 +48,19 @@ def list_(
     state: InState = None,
     reason: Reason = "",
     tag: Tag = "",
+    text: Annotated[
+        str, typer.Option(help="Words of addresses, subject, tags, id and Message-ID; beginnings will do.")
+    ] = "",
+    subject: Annotated[str, typer.Option(help="Words of the subject.")] = "",
+    since: Annotated[str, typer.Option(help=f"Accepted then or later: {MOMENT}.")] = "",
+    until: Annotated[str, typer.Option(help=f"Accepted before then: {MOMENT}.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Messages at most.")] = 50,
     before: Annotated[str, typer.Option(metavar="ID", help="Only messages older than this one.")] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Messages, newest first."""
-    selector = Selector((), account, to, state, reason, tag)
-    messages = connect(load_config(config)).list(selector, limit, before)
+    query = Query(text, "", tag, account, state, _moment(since), _moment(until), subject, to, reason)
+    messages = connect(load_config(config)).list(query, limit, before)
     if as_json:
         print_json(messages)
         return
@@ -221,6 +232,18 @@ def cancel(
     _act(
         "cancel", "cancelled", config, Selector(tuple(ids or ()), account, to, state, reason, tag), everything, as_json
     )
+
+
+def _moment(text: str) -> int:
+    """A time that a person wrote, in Unix milliseconds; 0 for none."""
+    if not text:
+        return 0
+    with suppress(ValueError):
+        return now_ms() - parse_duration(text)
+    try:
+        return int(datetime.fromisoformat(text).timestamp() * 1000)  # local time, where no zone is given
+    except (ValueError, OverflowError, OSError):
+        raise typer.BadParameter(f"{text!r} is no time: {MOMENT}") from None
 
 
 def _in_words(key: str, value: Any) -> str:

@@ -26,7 +26,7 @@ from smtprelay.keyring import Keyring, KeyState, RotationRefused, Wish
 from smtprelay.policy import Limits
 from smtprelay.resolver import Resolver
 from smtprelay.scheduler import Credentials
-from smtprelay.spool import Selector, SpoolError
+from smtprelay.spool import Query, Selector, SpoolError
 from smtprelay.spool.sqlite import SQLiteSpool
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ PATIENCE = 10.0  # seconds that the daemon has where we can do without it
 class Relay(Protocol):
     """`smtprelay.control.Operator` and `smtprelay.keyring.Keyring`, for callers without an event loop."""
 
-    def list(self, selector: Selector, limit: int, before: str) -> list[dict[str, Any]]: ...
+    def list(self, query: Query, limit: int, before: str) -> list[dict[str, Any]]: ...
 
     def show(self, message_id: str) -> dict[str, Any]: ...
 
@@ -123,8 +123,8 @@ class _Running:
             fail(os.EX_USAGE, str(answer.get("error", f"The daemon answers {response.status}.")))
         return answer
 
-    def list(self, selector: Selector, limit: int, before: str) -> list[dict[str, Any]]:
-        words = {key: value for key, value in asdict(selector).items() if value and key != "ids"}
+    def list(self, query: Query, limit: int, before: str) -> list[dict[str, Any]]:
+        words = {key: value for key, value in asdict(query).items() if value}
         result: list[dict[str, Any]] = self._ask(
             "GET", "/v1/queue?" + urlencode({**words, "limit": limit, "before": before})
         )
@@ -196,8 +196,8 @@ class _Offline:
         except (BadRequest, RotationRefused) as error:
             fail(os.EX_USAGE, str(error))
 
-    def list(self, selector: Selector, limit: int, before: str) -> list[dict[str, Any]]:
-        return self._ask(lambda operator: operator.list(selector, limit, before))
+    def list(self, query: Query, limit: int, before: str) -> list[dict[str, Any]]:
+        return self._ask(lambda operator: operator.list(query, limit, before))
 
     def show(self, message_id: str) -> dict[str, Any]:
         return self._ask(lambda operator: operator.show(message_id))

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from smtprelay.spool.interface import ENDED, Found, MessageRecord, Query, SpoolError, State
 from smtprelay.spool.matching import Lookup, Wanted
-from smtprelay.spool.sqlite import history, index
+from smtprelay.spool.sqlite import history, index, index_file
 from smtprelay.spool.sqlite.errors import explain, is_damage
 from smtprelay.spool.sqlite.file import open_for_reading
 from smtprelay.spool.sqlite.indexer import Covered, Indexer
@@ -84,7 +84,7 @@ class Finder:
             if self._generation:
                 self._generation = 0
                 connection.execute("DETACH words")
-            index.attach(connection, index.path_of(self._spool), "words")
+            index_file.attach(connection, index_file.path_of(self._spool), "words")
             self._generation = covered.generation
         still = self._indexer.covered()  # or was the file removed meanwhile?
         return still if still and still.generation == self._generation else None

@@ -12,33 +12,22 @@ Each function of `Index` is one transaction of the thread that writes.
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from smtprelay.message import first_id, time_of
 from smtprelay.spool.matching import Lookup, words_of
 from smtprelay.spool.sqlite.errors import is_damage
 
-FORMAT = 1  # of the file, and of the words in it: another one is made anew
 SEGMENT = 20_000  # messages
 BEYOND = "~"  # greater than any id
 LATE = 3_600_000  # milliseconds that a message may be committed after its id was made
 
 _PUNCTUATION = "".join(chr(c) for c in range(0x21, 0x7F) if not chr(c).isalnum() and chr(c) not in "\"'")
 _UNQUOTED = str.maketrans("\"'", "``")
-_TABLES = """
-CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE segments (
-    n        INTEGER PRIMARY KEY,
-    first    TEXT NOT NULL,      -- no id in it is smaller; none is as great as the first of the next segment
-    messages INTEGER NOT NULL
-) STRICT;
-"""
 _READ = """
     SELECT m.id, m.reverse_path, m.subject, m.message_id, m.tags, m.sender, (
         SELECT json_group_array(address) FROM spool.recipients WHERE message = m.id
@@ -58,56 +47,6 @@ class Segment:
     n: int
     first: str
     messages: int
-
-
-def path_of(spool: Path) -> Path:
-    """Where the index of a spool lies."""
-    return spool.with_suffix(".search.db")
-
-
-def discard(spool: Path) -> None:
-    """Remove the index of a spool."""
-    path = path_of(spool)
-    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
-        path.with_name(name).unlink(missing_ok=True)
-
-
-def open_for_indexing(spool: Path) -> sqlite3.Connection:
-    """The one connection that writes to the index; the spool is attached, to be read. One of another format is empty
-    again.
-
-    :raises sqlite3.Error: it cannot be used.
-    """
-    path = path_of(spool)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    connection = _connect(path, "rw")
-    try:
-        if connection.execute("PRAGMA user_version").fetchone()[0] != FORMAT:
-            connection.close()
-            discard(spool)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            connection = _connect(path, "rw")
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {FORMAT}; COMMIT")
-        connection.execute("PRAGMA synchronous = NORMAL")  # what the last seconds brought may go; the rest is whole
-        connection.execute("PRAGMA journal_size_limit = 16777216")
-        attach(connection, spool, "spool")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def attach(connection: sqlite3.Connection, path: Path, name: str) -> None:
-    """Make a database readable under a name."""
-    connection.execute(f"ATTACH ? AS {name}", (f"{path.absolute().as_uri()}?mode=ro",))
-
-
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    return sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
-    )
 
 
 def _words(row: tuple[str, ...]) -> set[str]:
@@ -227,7 +166,7 @@ class Index:
             rows = self._connection.execute(_READ, (json.dumps(ids),)).fetchall()
             for row in rows:
                 yield row[0], _words(row)
-        except (sqlite3.DatabaseError, ValueError) as error:
+        except (sqlite3.DatabaseError, ValueError, TypeError) as error:
             if not is_damage(error):
                 raise
             if len(ids) > 1:

@@ -12,7 +12,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from smtprelay.spool.sqlite import index
+from smtprelay.spool.sqlite import index_file
 from smtprelay.spool.sqlite.errors import is_damage
 from smtprelay.spool.sqlite.index import BEYOND, Index
 
@@ -107,7 +107,7 @@ class Indexer:
             self._changed.wait_for(lambda: self._hurry or self._closed, LINGER)
         while not self._closed:
             try:
-                with closing(index.open_for_indexing(self._spool)) as connection:
+                with closing(index_file.open_for_indexing(self._spool)) as connection:
                     self._keep(Index(connection))
             except (sqlite3.Error, OSError, ValueError) as error:
                 self._recover(error)
@@ -167,11 +167,11 @@ class Indexer:
         """Searches look through the spool itself meanwhile."""
         with self._changed:
             self._floor, self._distrusted = None, False
-        path = index.path_of(self._spool)
+        path = index_file.path_of(self._spool)
         if is_damage(error):
             _log.error("the search index %s is damaged (%s): it is made anew", path, error)
             with suppress(OSError):
-                index.discard(self._spool)
+                index_file.discard(self._spool)
         else:
             _log.error("the search index %s cannot be kept (%s): searches are slow until it can", path, error)
         now = time.monotonic()
