@@ -65,7 +65,7 @@ def _control_group() -> Iterator[str]:
 
 @functools.cache
 def bootable() -> bool:
-    """Whether this machine allows that: it takes root, Debian's systemd, and a kernel that is not closed to containers."""
+    """Whether this machine allows that: it takes root, Debian's systemd, and a kernel not closed to containers."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             run_booted(Path(folder), "true")
