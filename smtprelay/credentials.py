@@ -1,12 +1,15 @@
-"""The configured credentials: their passwords, and the ways out that log in with them."""
+"""The configured secrets: passwords of credentials, and the ways out that log in with them; secrets of webhooks."""
 
 from __future__ import annotations
 
+import base64
 import os
 from pathlib import Path
 
-from smtprelay.config import Config, ConfigError, Credential
+from smtprelay.config import Config, ConfigError
 from smtprelay.upstream import Lane, lanes
+
+MIN_WEBHOOK_KEY = 24  # octets
 
 
 def read_passwords(config: Config) -> dict[str, str]:
@@ -16,26 +19,64 @@ def read_passwords(config: Config) -> dict[str, str]:
     """
     passwords, problems = {}, []
     for credential in config.upstream.credentials:
+        source = credential.password_file, credential.password_env, credential.password_credential
         try:
-            passwords[credential.key] = _read_password(credential) if credential.username else ""
-        except (OSError, KeyError, UnicodeDecodeError) as error:
-            reason = f"${credential.password_env} is not set" if isinstance(error, KeyError) else str(error)
-            problems.append(f"upstream.credentials {credential.key}: the password cannot be read: {reason}")
+            passwords[credential.key] = _read_secret(*source) if credential.username else ""
+        except ValueError as error:
+            problems.append(f"upstream.credentials {credential.key}: the password cannot be read: {error}")
     if problems:
         raise ConfigError(problems)
     return passwords
 
 
-def _read_password(credential: Credential) -> str:
-    if credential.password_env:
-        return os.environ[credential.password_env]
-    path = credential.password_file
+def read_webhook_keys(config: Config) -> dict[str, tuple[bytes, ...]]:
+    """The keys of webhooks by URL: one for each line of their secret, so that a secret can be changed.
+
+    :raises ConfigError: with every one that cannot be read or is no key.
+    """
+    keys, problems = {}, []
+    for webhook in config.webhooks:
+        try:
+            secret = _read_secret(webhook.secret_file, webhook.secret_env, webhook.secret_credential)
+            keys[webhook.url] = tuple(map(_webhook_key, secret.split()))
+            if not keys[webhook.url]:
+                raise ValueError("it is empty")
+        except ValueError as error:
+            problems.append(f"webhooks {webhook.url.partition('?')[0]}: the secret cannot be used: {error}")
+    if problems:
+        raise ConfigError(problems)
+    return keys
+
+
+def _webhook_key(secret: str) -> bytes:
+    """Standard Webhooks 1.0.0, "Signature scheme": 24 random octets or more, in base64, behind ``whsec_``."""
+    try:
+        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        key = b""
+    if len(key) < MIN_WEBHOOK_KEY:
+        raise ValueError("make one with: (printf whsec_; openssl rand -base64 32)")
+    return key
+
+
+def _read_secret(path: Path | None, variable: str, credential: str) -> str:
+    """What a file, the environment or a systemd credential holds.
+
+    :raises ValueError: it cannot be read; the text says why.
+    """
+    if variable:
+        if variable not in os.environ:
+            raise ValueError(f"${variable} is not set")
+        return os.environ[variable]
     if path is None:
         folder = os.environ.get("CREDENTIALS_DIRECTORY")
         if folder is None:
-            raise OSError("$CREDENTIALS_DIRECTORY is not set: the unit needs LoadCredential=")
-        path = Path(folder, credential.password_credential)
-    return path.read_text(encoding="utf-8-sig").removesuffix("\n").removesuffix("\r")
+            raise ValueError("$CREDENTIALS_DIRECTORY is not set: the unit needs LoadCredential=")
+        path = Path(folder, credential)
+    try:
+        return path.read_text(encoding="utf-8-sig").removesuffix("\n").removesuffix("\r")
+    except OSError as error:
+        raise ValueError(str(error)) from error
 
 
 def read_lanes(config: Config) -> dict[str, Lane]:

@@ -62,6 +62,7 @@ class Daemon:
         parts = self._parts = await Parts.build(self._settings, spool)
         background: list[asyncio.Task[None]] = []
         try:
+            await parts.webhooks.start()  # before anything happens that they want to be told
             async with service.takes_long("Ending the attempts that the last run left open"):
                 recovered = await parts.scheduler.recover()
             await self._warn(parts)

@@ -187,6 +187,7 @@ RELOADS = Counter("config_reloads_total", "Reloads of the configuration.", "resu
 RELOAD_SUCCESSFUL = Gauge("config_last_reload_successful", "Whether the last reload was taken.")
 WEBHOOK_BACKLOG = Gauge("webhook_backlog_events", "Events that wait for their webhook.", "webhook")
 WEBHOOK_DELIVERIES = Counter("webhook_deliveries_total", "Batches of events handed to a webhook.", "webhook", "result")
+WEBHOOK_DROPPED = Counter("webhook_dropped_events_total", "Events that waited too long for their webhook.", "webhook")
 PROBLEM = Gauge("problem", "What is wrong now: 1 for each problem that the page shows.", "key", "severity")
 BUILD_INFO = Gauge("build_info", "The versions that run: always 1.", "version", "python")
 

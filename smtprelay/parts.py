@@ -37,6 +37,7 @@ from smtprelay.status import Backstage, Status
 from smtprelay.steps import Places, Steps
 from smtprelay.upstream import Rates, Upstream
 from smtprelay.watch import Watch
+from smtprelay.webhooks import Webhooks
 
 log = structlog.get_logger("daemon")
 
@@ -132,6 +133,7 @@ class Parts:
         )
         operator = Operator(spool, self.limits, self.credentials, self.scheduler.wake, now_ms)
         self.control = Control(config.status.control, operator, keyring, self.watch.look_again)
+        self.webhooks = Webhooks(settings.webhooks, spool, now_ms)
         self.status = Status(Backstage(config, spool, operator, keyring, self.watch), settings.status_tls)
 
     @classmethod
@@ -149,7 +151,7 @@ class Parts:
     def work(self) -> list[Coroutine[Any, Any, None]]:
         """What is done all the time."""
         keys = self.keyring.watch(self._sign_with, now_ms)
-        return [self.scheduler.run(), self.watch.run(), self.holding.run(), keys]
+        return [self.scheduler.run(), self.watch.run(), self.holding.run(), keys, self.webhooks.run()]
 
     async def follow(self, settings: Settings) -> None:
         """Go by other settings from now on. First all that can fail; then the change, at one moment.
@@ -191,6 +193,7 @@ class Parts:
         self.delivery.use(config)
         self.rates.use(config.upstream)
         self.scheduler.use(**_numbers(config))
+        self.webhooks.use(settings.webhooks)
 
     def _sign_with(self, _keys: Sequence[SigningKey]) -> None:
         self._renew_way_in()

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from smtprelay.config import Config, ConfigError
 from smtprelay.config_file import read_config
-from smtprelay.credentials import read_lanes
+from smtprelay.credentials import read_lanes, read_webhook_keys
 from smtprelay.keyfiles import KeyFile, configured_keys
 from smtprelay.sockets import ListenError, tls_context
 from smtprelay.upstream import Lane
+from smtprelay.webhooks import Target, targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Settings:
     :param keys: of `[[domains.keys]]`.
     :param gateway_tls: the certificate of the gateway; None for none.
     :param status_tls: of the status server.
+    :param webhooks: with their secrets.
     """
 
     config: Config
@@ -31,6 +33,7 @@ class Settings:
     keys: Sequence[KeyFile]
     gateway_tls: ssl.SSLContext | None
     status_tls: ssl.SSLContext | None
+    webhooks: Sequence[Target]
 
 
 def read_settings(file: Path) -> Settings:
@@ -49,9 +52,11 @@ def read_settings(file: Path) -> Settings:
         gateway_tls = tls_context(gateway.tls_certificate, gateway.tls_key)
     with _noting(problems):
         status_tls = tls_context(status.tls_certificate, status.tls_key)
+    with _noting(problems):
+        webhooks = targets(config.webhooks, read_webhook_keys(config))
     if problems:
         raise ConfigError([f"{file}: {problem}" for problem in problems])
-    return Settings(config, lanes, keys, gateway_tls, status_tls)
+    return Settings(config, lanes, keys, gateway_tls, status_tls, webhooks)
 
 
 @contextmanager

@@ -34,6 +34,11 @@ ONLY = {
     "resolver": GROUND,
     "domains": GROUND | {"resolver", "signing"},
     "upstream": GROUND,
+    "events": {"spool"},
+    "webhooks": GROUND | {"events", "spool"},
+    "words": {"words_zh"},
+    "words_zh": set[str](),
+    "story": GROUND | {"clock", "spool", "words"},
     "credentials": GROUND | {"upstream"},
     "metrics": set[str](),
 }
@@ -49,6 +54,7 @@ LIBRARIES = {
     "aiosmtpd": {"gateway"},
     "aiosmtplib": {"upstream"},
     "dns": {"resolver"},
+    "httpx": {"webhooks"},
     "jinja2": {"templating", "web"},
     "dkim": set[str](),  # it verifies, in the sandbox
 }

@@ -56,7 +56,7 @@ def check(
 
 
 def _local(config: Config) -> Iterator[Finding]:
-    from smtprelay.credentials import read_passwords
+    from smtprelay.credentials import read_passwords, read_webhook_keys
     from smtprelay.sockets import ListenError, tls_context
 
     for warning in insecurities(config):
@@ -65,6 +65,11 @@ def _local(config: Config) -> Iterator[Finding]:
         yield Finding("passwords", "ok", f"{len(read_passwords(config))} of [[upstream.credentials]]")
     except ConfigError as error:
         yield Finding("passwords", "failed", str(error), os.EX_CONFIG)
+    try:
+        if keys := read_webhook_keys(config):
+            yield Finding("webhooks", "ok", f"{len(keys)} with their secrets")
+    except ConfigError as error:
+        yield Finding("webhooks", "failed", str(error), os.EX_CONFIG)
     yield from _keys(config)
     try:
         if tls_context(config.gateway.tls_certificate, config.gateway.tls_key):

@@ -227,6 +227,53 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class Event:
+    """What happened to a message, or to one of its recipients: ``accepted``, ``delivered``, ``deferred``, ``bounced``,
+    ``held`` or ``captured``.
+
+    :param seq: numbers the events of this spool, in their order.
+    :param at: Unix time in milliseconds.
+    :param message: the message's id.
+    :param recipients: whom it is about: all of an accepted message, else one.
+    :param reason: of ``held`` the reason, of ``bounced`` ``refused`` or ``expired``.
+    :param attempt: the number of the attempt that led to it, which `phase` to `smarthost` are about (see `Attempt`);
+        0 for none.
+    :param dsn: of ``bounced``: the notification's id, or in words why there is none.
+    """
+
+    seq: int
+    at: int
+    event: str
+    message: str
+    account: str
+    reverse_path: str
+    message_id: str
+    tags: tuple[str, ...]
+    dsn_for: str
+    recipients: tuple[str, ...]
+    reason: str
+    attempt: int
+    phase: str
+    reply: str
+    ambiguous: bool
+    smarthost: str
+    dsn: str
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """What `Spool.events` found, in order.
+
+    :param last: up to this number nothing more is to be found.
+    :param more: there are more to be read.
+    """
+
+    found: tuple[Event, ...]
+    last: int
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Stats:
     """The queue in figures.
 
@@ -347,6 +394,25 @@ class Spool(Protocol):
         :param domain: ``d=`` of the signature.
         :param selector: ``s=``.
         """
+
+    async def record(self, events: Collection[str]) -> None:
+        """From now on keep these `Event`s, each in the transaction that makes it true; until then none is kept."""
+
+    async def last_event(self) -> int:
+        """The number of the last event that was kept; 0 for none."""
+
+    async def events(self, after: int, events: Collection[str], limit: int) -> Events:
+        """Events of these kinds, in order.
+
+        :param after: only those with higher numbers.
+        """
+
+    async def count_events(self, after: int, events: Collection[str]) -> int:
+        """How many there are of these kinds with higher numbers."""
+
+    async def drop_events(self, upto: int, before: int) -> list[tuple[int, str]]:
+        """Drop events that are numbered up to `upto` or happened before then, in one slice of a few milliseconds.
+        :returns: number and kind of those that went; none when there is no more to do."""
 
     def free(self) -> int:
         """Bytes free on the spool's disk, now or a moment ago."""

@@ -128,7 +128,8 @@ CREATE TABLE events (
     event   TEXT NOT NULL,
     message TEXT NOT NULL,
     n       INTEGER NOT NULL,   -- of the recipient; 0: all
-    attempt INTEGER NOT NULL    -- its number; 0: none
+    attempt INTEGER NOT NULL,   -- its number; 0: none
+    reason  TEXT NOT NULL       -- of what was held or bounced
 ) STRICT;
 """
 

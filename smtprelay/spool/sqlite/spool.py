@@ -14,6 +14,7 @@ from pathlib import Path
 from smtprelay.message import Message
 from smtprelay.spool.interface import (
     BodyCorrupt,
+    Events,
     Found,
     Lease,
     MessageRecord,
@@ -23,6 +24,7 @@ from smtprelay.spool.interface import (
     SpoolError,
     Stats,
 )
+from smtprelay.spool.sqlite import events as happened
 from smtprelay.spool.sqlite import history, leasing, pruning, steering, storing
 from smtprelay.spool.sqlite.errors import explain
 from smtprelay.spool.sqlite.file import Lock, open_for_writing
@@ -149,6 +151,21 @@ class SQLiteSpool:
 
     async def signed_with(self, domain: str, selector: str) -> int:
         return await self._readers.run(partial(history.signed_with, domain=domain, selector=selector))
+
+    async def record(self, events: Collection[str]) -> None:
+        await self._writer.run(partial(happened.record, events=events))
+
+    async def last_event(self) -> int:
+        return await self._readers.run(happened.last)
+
+    async def events(self, after: int, events: Collection[str], limit: int) -> Events:
+        return await self._readers.run(partial(happened.read, after=after, events=events, limit=limit))
+
+    async def count_events(self, after: int, events: Collection[str]) -> int:
+        return await self._readers.run(partial(happened.count, after=after, events=events))
+
+    async def drop_events(self, upto: int, before: int) -> list[tuple[int, str]]:
+        return await self._writer.run(partial(happened.drop, upto=upto, before=before))
 
     def free(self) -> int:
         now = time.monotonic()
