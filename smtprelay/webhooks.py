@@ -85,6 +85,11 @@ def targets(webhooks: Iterable[Webhook], secrets: Mapping[str, Sequence[bytes]])
     return tuple(Target(webhook.url, webhook.events, tuple(secrets[webhook.url])) for webhook in webhooks)
 
 
+def wanted(webhooks: Iterable[Webhook | Target]) -> set[str]:
+    """The events that somebody wants to be told."""
+    return {event for webhook in webhooks for event in webhook.events}
+
+
 def signed(told: Batch, timestamp: int, keys: Iterable[bytes]) -> dict[str, str]:
     """The header fields that prove where a request is from (Standard Webhooks 1.0.0, "Webhook headers").
 
@@ -231,7 +236,7 @@ class Webhooks:
     async def start(self) -> None:
         """Keep events from now on. :raises SpoolError: it cannot."""
         self._changed.clear()
-        await self._spool.record({event for target in self._targets for event in target.events})
+        await self._spool.record(wanted(self._targets))
         cursors = await self._spool.recall(_CURSOR)
         newest = await self._spool.last_event()
         self._tellers = [
@@ -303,8 +308,10 @@ async def _client() -> httpx.AsyncClient:
         http = import_module("httpx")
         logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log whole addresses
         client: httpx.AsyncClient = http.AsyncClient(
-            verify=ssl.create_default_context(), timeout=None
-        )  # `post` has one
+            verify=ssl.create_default_context(),
+            timeout=None,  # `post` has one
+            mounts=dict.fromkeys(("all://127.0.0.1", "all://[::1]", "all://localhost")),  # never through a proxy
+        )
         return client
 
     return await asyncio.to_thread(make)

@@ -174,6 +174,18 @@ async def test_what_was_not_taken_is_told_again_and_the_rest_after_it(spool: SQL
     assert {request.line for request in endpoint.requests} == {"POST /mail?token=hidden HTTP/1.1"}  # no redirect
 
 
+async def test_what_goes_to_this_machine_goes_through_no_proxy(
+    spool: SQLiteSpool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Endpoint(answering(*[BROKEN] * 1000)) as proxy, Endpoint() as endpoint:
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{proxy.port}")
+        async with telling(spool, target(endpoint)):
+            await accept(spool, 1)
+            await endpoint.until(lambda e: len(e.events) == 1)
+    assert not proxy.requests
+
+
 async def test_silence_has_an_end(spool: SQLiteSpool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhooks, "TIMEOUT", 0.05)
     never = asyncio.Event()

@@ -28,6 +28,7 @@ from smtprelay.resolver import Resolver
 from smtprelay.scheduler import Credentials
 from smtprelay.spool import Query, Selector, SpoolError
 from smtprelay.spool.sqlite import SQLiteSpool
+from smtprelay.webhooks import wanted
 
 T = TypeVar("T")
 PATIENCE = 10.0  # seconds that the daemon has where we can do without it
@@ -181,6 +182,7 @@ class _Offline:
         async def opened(path: Path) -> T:
             spool = await SQLiteSpool.open(path, now=now_ms())
             try:
+                await spool.record(wanted(self._config.webhooks))
                 return await answer(spool)
             finally:
                 await spool.close()

@@ -38,7 +38,9 @@ async def test_the_events_of_mail_that_was_delivered_deferred_held_and_bounced(t
     ):
         message_id = await send(relay, "b@example.org", "later@example.org", "nobody@example.org")
         await relay.settled(delivered=2, queued=1, bounced=1)  # the notification is delivered too
-        await relay.run("queue", "hold", message_id, "--reason", "audit")
+        await relay.stop()
+        await relay.run("queue", "hold", message_id, "--reason", "audit")  # on the spool itself
+        await relay.start()
         await endpoint.until(lambda e: len(e.events) == 7)
         await relay.stop()
     for request in endpoint.taken:
