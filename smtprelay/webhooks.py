@@ -225,8 +225,9 @@ class Webhooks:
 
     def use(self, targets: Sequence[Target]) -> None:
         """Tell these from now on. One that was gone, or waits to be tried again, is tried now."""
-        self._targets = targets
-        self._changed.set()
+        if tuple(targets) != tuple(self._targets) or self.troubles:
+            self._targets = targets
+            self._changed.set()
 
     @property
     def troubles(self) -> dict[str, Trouble]:
@@ -247,6 +248,8 @@ class Webhooks:
             await self._spool.remember(forgotten, None)
         for teller in self._tellers:  # before it was told anything: it might be killed before that
             await self._spool.remember(teller.target.cursor, str(teller.cursor))
+        if self._tellers:
+            log.info("webhooks are told", webhooks=[target.name for target in self._targets])
 
     async def run(self) -> None:
         """Until it is cancelled; after `start`."""

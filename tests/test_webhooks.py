@@ -219,6 +219,7 @@ async def test_the_failure_and_its_end_are_logged_without_what_is_secret(spool: 
             await endpoint.until(lambda e: bool(e.taken))
             await until(lambda: not told.troubles)
     name = f"http://127.0.0.1:{endpoint.port}/mail?…"
+    assert logs.pop(0) == {"event": "webhooks are told", "log_level": "info", "webhooks": [name]}
     assert [(line["event"], line["log_level"], line["webhook"]) for line in logs] == [
         ("webhook does not take events", "warning", name),
         ("webhook takes events again", "info", name),
@@ -240,7 +241,11 @@ async def test_one_that_is_gone_is_told_nothing_until_a_reload(spool: SQLiteSpoo
             await endpoint.until(lambda e: len(e.events) == 2)
             await until(lambda: not told.troubles)
     assert messages(endpoint) == accepted
-    assert [line["event"] for line in logs] == ["webhook is gone: it is told nothing until the next start or reload"]
+    assert [line["event"] for line in logs] == [
+        "webhooks are told",
+        "webhook is gone: it is told nothing until the next start or reload",
+        "webhooks are told",
+    ]
 
 
 async def test_each_is_told_what_it_wants_at_its_own_pace(spool: SQLiteSpool) -> None:
@@ -343,7 +348,7 @@ async def test_a_spool_that_fails_for_a_while_only_delays(spool: SQLiteSpool, mo
         async with Endpoint() as endpoint, telling(spool, target(endpoint)):
             await accept(spool, 1)
             await endpoint.until(lambda e: len(e.events) == 1)
-    assert [line["event"] for line in logs] == [
+    assert [line["event"] for line in logs[1:]] == [
         "events cannot be read for a webhook",
         "webhook failed within smtprelay",
     ]

@@ -115,6 +115,30 @@ async def test_an_endpoint_that_hangs_does_not_slow_mail(tmp_path: Path) -> None
         never.set()
 
 
+async def test_a_reload_adds_and_takes_away_webhooks(tmp_path: Path) -> None:
+    async with Endpoint() as endpoint, running(tmp_path) as (relay, smarthost):
+        file = tmp_path / "config.toml"
+        without = file.read_text()
+        await send(relay, "before@example.org")
+        await smarthost.wait_for(1)
+        file.write_text(without + hook(tmp_path, endpoint))
+        relay.signal(signal.SIGHUP)
+        await relay.logged("webhooks are told")
+        message_id = await send(relay, "b@example.org")
+        await endpoint.until(lambda e: len(e.events) == 2)
+        file.write_text(without)
+        relay.signal(signal.SIGHUP)
+        await relay.logged("reloaded", count=2)
+        (tmp_path / "webhook.secret").write_text("short")
+        file.write_text(without + HOOK.format(url=endpoint.url))
+        relay.signal(signal.SIGHUP)
+        refused = await relay.logged("the new configuration is refused, and the old one stays")
+        assert "openssl rand -base64 32" in refused["problem"]
+    assert [(event["event"], event["message"]) for event in endpoint.events] == [
+        *(("accepted", message_id), ("delivered", message_id))
+    ]
+
+
 async def test_without_webhooks_no_event_is_kept(tmp_path: Path) -> None:
     async with running(tmp_path) as (relay, smarthost):
         await send(relay, "b@example.org")
