@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -84,6 +84,8 @@ class Operator:
 
     :param wake: called after anything that makes mail due.
     :param clock: Unix time in milliseconds.
+    :param about: what else is told with the figures: ``mode``, who is really mailed (`Routing`) in words, or ``""``;
+        ``listen``, the gateway's addresses.
     """
 
     def __init__(
@@ -93,7 +95,9 @@ class Operator:
         credentials: Credentials,
         wake: Callable[[], None],
         clock: Callable[[], int],
+        about: Callable[[], Mapping[str, Any]],
     ) -> None:
+        self._about = about
         self._spool = spool
         self._limits = limits
         self._credentials = credentials
@@ -131,6 +135,7 @@ class Operator:
         stats = await self._spool.stats()
         return {
             **asdict(stats),
+            **self._about(),
             "recipients": {state.value: stats.recipients.get(state, 0) for state in State},
             "paused": self._paused(),
             "suspended": sorted(self._limits.suspended),

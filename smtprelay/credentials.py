@@ -13,12 +13,13 @@ MIN_WEBHOOK_KEY = 24  # octets
 
 
 def read_passwords(config: Config) -> dict[str, str]:
-    """The upstream passwords by credential, from files, systemd credentials or the environment.
+    """The upstream passwords by credential, from files, systemd credentials or the environment; not those that nothing
+    leaves with.
 
     :raises ConfigError: with every one that cannot be read.
     """
     passwords, problems = {}, []
-    for credential in config.upstream.credentials:
+    for credential in config.upstream.log_ins:
         source = credential.password_file, credential.password_env, credential.password_credential
         try:
             passwords[credential.key] = _read_secret(*source) if credential.username else ""

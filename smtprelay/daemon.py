@@ -109,9 +109,11 @@ class Daemon:
             log.warning("insecure configuration", problem=problem)
         for problem in filter(None, (key.warning for key in parts.keyring.signing())):
             log.warning("weak key", problem=problem)
-        configured = {credential.key for credential in config.upstream.credentials}
+        if mode := parts.routing.told():
+            log.warning("not live", mode=mode)
+        configured = {credential.key for credential in config.upstream.log_ins}
         for name, waiting in (await parts.spool.stats()).credentials.items():
-            if name not in configured:
+            if configured and name not in configured:  # where nothing leaves, nothing waits for them
                 log.error(
                     "mail waits for a credential that is not configured any more", credential=name, waiting=waiting
                 )

@@ -16,8 +16,9 @@ import structlog
 from smtprelay import bounce, outcome
 from smtprelay.config import Config, Credential
 from smtprelay.message import Message, Recipient
-from smtprelay.outcome import Bounce, Delivered, Fact, Hold, Outcome, Phase, RetryAt, RetryPolicy
+from smtprelay.outcome import Bounce, Captured, Delivered, Fact, Hold, Outcome, Phase, RetryAt, RetryPolicy
 from smtprelay.reply import Reply
+from smtprelay.routing import Routing
 from smtprelay.spool import (
     OUTCOMES,
     BodyCorrupt,
@@ -44,6 +45,7 @@ Notify = Callable[[Message, Sequence[bounce.Status], bytes, bytes | None], Await
 class Delivery:
     """Makes attempts.
 
+    :param routing: who is really mailed.
     :param notify: makes the DSN about a message, or says why there is none.
     :param refused: told the name of a credential that the smarthost refused, and its words.
     :param clock: Unix time in milliseconds.
@@ -55,6 +57,7 @@ class Delivery:
         spool: Spool,
         upstream: Upstream,
         *,
+        routing: Routing,
         notify: Notify,
         refused: Callable[[str, str], None],
         clock: Callable[[], int],
@@ -62,6 +65,7 @@ class Delivery:
     ) -> None:
         self._spool = spool
         self._upstream = upstream
+        self._routing = routing
         self._notify = notify
         self._refused = refused
         self._clock = clock
@@ -80,20 +84,24 @@ class Delivery:
         :param sent: called when the attempt is over, before it is recorded.
         """
         message = self._as_sent(lease.message)
-        recipients = [leased.recipient for leased in lease.recipients]
+        parted = self._routing.parted(lease.message, [leased.recipient for leased in lease.recipients])
         progress = Progress()
         body = _Body(self._spool, message.id)
         try:
-            report = await self._upstream.send(message.credential, message, recipients, body.chunks, progress)
+            report = Report(())
+            if parted.sent:
+                report = await self._upstream.send(message.credential, message, parted.sent, body.chunks, progress)
         except asyncio.CancelledError:
             fact = Fact(Phase.DOT if progress.dot_sent else Phase.CONNECT, error="cut by a shutdown")
             fact = replace(fact, ambiguous=progress.dot_sent)
-            await self._record(lease, Report((fact,) * len(recipients)), stopped=not progress.dot_sent)
+            facts = parted.facts((fact,) * len(parted.sent))
+            await self._record(lease, Report(facts), stopped=not progress.dot_sent)
             raise
         except Exception as error:  # a fault of ours must not keep the message out of the queue
             log.exception("the attempt failed within smtprelay", id=message.id)
             fact = Fact(progress.phase, error=f"smtprelay failed: {error!r}", ambiguous=progress.dot_sent)
-            report = Report((fact,) * len(recipients), progress.smarthost)
+            report = Report((fact,) * len(parted.sent), progress.smarthost)
+        report = replace(report, facts=parted.facts(report.facts))
         if body.unreadable:  # for now; the message itself may be sound
             report = replace(report, facts=tuple(replace(fact, corrupt=False) for fact in report.facts))
         self._tell_of_refusals(message.credential, report)
@@ -104,6 +112,10 @@ class Delivery:
         except asyncio.CancelledError:
             await recording  # what is known must not become doubt; cancelled once more, it ends
             raise
+
+    def leaving(self, lease: Lease) -> int:
+        """How many recipients the smarthost will be told of."""
+        return len(self._routing.parted(lease.message, [leased.recipient for leased in lease.recipients]).sent)
 
     async def judge_abandoned(self, lease: Lease) -> None:
         """End a lease that the last process left open: nobody knows what came of its attempt."""
@@ -151,7 +163,9 @@ class Delivery:
     ) -> tuple[list[Result], list[Message]]:
         """What becomes of each recipient, and the DSNs about it."""
         verdicts = [
-            RetryAt(now) if stopped else self._judge(leased, fact, lease.message, now)
+            RetryAt(now)
+            if stopped and fact.phase is not Phase.ROUTING
+            else self._judge(leased, fact, lease.message, now)
             for leased, fact in zip(lease.recipients, report.facts, strict=True)
         ]
         results = [
@@ -203,6 +217,8 @@ class Delivery:
                 return replace(result, state=State.HELD, reason=reason)
             case Bounce(cause, _):
                 return replace(result, state=State.BOUNCED, reason=cause)
+            case Captured():
+                return replace(result, state=State.CAPTURED, smarthost="")
 
     async def _with_notifications(
         self, lease: Lease, report: Report, verdicts: Sequence[Outcome], results: Sequence[Result], now: int
@@ -211,7 +227,7 @@ class Delivery:
         results = list(results)
         statuses: dict[bounce.Action, dict[int, bounce.Status]] = {}
         for i, (leased, fact, verdict) in enumerate(zip(lease.recipients, report.facts, verdicts, strict=True)):
-            action = self._action(lease.message, leased, verdict, report, now)
+            action = self._action(lease.message, leased, fact, verdict, report, now)
             if action and lease.message.dsn_for:
                 results[i] = replace(results[i], dsn="none: this was a notification itself")
             elif action and not bounce.wants(leased.recipient, action):
@@ -234,11 +250,13 @@ class Delivery:
         return results, notifications
 
     def _action(
-        self, message: Message, leased: LeasedRecipient, verdict: Outcome, report: Report, now: int
+        self, message: Message, leased: LeasedRecipient, fact: Fact, verdict: Outcome, report: Report, now: int
     ) -> bounce.Action | None:
         match verdict:
             case Bounce():
                 return "failed"
+            case Delivered() if fact.redirected_to:
+                return None  # it was not relayed to whom its sender asked about
             case Delivered() if "SUCCESS" in leased.recipient.notify and not report.dsn_offered:
                 return "relayed"  # RFC 3461 §5.2.2: the next hop will not report, so we do
             case RetryAt() if self._delay_warning and not leased.warned and not message.dsn_for:
@@ -308,7 +326,7 @@ class _Body:
 def _log_attempt(message: Message, leased: LeasedRecipient, result: Result, fact: Fact, now: int) -> None:
     recipient: Recipient = leased.recipient
     log.log(
-        20 if result.state is State.DELIVERED else 30,
+        20 if result.state in (State.DELIVERED, State.CAPTURED) else 30,
         "attempt",
         id=message.id,
         reverse_path=message.envelope.reverse_path,
@@ -316,10 +334,16 @@ def _log_attempt(message: Message, leased: LeasedRecipient, result: Result, fact
         smarthost=result.smarthost,
         delay=round((now - message.due_at) / 1000, 2),
         attempt=leased.attempts,
-        dsn=fact.reply.status if fact.reply else "4.0.0",
+        dsn=_status(fact),
         status=attempt_status(OUTCOMES[result.state], ambiguous=fact.ambiguous),
         phase=fact.phase,
         reply=str(fact),
         **({"reason": result.reason} if result.reason else {}),
         **({"notification": result.dsn} if result.dsn else {}),
     )
+
+
+def _status(fact: Fact) -> str:
+    if fact.reply:
+        return fact.reply.status
+    return "2.0.0" if fact.phase is Phase.ROUTING else "4.0.0"

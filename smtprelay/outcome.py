@@ -30,6 +30,7 @@ class Phase(StrEnum):
     DATA = "data"
     DOT = "dot"
     POLICY = "policy"  # it was held, and then refused by ourselves
+    ROUTING = "routing"  # it was captured: nobody was asked
     UNKNOWN = "unknown"  # the attempt was found open at start
 
 
@@ -46,6 +47,7 @@ class Fact:
     :param others_accepted: some recipient of the same transaction was accepted.
     :param local: the refusal is our own (the smarthost lacks an extension, or takes no message of this size).
     :param corrupt: the body on disk is not what was written; nothing was sent.
+    :param redirected_to: who was told of the message in place of the recipient, or ``""``.
     """
 
     phase: Phase
@@ -55,9 +57,11 @@ class Fact:
     others_accepted: bool = False
     local: bool = False
     corrupt: bool = False
+    redirected_to: str = ""
 
     def __str__(self) -> str:
-        return str(self.reply) if self.reply else self.error
+        words = str(self.reply) if self.reply else self.error
+        return f"{words} (redirected to {self.redirected_to})" if self.redirected_to else words
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +114,12 @@ class Hold:
     reason: str
 
 
-Outcome = Delivered | RetryAt | Bounce | Hold
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """It was kept in place of being sent."""
+
+
+Outcome = Delivered | RetryAt | Bounce | Hold | Captured
 
 # 5yz replies that speak of our account at the provider, not of the recipient: they pass, so they are retried.
 # English and Chinese, as providers word them.
@@ -190,6 +199,8 @@ def judge(fact: Fact, policy: RetryPolicy, *, now: int, attempts: int, age: int,
     :param age: milliseconds since acceptance, less the time it was held.
     :param chance: 0 to 1, from a random source, for the jitter.
     """
+    if fact.phase is Phase.ROUTING:
+        return Captured()
     if fact.corrupt:
         return Hold("corrupt")
     if refuses_credential(fact) and fact.phase is Phase.AUTH:

@@ -10,6 +10,7 @@ from typing import Any, Self, TypedDict
 import structlog
 
 from smtprelay import bounce
+from smtprelay.capturing import Capturing
 from smtprelay.clock import now_ms
 from smtprelay.config import Config
 from smtprelay.control import SUSPENDED, Control, Operator
@@ -28,6 +29,7 @@ from smtprelay.policy import DAY, Gate, Limits, Policy
 from smtprelay.preparation import Preparer
 from smtprelay.rendering import Rendering
 from smtprelay.resolver import Resolver
+from smtprelay.routing import Routing
 from smtprelay.scheduler import Credentials, Scheduler
 from smtprelay.settings import Settings
 from smtprelay.signing import Signer, SigningKey
@@ -109,8 +111,16 @@ class Parts:
         self.way_in = self._new_way_in(preparer)
         self.listeners = Listeners(config.gateway, self.way_in.pipeline, settings.gateway_tls)
         self.credentials = Credentials(_names(config), now_ms)
+        self.routing = Routing(config.upstream)
+        self.capturing = Capturing(spool, self.routing, now_ms)
         self.delivery = Delivery(
-            config, spool, self.upstream, notify=self._notify, refused=self.credentials.refused, clock=now_ms
+            config,
+            spool,
+            self.upstream,
+            routing=self.routing,
+            notify=self._notify,
+            refused=self.credentials.refused,
+            clock=now_ms,
         )
         self.rates = Rates(config.upstream)
         self.scheduler = Scheduler(
@@ -128,10 +138,10 @@ class Parts:
             self.way_in.gate,
             self.way_in.policy,
             refuse=self.delivery.refuse,
-            wake=self.scheduler.wake,
+            wake=self._wake,
             clock=now_ms,
         )
-        operator = Operator(spool, self.limits, self.credentials, self.scheduler.wake, now_ms)
+        operator = Operator(spool, self.limits, self.credentials, self._wake, now_ms, self._about)
         self.control = Control(config.status.control, operator, keyring, self.watch.look_again)
         self.webhooks = Webhooks(settings.webhooks, spool, now_ms)
         self.status = Status(Backstage(config, spool, operator, keyring, self.watch), settings.status_tls)
@@ -151,7 +161,8 @@ class Parts:
     def work(self) -> list[Coroutine[Any, Any, None]]:
         """What is done all the time."""
         keys = self.keyring.watch(self._sign_with, now_ms)
-        return [self.scheduler.run(), self.watch.run(), self.holding.run(), keys, self.webhooks.run()]
+        mail = self.scheduler.run(), self.capturing.run(), self.holding.run()
+        return [*mail, self.watch.run(), keys, self.webhooks.run()]
 
     async def follow(self, settings: Settings) -> None:
         """Go by other settings from now on. First all that can fail; then the change, at one moment.
@@ -191,6 +202,8 @@ class Parts:
         self.listeners.use(config.gateway, settings.gateway_tls)
         self.credentials.use(_names(config), changed)
         self.delivery.use(config)
+        self.routing.use(config.upstream)
+        self.capturing.look_at_all()
         self.rates.use(config.upstream)
         self.scheduler.use(**_numbers(config))
         self.webhooks.use(settings.webhooks)
@@ -228,7 +241,15 @@ class Parts:
 
     def _accepted(self, message: Message) -> None:
         self.holding.accepted(message)
+        self._wake()
+
+    def _wake(self) -> None:
+        """Something may have become due."""
+        self.capturing.wake()
         self.scheduler.wake()
+
+    def _about(self) -> dict[str, Any]:
+        return {"mode": self.routing.told(), "listen": self.listeners.addresses}
 
     async def _notify(
         self, message: Message, statuses: Sequence[bounce.Status], header: bytes, body: bytes | None
@@ -249,7 +270,7 @@ class Parts:
 
 
 def _names(config: Config) -> list[str]:
-    return [credential.key for credential in config.upstream.credentials]
+    return [credential.key for credential in config.upstream.log_ins]
 
 
 def _rules(config: Config) -> _Rules:

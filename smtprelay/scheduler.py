@@ -228,7 +228,7 @@ class Scheduler:
                 limit = 1  # one after the other, so that no more is leased than the rate lets through
             leases = await self._spool.lease(self._owner, self._clock(), LEASE, limit, names, self._max_recipients)
             for lease in leases:
-                self._rates.take(lease.message.credential, len(lease.recipients))
+                self._rates.take(lease.message.credential, self._delivery.leaving(lease))
                 self._sending.add(lease.token)
                 task = asyncio.create_task(self._deliver(lease))
                 self._in_flight[task] = lease

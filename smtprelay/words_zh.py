@@ -60,8 +60,18 @@ _STORY: Mapping[str, str] = {
     "deferred": "已推迟",
     "held": "已挂起",
     "bounced": "已退信",
+    "captured": "已截留",
     "ambiguous (it may have been delivered)": "结果不明（可能已经投递）",
     "… {count} more attempts …": "… 另有 {count} 次尝试 …",
+    # Who is really mailed.
+    "mode = sandbox: nobody is mailed; what would have left is kept here": (
+        "mode = sandbox：不向任何人发送邮件，本应发出的邮件保存在本机"
+    ),
+    "mode = redirect: all mail goes to {to}": "mode = redirect：所有邮件都改投到 {to}",
+    "some mail does not go to its recipients: see [[upstream.rules]]": (
+        "部分邮件不会发给其收件人：见 [[upstream.rules]]"
+    ),
+    "{mode}; but [[upstream.rules]] make exceptions": "{mode}；[[upstream.rules]] 中另有例外",
     # What to do.
     "what to do: {advice}": "处理办法：{advice}",
     "Its sender is over its limit. If that is right: 'smtprelay queue release'; if the app runs wild or was broken "

@@ -17,6 +17,7 @@ from smtprelay.delivery import Delivery
 from smtprelay.message import Envelope, Message, Origin, Recipient
 from smtprelay.outcome import Fact, Phase
 from smtprelay.reply import Reply
+from smtprelay.routing import Routing
 from smtprelay.spool import (
     BodyCorrupt,
     Lease,
@@ -104,6 +105,7 @@ class FakeUpstream:
     phase: Phase | None = None  # waits there, to be cancelled
     error: Exception | None = None
     sent: list[Message] = field(default_factory=list)
+    told: list[list[str]] = field(default_factory=list)
 
     async def send(
         self,
@@ -114,6 +116,7 @@ class FakeUpstream:
         progress: Progress,
     ) -> Report:
         self.sent.append(message)
+        self.told.append([recipient.address for recipient in recipients])
         if self.error:
             raise self.error
         if self.phase:
@@ -135,7 +138,7 @@ class Parts:
     notified: list[tuple[list[Status], bytes, bytes | None]]
 
 
-def parts(upstream: FakeUpstream, *, notify_error: Exception | None = None, **spool: Any) -> Parts:
+def parts(upstream: FakeUpstream, *, notify_error: Exception | None = None, settings: str = "", **spool: Any) -> Parts:
     fake, notified = FakeSpool(**spool), list[tuple[list[Status], bytes, bytes | None]]()
 
     async def notify(message: Message, statuses: Sequence[Status], header: bytes, body: bytes | None) -> Message | str:
@@ -144,10 +147,12 @@ def parts(upstream: FakeUpstream, *, notify_error: Exception | None = None, **sp
         notified.append((list(statuses), header, body))
         return Message(f"dsn{len(notified)}", Envelope("", ()), Origin("local"), b"x", 1, NOW, NOW, message.credential)
 
+    config = parse_config(f"[upstream]\n{settings}\n{CONFIG}".encode(), Path("/nowhere"))
     of = Delivery(
-        parse_config(CONFIG.encode(), Path("/nowhere")),
+        config,
         fake,  # type: ignore[arg-type]
         upstream,  # type: ignore[arg-type]
+        routing=Routing(config.upstream),
         notify=notify,
         refused=lambda name, reply: None,
         clock=lambda: NOW,
@@ -324,3 +329,63 @@ async def test_the_time_that_an_app_asked_to_wait_does_not_count(tmp_path: Path)
     await of.delivery.deliver(lease(age=60_000, asked_later=7 * 86_400_000))
     assert [result.state for result in of.spool.results] == [State.QUEUED]
     assert not of.notified
+
+
+# Who is really mailed
+
+SANDBOX = 'mode = "sandbox"'
+KEEP_ONE = '[[upstream.rules]]\nrecipient = "r1@example.org"\naction = "capture"'
+TO_ONE_BOX = 'mode = "redirect"\nredirect_to = "box@example.com"'
+
+
+async def test_in_the_sandbox_nobody_is_told_and_all_is_kept() -> None:
+    of = parts(FakeUpstream(), settings=SANDBOX)
+    await of.delivery.deliver(lease(2, notify="SUCCESS"))
+    assert not of.upstream.told
+    assert [(r.state, r.reply, r.dsn) for r in of.spool.results] == [
+        (State.CAPTURED, "not sent: [upstream] mode = sandbox", "")
+    ] * 2
+    assert not of.notified
+
+
+async def test_what_is_kept_and_what_is_sent_part() -> None:
+    of = parts(FakeUpstream([TAKEN, REFUSED]), settings=KEEP_ONE)
+    await of.delivery.deliver(lease(3))
+    assert of.upstream.told == [["r0@example.org", "r2@example.org"]]
+    assert [result.state for result in of.spool.results] == [State.DELIVERED, State.CAPTURED, State.BOUNCED]
+    assert [[status.recipient.address for status in statuses] for statuses, _, _ in of.notified] == [["r2@example.org"]]
+
+
+async def test_what_is_redirected_is_told_once_and_each_recipient_has_its_result() -> None:
+    """NOTIFY=SUCCESS would have told a sender that his customer was mailed."""
+    of = parts(FakeUpstream([TAKEN]), settings=TO_ONE_BOX)
+    await of.delivery.deliver(lease(3, notify="SUCCESS"))
+    assert of.upstream.told == [["box@example.com"]]
+    assert [(r.recipient, r.state, r.reply) for r in of.spool.results] == [
+        (n, State.DELIVERED, "250 2.0.0 Ok (redirected to box@example.com)") for n in range(3)
+    ]
+    assert not of.notified
+
+
+async def test_a_redirected_message_that_is_refused_is_returned_as_ever() -> None:
+    of = parts(FakeUpstream([REFUSED]), settings=TO_ONE_BOX)
+    await of.delivery.deliver(lease(1))
+    [(statuses, _, _)] = of.notified
+    assert statuses[0].recipient.address == "r0@example.org"
+    assert statuses[0].diagnostic == "550 5.1.1 No such user (redirected to box@example.com)"
+
+
+async def test_a_shutdown_does_not_undo_what_was_captured() -> None:
+    of = parts(FakeUpstream(phase=Phase.DATA), settings=KEEP_ONE)
+    task = asyncio.create_task(of.delivery.deliver(lease(2)))
+    while not of.upstream.sent:
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [result.state for result in of.spool.results] == [State.QUEUED, State.CAPTURED]
+
+
+def test_only_what_leaves_counts_for_a_rate() -> None:
+    assert parts(FakeUpstream(), settings=KEEP_ONE).delivery.leaving(lease(3)) == 2
+    assert parts(FakeUpstream(), settings=TO_ONE_BOX).delivery.leaving(lease(3)) == 1

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from smtprelay.outcome import (
     BEFORE_MAIL,
     Bounce,
+    Captured,
     Delivered,
     Fact,
     Hold,
@@ -154,7 +155,11 @@ def test_permanent_refusal_bounces(phase: Phase, code: int, text: str, status: s
     assert verdict(said(phase, code, text)) == Bounce("refused", status)
 
 
-@pytest.mark.parametrize("phase", [*Phase])
+def test_what_was_kept_here_has_ended() -> None:
+    assert verdict(Fact(Phase.ROUTING, error="not sent: …")) == Captured()
+
+
+@pytest.mark.parametrize("phase", [phase for phase in Phase if phase is not Phase.ROUTING])
 def test_broken_connection_is_retried(phase: Phase) -> None:
     assert verdict(Fact(phase, error="connection lost")) == LATER
 

@@ -116,6 +116,9 @@ class FakeDelivery:
     cut: list[str] = field(default_factory=list)
     judged: list[str] = field(default_factory=list)
 
+    def leaving(self, lease: Lease) -> int:
+        return len(lease.recipients)
+
     async def deliver(self, lease: Lease, sent: Callable[[], None]) -> None:
         self.begun.append(lease.token)
         try:

@@ -57,12 +57,16 @@ def check(
 
 def _local(config: Config) -> Iterator[Finding]:
     from smtprelay.credentials import read_passwords, read_webhook_keys
+    from smtprelay.routing import Routing
     from smtprelay.sockets import ListenError, tls_context
 
     for warning in insecurities(config):
         yield Finding("security", "warning", warning)
+    if mode := Routing(config.upstream).told():
+        yield Finding("mode", "warning", mode)
     try:
-        yield Finding("passwords", "ok", f"{len(read_passwords(config))} of [[upstream.credentials]]")
+        if passwords := read_passwords(config):
+            yield Finding("passwords", "ok", f"{len(passwords)} of [[upstream.credentials]]")
     except ConfigError as error:
         yield Finding("passwords", "failed", str(error), os.EX_CONFIG)
     try:
@@ -170,7 +174,7 @@ async def _log_ins(config: Config) -> list[Finding]:
         return [Finding("TLS", "failed", str(error), os.EX_CONFIG)]
     findings = []
     try:
-        for credential in config.upstream.credentials:
+        for credential in config.upstream.log_ins:
             fact = await upstream.probe(credential.key)
             accepted = accepts_credential(fact)
             detail = f"{credential.key} at {', '.join(credential.host or config.upstream.host)}: {fact}"

@@ -142,6 +142,8 @@ def stats(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         print_json(figures)
         return
+    if figures["mode"]:
+        typer.echo(figures["mode"])
     for state, count in figures["recipients"].items():
         typer.echo(f"{state:<11} {count}")
     for reason, count in figures["held"].items():

@@ -25,6 +25,7 @@ from smtprelay.keyfiles import configured_keys
 from smtprelay.keyring import Keyring, KeyState, RotationRefused, Wish
 from smtprelay.policy import Limits
 from smtprelay.resolver import Resolver
+from smtprelay.routing import Routing
 from smtprelay.scheduler import Credentials
 from smtprelay.spool import Query, Selector, SpoolError
 from smtprelay.spool.sqlite import SQLiteSpool
@@ -54,6 +55,11 @@ class Relay(Protocol):
 
 def connect(config: Config) -> Relay:
     """The running daemon, or the spool where none runs."""
+    return running(config) or _Offline(config)
+
+
+def running(config: Config) -> Relay | None:
+    """The running daemon, if one runs."""
     path = config.status.control
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -61,7 +67,7 @@ def connect(config: Config) -> Relay:
     except PermissionError:
         fail(os.EX_NOPERM, f"{path} is closed to you: become root, or join the group that owns it.")
     except OSError:
-        return _Offline(config)
+        return None
     return _Running(path)
 
 
@@ -159,10 +165,13 @@ class _Offline:
         self._config = config
 
     def _ask(self, question: Callable[[Operator], Awaitable[T]]) -> T:
+        def about() -> dict[str, Any]:
+            return {"mode": Routing(self._config.upstream).told(), "listen": []}
+
         async def answer(spool: SQLiteSpool) -> T:
             suspended = {key.removeprefix(SUSPENDED) for key in await spool.recall(SUSPENDED)}
             limits = Limits(self._config.gateway, {}, suspended, now_ms())
-            return await question(Operator(spool, limits, Credentials((), now_ms), lambda: None, now_ms))
+            return await question(Operator(spool, limits, Credentials((), now_ms), lambda: None, now_ms, about))
 
         return self._with_spool(answer)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -21,12 +22,13 @@ from smtprelay.instructions import Instructions
 from smtprelay.keyfiles import all_keys, require_keys
 from smtprelay.message import Envelope, Message, Origin, Recipient
 from smtprelay.offload import Offload
-from smtprelay.outcome import Fact
+from smtprelay.outcome import Fact, Phase
 from smtprelay.policy import Gate, Policy
 from smtprelay.preparation import Preparer, Submission
 from smtprelay.rendering import Rendering
-from smtprelay.reply import Reject
+from smtprelay.reply import Reject, Reply
 from smtprelay.resolver import Resolver
+from smtprelay.routing import Routing
 from smtprelay.signing import Signer
 from smtprelay.steps import Places, Steps
 from smtprelay.upstream import Rates, Upstream
@@ -47,6 +49,7 @@ class Direct:
         self._config = config
         self._upstream = Upstream(config.upstream, hostname=config.gateway.hostname, lanes=read_lanes(config))
         self._rates = Rates(config.upstream)
+        self._routing = Routing(config.upstream)
         self._resolver = Resolver(config.domain_rules.nameservers, clock=now_ms)
         preparer = Preparer(config, Signer(keys))
         self._offload = Offload(preparer)
@@ -98,12 +101,15 @@ class Direct:
         size = self._config.upstream.recipients_per_transaction
         body = partial(whole, message.content)
         for start in range(0, len(message.envelope.recipients), size):
-            recipients = message.envelope.recipients[start : start + size]
+            parted = self._routing.parted(message, message.envelope.recipients[start : start + size])
+            if not parted.sent:
+                facts += map(_refused, parted.facts(()))
+                continue
             while wait := self._rates.wait(message.credential):
                 await asyncio.sleep(wait)
-            self._rates.take(message.credential, len(recipients))
-            report = await self._upstream.send(message.credential, message, recipients, body)
-            facts += report.facts
+            self._rates.take(message.credential, len(parted.sent))
+            report = await self._upstream.send(message.credential, message, parted.sent, body)
+            facts += map(_refused, parted.facts(report.facts))
         return facts
 
     async def _verdict(self, domain: str) -> Verdict:
@@ -118,6 +124,14 @@ class Direct:
         """Let connections, threads and processes go."""
         for part in (self._upstream, self._rendering, self._offload, self._resolver):
             await part.close()
+
+
+def _refused(fact: Fact) -> Fact:
+    """There is nowhere to keep what is captured."""
+    if fact.phase is not Phase.ROUTING:
+        return fact
+    text = f"{fact.error}, and direct() has nowhere to keep it: use a running relay, as in Relay('smtp://…')"
+    return replace(fact, reply=Reply(550, "7.1", text), local=True)
 
 
 def _refusing(config: Config) -> Config:

@@ -98,6 +98,11 @@ class Rule(Section):
 _SANDBOX = ({"name": "sandbox"},)
 
 
+def _says_send(rules: object) -> bool:
+    """Whether there is a rule, as it stands in the file, by which something leaves."""
+    return isinstance(rules, list) and any(isinstance(r, dict) and r.get("action") != "capture" for r in rules)
+
+
 class Upstream(Section):
     """`[upstream]`: the smarthost."""
 
@@ -118,7 +123,7 @@ class Upstream(Section):
     @model_validator(mode="before")
     @classmethod
     def _sandbox_needs_no_credential(cls, tables: Any) -> Any:
-        if isinstance(tables, dict) and tables.get("mode") == "sandbox":
+        if isinstance(tables, dict) and tables.get("mode") == "sandbox" and not _says_send(tables.get("rules")):
             return {"credentials": _SANDBOX, **tables}
         return tables
 
@@ -127,6 +132,12 @@ class Upstream(Section):
         if bool(self.redirect_to) != (self.mode == "redirect"):
             raise ValueError('redirect_to is the address that all mail goes to, and belongs to mode = "redirect"')
         return self
+
+    @property
+    def log_ins(self) -> tuple[Credential, ...]:
+        """The credentials that something may leave with: none where all mail stays here."""
+        leaves = self.mode != "sandbox" or any(rule.action != "capture" for rule in self.rules)
+        return self.credentials if leaves else ()
 
     def credential_for(self, reverse_path: str) -> Credential | None:
         """The first one whose senders match."""

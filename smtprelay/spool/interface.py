@@ -5,7 +5,7 @@ The SQLite implementation is `smtprelay.spool.sqlite`; everything above knows on
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -33,6 +33,7 @@ OUTCOMES: Mapping[State, str] = {
     State.HELD: "held",
     State.DELIVERED: "delivered",
     State.BOUNCED: "bounced",
+    State.CAPTURED: "captured",
 }
 ENDED = frozenset({State.DELIVERED, State.BOUNCED, State.SUPPRESSED, State.CANCELLED, State.CAPTURED})
 
@@ -95,7 +96,7 @@ class Result:
     """What came of one recipient of a lease.
 
     :param recipient: `LeasedRecipient.id`.
-    :param state: QUEUED (to be tried again), HELD, DELIVERED or BOUNCED.
+    :param state: QUEUED (to be tried again), HELD, DELIVERED, BOUNCED or CAPTURED.
     :param next_at: when to try again; for QUEUED only.
     :param reason: for HELD the reason, for BOUNCED ``refused`` or ``expired``.
     :param phase: `smtprelay.outcome.Phase`, as text.
@@ -206,7 +207,7 @@ class RecipientRecord:
 class MessageRecord:
     """A message in the books; its `content` is empty, its envelope has the recipients of the record.
 
-    :param body_kept: false once all its recipients have ended.
+    :param body_kept: false once all its recipients have ended, and none of them was captured.
     """
 
     message: Message
@@ -293,6 +294,20 @@ class Stats:
     held: Mapping[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A recipient that is due, and what decides whether it is mailed.
+
+    :param message: the id of its message.
+    :param account: `Origin.key`.
+    """
+
+    message: str
+    account: str
+    reverse_path: str
+    recipient: str
+
+
 class Spool(Protocol):
     """The durable queue."""
 
@@ -325,7 +340,8 @@ class Spool(Protocol):
         """End a lease: all its results and the DSNs about them in one transaction.
 
         A hold that came meanwhile takes effect on the results that say QUEUED, a cancel also on those that say HELD.
-        The body of a message whose recipients have all ended goes; its history stays until `prune`.
+        The body of a message whose recipients have all ended goes, unless one of them was captured; its history stays
+        until `prune`.
 
         :param results: one for each recipient of the lease.
         :raises LeaseLost: nothing was written.
@@ -336,6 +352,14 @@ class Spool(Protocol):
         in one transaction; recorded as an attempt of each.
 
         :raises LeaseLost: one of them is not held any more, or for another reason; nothing was written.
+        """
+
+    def capture(self, now: int, since: int, kept: Callable[[Due], str]) -> AsyncIterator[Due]:
+        """End as captured what is due and stays here, whatever credential it waits for; recorded as an attempt of each.
+
+        :param since: what has been due for longer was looked at before.
+        :param kept: why a recipient is not mailed, or ``""`` where it is.
+        :returns: what was captured, once that is durable.
         """
 
     async def reclaim(self, now: int, ttl: int, limit: int) -> list[Lease]:
@@ -424,7 +448,8 @@ class Spool(Protocol):
         """The facts whose key begins so."""
 
     async def prune(self, before: int) -> int:
-        """Drop messages whose recipients all ended before then, in one slice of about 20 ms.
+        """Drop messages whose recipients all ended before then, with the bodies of what was captured, in one slice of
+        about 20 ms.
         :returns: how many messages went; 0 when there is no more to do."""
 
     async def answer(self) -> None:

@@ -40,7 +40,7 @@ def lanes(settings: config.Upstream, passwords: Mapping[str, str]) -> dict[str, 
     context = cache(partial(_tls_context, settings.tls_ca_file))
     trust = settings.tls_ca_file.read_bytes() if settings.tls_ca_file else b""
     made = {}
-    for credential in settings.credentials:
+    for credential in settings.log_ins:
         tls = credential.tls or settings.tls
         made[credential.key] = Lane(
             hosts=credential.host or settings.host,

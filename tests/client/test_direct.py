@@ -107,6 +107,26 @@ async def test_a_sender_of_another_domain(tmp_path: Path) -> None:
             await relay.send(to=ANN, text="hello", from_="a@other.example")
 
 
+async def test_where_mail_is_kept_there_is_nowhere_to_keep_it(tmp_path: Path) -> None:
+    """The fault: a test system's scripts would have mailed customers past the relay."""
+    async with direct(tmp_path, upstream='mode = "sandbox"') as (relay, host, _):
+        with pytest.raises(
+            Refused, match=r"not sent: \[upstream\] mode = sandbox, and direct\(\) has nowhere to keep it"
+        ):
+            await relay.send(to=ANN, text="hello")
+    assert (host.connections, host.messages) == (0, [])
+
+
+async def test_what_is_redirected_goes_to_one_box(tmp_path: Path) -> None:
+    rule = '[[upstream.rules]]\nrecipient = "bob@example.net"\naction = "capture"'
+    settings = 'mode = "redirect"\nredirect_to = "box@example.com"'
+    async with direct(tmp_path, upstream=settings, more=rule) as (relay, host, _):
+        receipt = await relay.send(to=[ANN, "bob@example.net", "cyd@example.net"], text="hello")
+    assert receipt.accepted == (ANN, "cyd@example.net")
+    assert receipt.refused["bob@example.net"].code == 550
+    assert [[*received.recipients] for received in host.messages] == [["box@example.com"]]
+
+
 async def test_several_transactions(tmp_path: Path) -> None:
     refusal = Rule("RCPT", "550 5.1.1 No such user", match="user3@")
     addresses = [f"user{i}@example.net" for i in range(5)]

@@ -15,13 +15,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from smtprelay.spool import DNS, DOMAIN, Lease, LeaseLost, Result, Selector, Spool, State
+from smtprelay.spool import DNS, DOMAIN, Due, Lease, LeaseLost, Result, Selector, Spool, State
 from smtprelay.spool.interface import ENDED
 from smtprelay.spool.sqlite import SQLiteSpool
 from tests.spool.support import CREDENTIAL, NOW, TTL, message
 
 T = TypeVar("T")
-RESULTS = st.sampled_from([State.QUEUED, State.HELD, State.DELIVERED, State.BOUNCED])
+RESULTS = st.sampled_from([State.QUEUED, State.HELD, State.DELIVERED, State.BOUNCED, State.CAPTURED])
 DELAYS = st.integers(0, 2 * TTL)
 
 
@@ -79,7 +79,9 @@ class SpoolModel(RuleBasedStateMachine):
 
     @rule(size=st.integers(1, 4), hold=st.sampled_from(["", "domain"]), delay=DELAYS)
     def put(self, size: int, hold: str, delay: int) -> None:
-        new = message(*(f"u{n}@example.net" for n in range(size)), now=self.now, due_at=self.now + delay, hold=hold)
+        to = [f"u{n}@example.net" for n in range(size)]
+        # An id of chance would have the same steps lead to another state.
+        new = message(*to, id=f"{len(self.books):016}", now=self.now, due_at=self.now + delay, hold=hold)
         self.run(self.spool.put([new]))
         state = State.HELD if hold else State.QUEUED
         for n in range(1, size + 1):
@@ -118,6 +120,25 @@ class SpoolModel(RuleBasedStateMachine):
             recipient.next_at = self.now + delay
         with pytest.raises(LeaseLost):
             self.run(self.spool.finish(lease, self.now, results))
+
+    @rule(kept=st.sets(st.integers(0, 3)), age=DELAYS)
+    def capture(self, kept: set[int], age: int) -> None:
+        addresses = {f"u{n}@example.net" for n in kept}
+        since = self.now - age
+        due = [
+            (one.message, n)
+            for (_, n), one in self.books.items()
+            if one.state is State.QUEUED and since <= one.next_at <= self.now and n - 1 in kept
+        ]
+        captured = self.run(self.captured(since, addresses))
+        assert sorted((one.message, int(one.recipient[1]) + 1) for one in captured) == sorted(due)
+        for key in due:
+            self.books[key].become(State.CAPTURED, self.now)
+            self.books[key].attempts += 1
+
+    async def captured(self, since: int, addresses: set[str]) -> list[Due]:
+        kept = self.spool.capture(self.now, since, lambda due: "kept" if due.recipient in addresses else "")
+        return [due async for due in kept]
 
     @rule(limit=st.integers(1, 3))
     def reclaim(self, limit: int) -> None:
@@ -206,7 +227,7 @@ class SpoolModel(RuleBasedStateMachine):
             for one in record.recipients:
                 assert len(one.history) == one.attempts
                 assert (one.reason in ("dns", "domain")) == (self.books[message_id, one.id].reason == "domain")
-            assert record.body_kept == any(state not in ENDED for state in states.values())
+            assert record.body_kept == any(state is State.CAPTURED or state not in ENDED for state in states.values())
 
     @invariant()
     def next_due_is_the_earliest(self) -> None:

@@ -18,6 +18,12 @@ _log = logging.getLogger(__name__)
 # In the words of the index, so that SQLite recognises it.
 _ENDED = "(" + " OR ".join(f"state = '{state}'" for state in State if state in ENDED) + ")"
 _ALL = Where(())
+_MESSAGE = """
+    SELECT *, iif(ended_at, EXISTS (
+        SELECT 1 FROM recipients WHERE message = messages.id AND state = 'captured'
+    ), 1) AS body_kept
+    FROM messages WHERE id = ?
+"""
 _RECIPIENTS = """
     SELECT r.*, (
         SELECT reply FROM attempts AS a
@@ -61,7 +67,7 @@ def record_of(
     """One message that is there, with those of its recipients that were chosen."""
     history = history or {}
     try:
-        row = connection.execute("SELECT * FROM messages WHERE id = ?", (message_id,)).fetchone()
+        row = connection.execute(_MESSAGE, (message_id,)).fetchone()
         recipients = tuple(
             rows.recipient_record_of(recipient, history.get(recipient["n"], ()))
             for recipient in connection.execute(
@@ -74,7 +80,7 @@ def record_of(
             raise
         _log.error("message %s is damaged in the spool: %s", message_id, error)
         return MessageRecord(_unreadable(message_id), ())
-    return MessageRecord(message, recipients, body_kept=row["ended_at"] == 0)
+    return MessageRecord(message, recipients, body_kept=bool(row["body_kept"]))
 
 
 def _unreadable(message_id: str) -> Message:

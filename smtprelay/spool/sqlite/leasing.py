@@ -143,12 +143,7 @@ def finish(
     if not ended:
         raise _lost(token)
     message_id: str = ended[0]["message"]
-    sending = {
-        row["n"]: row
-        for row in connection.execute(
-            "SELECT n, attempts, wish, reason FROM recipients WHERE state = 'sending' AND lease = ?", (token,)
-        )
-    }
+    sending = _sending(connection, token)
     if len(results) != len(sending) or sending.keys() != {result.recipient for result in results}:
         raise ValueError(f"a lease of {message_id} ends with one result for each of its recipients")
     for result in results:
@@ -160,18 +155,30 @@ def finish(
 def end_held(
     connection: sqlite3.Connection, message_id: str, now: int, results: Sequence[Result], new: Sequence[Message]
 ) -> None:
-    """By way of a lease that begins and ends within the transaction."""
+    reasons = f"state = 'held' AND reason IN ('{DNS}', '{DOMAIN}')"
+    token, taken = take_at_once(connection, message_id, now, [result.recipient for result in results], reasons)
+    if len(taken) != len(results):
+        raise LeaseLost(f"Some recipients of {message_id} are not held any more.")
+    finish(connection, token, now, results, new)
+
+
+def take_at_once(
+    connection: sqlite3.Connection, message_id: str, now: int, recipients: Sequence[int], where: str
+) -> tuple[str, list[int]]:
+    """A lease that begins and ends within the transaction, with an attempt of each recipient.
+
+    :param where: what they must be.
+    :returns: its token, and which of them it has.
+    """
     token = secrets.token_hex(8)
     connection.execute("INSERT INTO leases VALUES (?, ?, '', ?)", (token, message_id, now))
-    taken = connection.executemany(
-        """
+    connection.executemany(
+        f"""
         UPDATE recipients SET state = 'sending', lease = ?, attempts = attempts + 1
-        WHERE message = ? AND n = ? AND state = 'held' AND reason IN (?, ?)
-        """,
-        [(token, message_id, result.recipient, DNS, DOMAIN) for result in results],
+        WHERE message = ? AND n = ? AND {where}
+        """,  # noqa: S608 - our own words
+        [(token, message_id, n) for n in recipients],
     )
-    if taken.rowcount != len(results):
-        raise LeaseLost(f"Some recipients of {message_id} are not held any more.")
     connection.execute(
         """
         INSERT INTO attempts (message, n, number, started_at)
@@ -179,7 +186,13 @@ def end_held(
         """,
         (now, token),
     )
-    finish(connection, token, now, results, new)
+    return token, list(_sending(connection, token))
+
+
+def _sending(connection: sqlite3.Connection, token: str) -> dict[int, sqlite3.Row]:
+    """The recipients of a lease by their numbers."""
+    statement = "SELECT n, attempts, wish, reason FROM recipients WHERE state = 'sending' AND lease = ?"
+    return {row["n"]: row for row in connection.execute(statement, (token,))}
 
 
 def _finish_recipient(

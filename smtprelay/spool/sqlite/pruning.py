@@ -12,6 +12,11 @@ _CHUNKS_AT_ONCE = 4  # 1 MiB
 _PAGES_AT_ONCE = 64
 _PAGES_KEPT = 4096  # 16 MB: what the next messages would only ask for again
 
+# Of a message that was captured: others have none by now.
+_LOOSEN_BODY = """
+    INSERT OR IGNORE INTO loose_bodies SELECT :id WHERE EXISTS (SELECT 1 FROM chunks WHERE message = :id)
+"""
+
 
 def drop_messages(connection: sqlite3.Connection, before: int) -> int:
     """Messages that ended before then, with all that belongs to them; the oldest ends first. Returns how many."""
@@ -20,6 +25,7 @@ def drop_messages(connection: sqlite3.Connection, before: int) -> int:
         "SELECT id FROM messages WHERE ended_at BETWEEN 1 AND ? ORDER BY ended_at LIMIT 1000", (before - 1,)
     ).fetchall()
     for gone, row in enumerate(ended, 1):
+        connection.execute(_LOOSEN_BODY, {"id": row["id"]})
         connection.execute("DELETE FROM messages WHERE id = ?", (row["id"],))
         if time.monotonic() >= deadline:
             return gone

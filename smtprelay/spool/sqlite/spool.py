@@ -6,7 +6,7 @@ import asyncio
 import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 from smtprelay.message import Message
 from smtprelay.spool.interface import (
     BodyCorrupt,
+    Due,
     Events,
     Found,
     Lease,
@@ -24,8 +25,8 @@ from smtprelay.spool.interface import (
     SpoolError,
     Stats,
 )
+from smtprelay.spool.sqlite import capturing, history, leasing, pruning, steering, storing
 from smtprelay.spool.sqlite import events as happened
-from smtprelay.spool.sqlite import history, leasing, pruning, steering, storing
 from smtprelay.spool.sqlite.errors import explain
 from smtprelay.spool.sqlite.file import Lock, open_for_writing
 from smtprelay.spool.sqlite.finding import Finder
@@ -100,6 +101,19 @@ class SQLiteSpool:
         async with self._bodies_ahead(new):
             await self._writer.run(lambda connection: leasing.end_held(connection, message_id, now, results, new))
         self._stored(new)
+
+    async def capture(self, now: int, since: int, kept: Callable[[Due], str]) -> AsyncIterator[Due]:
+        for credential in await self._readers.run(capturing.credentials):
+            place, full = capturing.first(since), True
+            while full:
+                page = await self._readers.run(partial(capturing.due, credential=credential, now=now, after=place))
+                words = {at: reason for at, due in page.items() if (reason := kept(due))}
+                if words:
+                    for at in await self._writer.run(partial(capturing.capture, now=now, kept=words)):
+                        self._fresh.take(page[at].message)
+                        yield page[at]
+                full = len(page) == capturing.PAGE
+                place = max(page, default=place)
 
     async def reclaim(self, now: int, ttl: int, limit: int) -> list[Lease]:
         return await self._writer.run(lambda connection: leasing.reclaim(connection, now, ttl, limit))

@@ -15,7 +15,9 @@ from smtprelay.spool.sqlite.errors import is_damage
 CHUNK = 256 * 1024
 
 _READ_CHUNK = """
-    SELECT size, chunks, ended_at, crc, data
+    SELECT size, chunks, crc, data, iif(ended_at, NOT EXISTS (
+        SELECT 1 FROM recipients WHERE message = messages.id AND state = 'captured'
+    ), 0) AS gone
     FROM messages LEFT JOIN chunks ON chunks.message = messages.id AND chunks.n = ?
     WHERE messages.id = ?
 """
@@ -81,7 +83,7 @@ def _insert_chunk(connection: sqlite3.Connection, message: Message, n: int) -> N
 
 
 def end_where_done(connection: sqlite3.Connection, message_id: str, now: int) -> None:
-    """Where all recipients have ended, so has the message: its body goes."""
+    """Where all recipients have ended, so has the message: its body goes, but where one of them was captured."""
     ended = connection.execute(
         """
         UPDATE messages SET ended_at = :now WHERE id = :id AND ended_at = 0 AND NOT EXISTS (
@@ -90,7 +92,8 @@ def end_where_done(connection: sqlite3.Connection, message_id: str, now: int) ->
         """,
         {"id": message_id, "now": now},
     ).fetchall()
-    if not ended:
+    captured = "SELECT 1 FROM recipients WHERE message = ? AND state = 'captured' LIMIT 1"
+    if not ended or connection.execute(captured, (message_id,)).fetchone():
         return
     if ended[0]["chunks"] > 1:  # swept later, in slices
         connection.execute("INSERT INTO loose_bodies VALUES (?)", (message_id,))
@@ -117,7 +120,7 @@ def read_chunk(connection: sqlite3.Connection, message_id: str, n: int) -> Chunk
         raise BodyCorrupt(f"The body of {message_id} cannot be read (SQLite says: {error}).") from error
     if row is None:
         raise SpoolError(f"There is no message {message_id} in the spool.")
-    if row["ended_at"]:
+    if row["gone"]:
         raise SpoolError(f"Message {message_id} has ended: its body is no longer kept.")
     if row["data"] is None:
         raise BodyCorrupt(f"Chunk {n + 1} of {row['chunks']} of the body of {message_id} is missing.")

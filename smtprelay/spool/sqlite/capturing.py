@@ -1,0 +1,72 @@
+"""What stays here in place of being sent: looked for among what is due, and ended."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+
+from smtprelay.outcome import Phase
+from smtprelay.spool.interface import Due, Result, State
+from smtprelay.spool.sqlite import leasing
+
+PAGE = 200  # recipients of one transaction: some 20 ms
+
+Place = tuple[int, str, int]  # of what waits for a credential: when it is due, its message's id, its number there
+
+
+def first(since: int) -> Place:
+    """Where what is due since then begins."""
+    return since, "", 0
+
+
+def credentials(connection: sqlite3.Connection) -> list[str]:
+    """Those that mail waits for, whether they are configured or not: one look-up in the index for each."""
+    return list(_credentials(connection))
+
+
+def _credentials(connection: sqlite3.Connection) -> Iterator[str]:
+    name = ""
+    while name is not None:
+        row = connection.execute(
+            "SELECT min(credential) AS name FROM recipients WHERE state = 'queued' AND credential > ?", (name,)
+        ).fetchone()
+        if (name := row["name"]) is not None:
+            yield name
+
+
+def due(connection: sqlite3.Connection, credential: str, now: int, after: Place) -> dict[Place, Due]:
+    """The next page of what is due for a credential, in the order of the index."""
+    page = connection.execute(
+        """
+        SELECT r.next_at, r.message, r.n, r.address, m.reverse_path, m.sender
+        FROM recipients AS r CROSS JOIN messages AS m ON m.id = r.message
+        WHERE r.state = 'queued' AND r.credential = ? AND r.next_at <= ? AND (r.next_at, r.message, r.n) > (?, ?, ?)
+        ORDER BY r.next_at, r.message, r.n LIMIT ?
+        """,
+        (credential, now, *after, PAGE),
+    )
+    return {
+        (row["next_at"], row["message"], row["n"]): Due(
+            row["message"], row["sender"], row["reverse_path"], row["address"]
+        )
+        for row in page
+    }
+
+
+def capture(connection: sqlite3.Connection, now: int, kept: Mapping[Place, str]) -> list[Place]:
+    """End recipients, each by an attempt that begins and ends here; not those that have moved on meanwhile.
+
+    :param kept: why.
+    :returns: those that were captured.
+    """
+    captured: list[Place] = []
+    messages: defaultdict[str, dict[int, Place]] = defaultdict(dict)
+    for place in kept:
+        messages[place[1]][place[2]] = place
+    for message_id, places in messages.items():
+        token, taken = leasing.take_at_once(connection, message_id, now, list(places), "state = 'queued'")
+        results = [Result(n, State.CAPTURED, phase=Phase.ROUTING, reply=kept[places[n]]) for n in taken]
+        leasing.finish(connection, token, now, results, ())
+        captured += [places[n] for n in taken]
+    return captured
