@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import typer
 
-from smtprelay.cli import account, check, demo, dkim, domain, init, install_service, password, queue, send, template
+from smtprelay.cli import (
+    account,
+    check,
+    demo,
+    dkim,
+    domain,
+    init,
+    install_service,
+    password,
+    queue,
+    selftest,
+    send,
+    template,
+)
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(check.check)
 app.command()(init.init)
 app.command()(install_service.install_service)
 app.command()(demo.demo)
+app.command()(selftest.selftest)
 app.command()(send.send)
 app.command()(password.hash_password)
 app.add_typer(queue.app, name="queue")
