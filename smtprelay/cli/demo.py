@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -77,6 +77,10 @@ directory = "{templates}"
 [status]
 control = "control.sock"
 listen = "127.0.0.1:0"
+show_bodies = true
+[[status.accounts]]
+username = "{sender}"
+password_hash = "{password_hash}"
 
 [log]
 format = "json"
@@ -99,7 +103,7 @@ class _Demo:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._records: dict[str, str] = {}
-        self._log: list[dict[str, object]] = []
+        self._log: list[dict[str, Any]] = []
         self._begin = time.monotonic()
 
     async def run(self, stay: bool) -> bool:
@@ -118,13 +122,15 @@ class _Demo:
             assert daemon.stdout is not None
             reading = asyncio.create_task(self._read_log(daemon.stdout))
             try:
-                port = await self._ready()
+                ready = await self._ready()
+                port = int(ready["listen"][0].rpartition(":")[2])
                 self._say(f"smtprelay run: gateway on 127.0.0.1:{port}, spool in {self._folder}")
                 ok = await self._send_and_show(smarthost, port)
                 ok = await self._set_up_a_domain(smarthost, dns, port) and ok
                 if stay:
                     self._say(f"staying; send to 127.0.0.1:{port} as {SENDER}, password {PASSWORD}; Ctrl-C ends it")
-                    self._say(f"look with: smtprelay queue list -c {self._folder}/config.toml")
+                    self._say(f"the page: http://{ready['status'][0]}/, same name and password")
+                    self._say(f"the commands: smtprelay queue list -c {self._folder}/config.toml")
                     await daemon.wait()
             finally:
                 if daemon.returncode is None:
@@ -169,12 +175,13 @@ class _Demo:
             except ValueError:
                 typer.echo(line.decode("utf-8", "replace"), err=True)
 
-    async def _ready(self) -> int:
+    async def _ready(self) -> dict[str, Any]:
+        """The line of the log that says so."""
         async with asyncio.timeout(PATIENCE):
             while True:
                 for entry in self._log:
                     if entry["event"] == "ready":
-                        return int(str(entry["listen"][0]).rpartition(":")[2])  # type: ignore[index]
+                        return entry
                 await asyncio.sleep(0.02)
 
     async def _send_and_show(self, smarthost: Smarthost, port: int) -> bool:
