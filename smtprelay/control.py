@@ -24,6 +24,7 @@ from smtprelay.spool import DNS, DOMAIN, MessageRecord, Query, Selector, Spool, 
 from smtprelay.spool.matching import Wanted
 
 MODE = 0o660
+MESSAGE = "message/rfc822"  # the type of an answer that is no JSON
 PAGE = 500  # messages that one read looks up, so that readers stay short
 SUSPENDED = "suspended/"  # prefix of the facts in the spool that name suspended accounts
 
@@ -129,6 +130,13 @@ class Operator:
             "paused": self._paused().get(record.message.credential),
             "suspended": record.message.origin.key in self._limits.suspended,
         }
+
+    async def source(self, message_id: str) -> bytes:
+        """The octets of a captured message. Others are their recipients' alone."""
+        message = await self.show(message_id)
+        if not any(recipient["state"] == State.CAPTURED for recipient in message["recipients"]):
+            raise BadRequest(f"{message_id} was not captured, so it is its recipients' alone")
+        return b"".join([chunk async for chunk in self._spool.body(message_id)])
 
     async def stats(self) -> dict[str, Any]:
         """The queue in figures."""

@@ -18,7 +18,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from smtprelay import http_server
 from smtprelay.clock import now_ms
-from smtprelay.control import BadRequest, Operator
+from smtprelay.control import MESSAGE, BadRequest, Operator
 from smtprelay.domains.verdict import Verdict, to_json
 from smtprelay.keyring import Keyring, RotationRefused, Wish
 from smtprelay.signing import Kind
@@ -49,6 +49,9 @@ def app(operator: Operator, keyring: Keyring, look_again: Callable[[str], Awaita
 
     async def show(request: Request) -> Any:
         return await operator.show(request.path_params["id"])
+
+    async def source(request: Request) -> Any:
+        return Response(await operator.source(request.path_params["id"]), media_type=MESSAGE)
 
     async def stats(_request: Request) -> Any:
         return await operator.stats()
@@ -84,6 +87,7 @@ def app(operator: Operator, keyring: Keyring, look_again: Callable[[str], Awaita
         routes=[
             Route("/v1/queue", _json(queue)),
             Route("/v1/queue/{id}", _json(show)),
+            Route("/v1/queue/{id}/source", _json(source)),
             Route("/v1/queue/{action}", _json(act), methods=["POST"]),
             Route("/v1/stats", _json(stats)),
             Route("/v1/keys", _json(keys)),

@@ -122,6 +122,15 @@ def show(
 
 
 @app.command()
+def source(
+    message_id: Annotated[str, typer.Argument(metavar="ID")],
+    config: ConfigOption = None,
+) -> None:
+    """The captured mail itself, as it would have left: for a reader of mail, or a test of the app that sent it."""
+    sys.stdout.buffer.write(connect(load_config(config)).source(message_id))
+
+
+@app.command()
 def why(
     message_id: Annotated[str, typer.Argument(metavar="ID")], config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:

@@ -20,7 +20,7 @@ import structlog
 from smtprelay.cli.configuration import fail
 from smtprelay.clock import now_ms
 from smtprelay.config import Config, ConfigError
-from smtprelay.control import SUSPENDED, BadRequest, Operator
+from smtprelay.control import MESSAGE, SUSPENDED, BadRequest, Operator
 from smtprelay.keyfiles import configured_keys
 from smtprelay.keyring import Keyring, KeyState, RotationRefused, Wish
 from smtprelay.policy import Limits
@@ -41,6 +41,8 @@ class Relay(Protocol):
     def list(self, query: Query, limit: int, before: str) -> list[dict[str, Any]]: ...
 
     def show(self, message_id: str) -> dict[str, Any]: ...
+
+    def source(self, message_id: str) -> bytes: ...
 
     def stats(self) -> dict[str, Any]: ...
 
@@ -119,7 +121,8 @@ class _Running:
             body = json.dumps(words) if words is not None else None
             connection.request(method, target, body, {"Content-Type": "application/json"} if body else {})
             response = connection.getresponse()
-            answer = json.loads(response.read())
+            octets = response.read()
+            answer: Any = octets if response.getheader("Content-Type") == MESSAGE else json.loads(octets)
         except (OSError, http.client.HTTPException, ValueError) as error:
             fail(os.EX_TEMPFAIL, f"The daemon behind {self._path} does not answer: {error}.")
         finally:
@@ -139,6 +142,10 @@ class _Running:
 
     def show(self, message_id: str) -> dict[str, Any]:
         result: dict[str, Any] = self._ask("GET", "/v1/queue/" + quote(message_id, safe=""))
+        return result
+
+    def source(self, message_id: str) -> bytes:
+        result: bytes = self._ask("GET", f"/v1/queue/{quote(message_id, safe='')}/source")
         return result
 
     def stats(self) -> dict[str, Any]:
@@ -212,6 +219,9 @@ class _Offline:
 
     def show(self, message_id: str) -> dict[str, Any]:
         return self._ask(lambda operator: operator.show(message_id))
+
+    def source(self, message_id: str) -> bytes:
+        return self._ask(lambda operator: operator.source(message_id))
 
     def stats(self) -> dict[str, Any]:
         return self._ask(lambda operator: operator.stats())

@@ -11,12 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from smtprelay.clock import now_ms
 from smtprelay.sandbox.smarthost import Rule, Smarthost
 from tests.gateway.wire import PASSWORD
 from tests.process.relay import ACCOUNT, PLATFORM, Relay, make_relay, running
 from tests.process.test_outcomes import send
-from tests.spool.support import opened, read_body
 
 pytestmark = pytest.mark.slow
 
@@ -60,6 +58,7 @@ async def test_a_production_spool_in_the_sandbox_mails_nobody(tmp_path: Path) ->
         await relay.logged("not live", mode="mode = sandbox: nobody is mailed; what would have left is kept here")
         stats, why = await relay.run("queue", "stats"), await relay.run("queue", "why", new)
         listed = await relay.json("queue", "list", "--state", "captured")
+        source = await relay.run("queue", "source", new)
         checked = await relay.run("check")
         await relay.stop()
         assert (smarthost.connections, smarthost.messages) == (0, [])
@@ -68,14 +67,16 @@ async def test_a_production_spool_in_the_sandbox_mails_nobody(tmp_path: Path) ->
     assert len(listed) == 4
     assert "warning  mode: mode = sandbox" in checked
     assert "log-in" not in checked
-    async with opened(tmp_path / "spool.db", now_ms()) as spool:
-        assert b"\r\n\r\nHello\r\n" in await read_body(spool, new)
+    assert "DKIM-Signature:" in source
+    assert source.endswith("\r\n\r\nHello\r\n")
+    assert source == await relay.run("queue", "source", new), "without a daemon, too"
 
 
 async def test_a_reload_changes_who_is_mailed(tmp_path: Path) -> None:
     async with running(tmp_path) as (relay, smarthost):
-        await send(relay, "b@customer.test")
+        delivered = await send(relay, "b@customer.test")
         await relay.settled(delivered=1)
+        assert "its recipients' alone" in await relay.run("queue", "source", delivered, status=64)
         reconfigure(relay, "[upstream]", f"[upstream]\n{SANDBOX}")
         relay.signal(signal.SIGHUP)
         await relay.logged("reloaded")
