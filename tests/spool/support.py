@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
@@ -12,6 +13,7 @@ from typing import Any
 from smtprelay.message import Envelope, Message, Origin, Recipient, new_id
 from smtprelay.spool import Lease, MessageRecord, Result, Spool, State
 from smtprelay.spool.sqlite import SQLiteSpool
+from smtprelay.spool.sqlite.index import BEYOND
 
 NOW = 1_800_000_000_000
 HOUR = 3_600_000
@@ -74,6 +76,14 @@ async def opened(path: Path, now: int = NOW) -> AsyncIterator[SQLiteSpool]:
         yield spool
     finally:
         await spool.close()
+
+
+async def indexed(spool: SQLiteSpool) -> None:
+    """Wait until everything that was put is in the index of words."""
+    spool._indexer.begin(at_once=True)
+    async with asyncio.timeout(30):
+        while (covered := spool._indexer.covered()) is None or covered.floor or covered.ceiling != BEYOND:
+            await asyncio.sleep(0.005)
 
 
 def execute(path: Path, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:

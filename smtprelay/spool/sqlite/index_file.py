@@ -35,16 +35,14 @@ def open_for_indexing(spool: Path) -> sqlite3.Connection:
     again.
 
     :raises sqlite3.Error: it cannot be used.
+    :raises OSError: it cannot be opened.
     """
-    path = path_of(spool)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    connection = _connect(path, "rw")
+    connection = _open(path_of(spool))
     try:
         if connection.execute("PRAGMA user_version").fetchone()[0] != FORMAT:
             connection.close()
             discard(spool)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            connection = _connect(path, "rw")
+            connection = _open(path_of(spool))
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {FORMAT}; COMMIT")
@@ -62,7 +60,7 @@ def attach(connection: sqlite3.Connection, path: Path, name: str) -> None:
     connection.execute(f"ATTACH ? AS {name}", (f"{path.absolute().as_uri()}?mode=ro",))
 
 
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    return sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
-    )
+def _open(path: Path) -> sqlite3.Connection:
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    uri = f"{path.absolute().as_uri()}?mode=rw"
+    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
