@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import signal
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
-import trustme
 
-from smtprelay.instructions import Instructions, read_queued, write_fields
+from smtprelay.instructions import Instructions, write_fields
 from smtprelay.sandbox.smarthost import Rule, Smarthost
 from smtprelay.signing import generate_key, load_key
-from tests.gateway.wire import PASSWORD, PASSWORD_HASH, Client
-from tests.process.relay import ACCOUNT, ACCOUNTS, PATIENCE, PLATFORM, Relay, running
+from tests.gateway.wire import PASSWORD_HASH
+from tests.process.relay import ACCOUNT, ACCOUNTS, PLATFORM, running
+from tests.process.reloading import (
+    MESSAGE,
+    REFUSED,
+    Manager,
+    auth,
+    certificate,
+    client,
+    edit,
+    free_port,
+    logged_in,
+    refused,
+    reload,
+    sent,
+)
 from tests.process.test_status import get
 from tests.process.test_templates import write_template
 from tests.verifiers import dkimpy_verify
@@ -28,28 +39,6 @@ pytestmark = pytest.mark.slow
 
 NOBODY_TRUSTED = "trusted_networks = []"
 OTHER = ACCOUNTS.replace(ACCOUNT, "other@example.com")
-REFUSED = "the new configuration is refused, and the old one stays"
-MESSAGE = f"From: {ACCOUNT}\r\nTo: b@example.org\r\nSubject: x\r\n\r\nx\r\n."
-
-
-class Manager:
-    """The service manager's ear (sd_notify(3))."""
-
-    def __init__(self, path: Path) -> None:
-        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._sock.bind(str(path))
-        self._sock.setblocking(False)
-
-    async def hears(self, beginning: str) -> str:
-        """The next thing that it is told that begins like this."""
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                told = (await asyncio.get_running_loop().sock_recv(self._sock, 4096)).decode()
-                if told.startswith(beginning):
-                    return told
-
-    def close(self) -> None:
-        self._sock.close()
 
 
 @pytest.fixture
@@ -58,64 +47,6 @@ def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager
     made = Manager(tmp_path / "notify")
     yield made
     made.close()
-
-
-def edit(relay: Relay, *changes: tuple[str, str]) -> None:
-    """Each of these texts in the configuration becomes another one."""
-    file = relay.folder / "config.toml"
-    text = file.read_text()
-    for old, new in changes:
-        assert old in text, old
-        text = text.replace(old, new, 1)
-    file.write_text(text)
-
-
-async def reload(relay: Relay, *changes: tuple[str, str]) -> None:
-    """Another configuration, which is taken."""
-    edit(relay, *changes)
-    seen = len(relay.log)
-    relay.signal(signal.SIGHUP)
-    await relay.logged("reloaded", start=seen)
-
-
-async def refused(relay: Relay, *changes: tuple[str, str]) -> str:
-    """Another configuration, which is not taken. :returns: why."""
-    edit(relay, *changes)
-    seen = len(relay.log)
-    relay.signal(signal.SIGHUP)
-    line = await relay.logged(REFUSED, start=seen)
-    return str(line["problem"])
-
-
-@asynccontextmanager
-async def client(port: int, **options: Any) -> AsyncIterator[Client]:
-    """A client that has been greeted and has said EHLO."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, **options)
-    connected = Client(reader, writer)
-    try:
-        await connected.hear("220 ")
-        await connected.ask("EHLO app.test", "250")
-        yield connected
-    finally:
-        await connected.close()
-
-
-def auth(account: str) -> str:
-    return f"AUTH PLAIN {base64.b64encode(f'{chr(0)}{account}{chr(0)}{PASSWORD}'.encode()).decode()}"
-
-
-async def logged_in(app: Client, account: str = ACCOUNT) -> None:
-    await app.ask(auth(account), "235 ")
-
-
-async def sent(app: Client, content: str = MESSAGE, recipient: str = "b@example.org") -> str:
-    """:returns: the id."""
-    await app.ask(f"MAIL FROM:<{ACCOUNT}>", "250 ")
-    await app.ask(f"RCPT TO:<{recipient}>", "250 ")
-    await app.ask("DATA", "354 ")
-    message_id, _ = read_queued(await app.ask(content, "250 "))
-    assert message_id
-    return message_id
 
 
 async def test_accounts_follow_and_an_open_session_of_a_removed_one_sends_no_more(tmp_path: Path) -> None:
@@ -247,7 +178,7 @@ async def test_a_delivery_in_flight_goes_on_and_the_next_one_takes_the_new_way(t
         await reload(relay, (f"port = {old.port}", f"port = {port}"))
         async with client(relay.port) as app:
             await sent(app, recipient="first@example.org")
-            await relay.logged("attempt", status="sent")
+            await relay.logged("attempt", status="delivered")
             clear.clear()
             await sent(app, recipient="second@example.org")
             async with asyncio.timeout(10):
@@ -263,17 +194,6 @@ async def test_a_delivery_in_flight_goes_on_and_the_next_one_takes_the_new_way(t
             async with asyncio.timeout(10):
                 while old.sessions:  # nobody needs its connections any more
                     await asyncio.sleep(0.01)
-
-
-def certificate(folder: Path, name: str) -> ssl.SSLContext:
-    """A certificate and its key, as NAME.pem and NAME.key. :returns: who trusts it, and no other one."""
-    authority = trustme.CA()
-    issued = authority.issue_cert("127.0.0.1")
-    issued.private_key_pem.write_to_path(folder / f"{name}.key")
-    (folder / f"{name}.pem").write_bytes(b"".join(part.bytes() for part in issued.cert_chain_pems))
-    trusting = ssl.create_default_context()
-    authority.configure_trust(trusting)
-    return trusting
 
 
 def put_to_use(folder: Path, name: str) -> None:
@@ -303,11 +223,6 @@ async def test_a_certificate_that_was_replaced_is_shown_and_sessions_under_the_o
             async with client(ports[1], ssl=second) as app:
                 await sent(app)
         await smarthost.wait_for(4)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
 
 
 async def test_addresses_are_opened_and_closed_and_others_are_not_touched(tmp_path: Path) -> None:
