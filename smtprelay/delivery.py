@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 
 import structlog
 
-from smtprelay import bounce, outcome
+from smtprelay import bounce, metrics, outcome
 from smtprelay.config import Config, Credential
-from smtprelay.message import Message, Recipient
+from smtprelay.message import Message, Recipient, domain_of
 from smtprelay.outcome import Bounce, Captured, Delivered, Fact, Hold, Outcome, Phase, RetryAt, RetryPolicy
 from smtprelay.reply import Reply
 from smtprelay.routing import Routing
@@ -87,6 +88,7 @@ class Delivery:
         parted = self._routing.parted(lease.message, [leased.recipient for leased in lease.recipients])
         progress = Progress()
         body = _Body(self._spool, message.id)
+        began = time.monotonic()
         try:
             report = Report(())
             if parted.sent:
@@ -105,6 +107,7 @@ class Delivery:
         if body.unreadable:  # for now; the message itself may be sound
             report = replace(report, facts=tuple(replace(fact, corrupt=False) for fact in report.facts))
         self._tell_of_refusals(message.credential, report)
+        metrics.ATTEMPT_SECONDS.observe(time.monotonic() - began)
         sent()
         recording = asyncio.create_task(self._record(lease, report))
         try:
@@ -177,6 +180,7 @@ class Delivery:
     def _log(self, lease: Lease, report: Report, results: Sequence[Result], now: int) -> None:
         for leased, result, fact in zip(lease.recipients, results, report.facts, strict=True):
             _log_attempt(lease.message, leased, result, fact, now)
+            _count(lease.message, leased.recipient, result, now)
 
     async def _finish(self, lease: Lease, now: int, results: Sequence[Result], new: Sequence[Message]) -> None:
         """What happened must be known: while the disk is full, it is written again and again."""
@@ -321,6 +325,24 @@ class _Body:
         except SpoolError:
             self.unreadable = True
             raise
+
+
+_COUNTED = {
+    State.DELIVERED: metrics.DELIVERED,
+    State.QUEUED: metrics.DEFERRED,
+    State.BOUNCED: metrics.BOUNCED,
+}
+
+
+def _count(message: Message, recipient: Recipient, result: Result, now: int) -> None:
+    host, _, rest = result.smarthost.partition("[")
+    where = domain_of(recipient.address), host + rest.rpartition("]")[2] if host else metrics.NONE
+    if counter := _COUNTED.get(result.state):
+        counter.add(*where)
+    if result.ambiguous:
+        metrics.AMBIGUOUS.add(*where)
+    if result.state is State.DELIVERED:
+        metrics.DELIVERY_SECONDS.observe(max(now - message.due_at, 0) / 1000)
 
 
 def _log_attempt(message: Message, leased: LeasedRecipient, result: Result, fact: Fact, now: int) -> None:

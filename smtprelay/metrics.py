@@ -76,7 +76,7 @@ class Gauge(Number):
         """Say what it is now."""
         self.values[labels if labels in self.values else room_for(labels, self.values)] = value
 
-    def replace(self, values: dict[Labels, float]) -> None:
+    def replace(self, values: Mapping[Labels, float]) -> None:
         """Say what it is now, for all labels: what is not named is no more."""
         self.values.clear()
         for labels, value in values.items():

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar, cast
 
+from smtprelay import metrics
 from smtprelay.log import get_logger
 from smtprelay.message import Message
 from smtprelay.preparation import Preparer, Submission
@@ -61,6 +62,7 @@ class Offload:
         """
         size = len(submission.content)
         process = self._process if size <= LARGE and preparer is self._preparer else None
+        began = time.monotonic()
         self._preparing += 1
         try:
             if process and (answer := await process.ask(submission)):
@@ -71,10 +73,16 @@ class Offload:
             message = await self.run(preparer.prepare, submission, size=size)
         finally:
             self._preparing -= 1
+            metrics.PREPARE_SECONDS.observe(time.monotonic() - began)
         if process and not process.lost.done():  # what it could not do can be done
             log.error("the process that prepares messages fails, and is ended; a thread does its work", pid=process.pid)
             process.end()
         return message
+
+    @property
+    def pid(self) -> int | None:
+        """The process that prepares, where there is one."""
+        return self._process.pid if self._process else None
 
     def _call_process_if_busy(self) -> None:
         if self._preparing >= BUSY and self._life is None and time.monotonic() >= self._not_before:

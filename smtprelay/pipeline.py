@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import structlog
 
-from smtprelay import bounce
+from smtprelay import bounce, metrics
 from smtprelay.clock import now_ms
 from smtprelay.config import Config
 from smtprelay.message import Envelope, Message, Origin, Recipient, domain_of, new_id
@@ -121,6 +121,7 @@ class Pipeline:
         return replace(message, hold=limit or message.hold)
 
     def _tell(self, message: Message) -> None:
+        _count(message)
         log.info(
             "accepted",
             id=message.id,
@@ -208,3 +209,11 @@ class Pipeline:
             message_id=f"<{message_id}@{domain}>",
             dsn_for=message.id,
         )
+
+
+def _count(message: Message) -> None:
+    metrics.ACCEPTED.add()
+    metrics.ACCEPTED_RECIPIENTS.add(n=len(message.envelope.recipients))
+    metrics.ACCEPTED_BYTES.add(n=message.size)
+    for tag in message.tags:
+        metrics.TAGGED.add(tag)

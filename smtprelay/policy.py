@@ -78,6 +78,10 @@ def leaving_domain(credential: Credential, reverse_path: str) -> str:
     return domain_of(parse_address(credential.username) if rewritten else reverse_path)
 
 
+class NotSetUp(Reject):
+    """A domain does not meet the platform's rules."""
+
+
 class Gate:
     """The platform's domain rules at the door: no mail is taken that would be lost.
 
@@ -128,7 +132,7 @@ class Gate:
             )
 
 
-def _refusal(domain: str, failing: Sequence[Finding]) -> Reject:
+def _refusal(domain: str, failing: Sequence[Finding]) -> NotSetUp:
     """The records first: a client that reads one line of 512 octets must see them."""
     lines = []
     for finding in failing:
@@ -143,7 +147,7 @@ def _refusal(domain: str, failing: Sequence[Finding]) -> Reject:
     lines.append(f"See 'smtprelay domain check {domain}', and send again.")
     # RFC 7372 §3.3: several checks that failed have a code of their own.
     code = failing[0].code if len(failing) == 1 else "7.26"
-    return Reject(550, code, "\n".join(lines))
+    return NotSetUp(550, code, "\n".join(lines))
 
 
 def _zone_lines(records: Sequence[Record]) -> list[str]:

@@ -116,6 +116,7 @@ class Rendering:
         # One that never ends must not make the mail of the others wait for ten seconds, over and over.
         self._wary_until: dict[str, float] = {}  # by template
         self._life: asyncio.Task[None] | None = None
+        self.pid: int | None = None  # of the process, where there is one
 
     async def render(self, job: Job, limit: int) -> list[bytes]:
         """A whole message for each part.
@@ -150,11 +151,13 @@ class Rendering:
             while not self._orders.empty():
                 directory = self._directory
                 async with started(_MODULE, _split, _environment()) as process:
+                    self.pid = process.pid
                     try:
                         await self._set_up(process, directory)
                         await self._work(process, directory)
                     finally:
                         process.kill()  # it has nothing to see to
+                        self.pid = None
         except Exception as error:
             log.error("templates cannot be rendered", reason=repr(error))
             while not self._orders.empty():

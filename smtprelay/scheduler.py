@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import structlog
 
+from smtprelay import metrics
 from smtprelay.delivery import Delivery
 from smtprelay.message import new_id
-from smtprelay.outcome import Fact, accepts_credential
+from smtprelay.outcome import Fact, accepts_credential, refuses_credential
 from smtprelay.spool import Lease, LeaseLost, Spool, SpoolError
 from smtprelay.upstream import Rates
 
@@ -51,6 +52,7 @@ class Credentials:
         self._names = tuple(names)
         self._clock = clock
         self.pauses: dict[str, Pause] = {}
+        self._count()
 
     def use(self, names: Sequence[str], changed: Collection[str]) -> None:
         """Have other credentials from now on.
@@ -63,6 +65,7 @@ class Credentials:
                 del self.pauses[name]
             elif name in changed:
                 pause.until, pause.interval = self._clock(), FIRST_PROBE
+        self._count()
 
     def available(self) -> tuple[str, ...]:
         """Those whose mail may be sent."""
@@ -70,10 +73,12 @@ class Credentials:
 
     def refused(self, name: str, reply: str) -> None:
         """The smarthost refused the log-in of an attempt."""
+        metrics.CREDENTIAL_REFUSALS.add(name)
         if name in self._names and name not in self.pauses:  # otherwise the attempt was under way when that changed
             now = self._clock()
             self.pauses[name] = Pause(now, now + FIRST_PROBE, FIRST_PROBE, reply)
             self._alarm(name)
+            self._count()
 
     def probed(self, name: str, fact: Fact) -> None:
         """The result of a probe."""
@@ -82,11 +87,14 @@ class Credentials:
             return
         if accepts_credential(fact):
             del self.pauses[name]
+            self._count()
             log.warning("credential accepted again; its mail goes on", credential=name)
             return
         pause.interval = min(pause.interval * 2, LAST_PROBE)
         pause.until = self._clock() + pause.interval
         pause.reply = str(fact)
+        if refuses_credential(fact):
+            metrics.CREDENTIAL_REFUSALS.add(name)
         self._alarm(name)
 
     def due_probe(self) -> str | None:
@@ -97,6 +105,9 @@ class Credentials:
                 pause.until = now + LAST_PROBE
                 return name
         return None
+
+    def _count(self) -> None:
+        metrics.CREDENTIAL_PAUSED.replace({(name,): int(name in self.pauses) for name in self._names})
 
     def _alarm(self, name: str) -> None:
         log.critical(

@@ -1,4 +1,5 @@
-"""What a session stands on: aiosmtpd's protocol without what is in our way, and how a conversation breaks off."""
+"""What a session stands on: aiosmtpd's protocol without what is in our way, how it reads, and how a conversation breaks
+off."""
 
 from __future__ import annotations
 
@@ -36,6 +37,29 @@ class BareSMTP(_Bare, SMTP):
 
     command_size_limits = _CommandSizes()
     line_length_limit = CHUNK  # of the stream reader: how much it buffers
+    _ahead: bytearray  # read, and not used yet: clients talk ahead
+
+    async def _fill(self) -> None:
+        chunk = await self._reader.read(CHUNK)
+        if not chunk:
+            raise Closed
+        self._ahead += chunk
+
+    async def _read_line(self, limit: int) -> bytes:
+        """One line without its end; bare <LF> ends a command too."""
+        searched = 0
+        too_long = False
+        while (end := self._ahead.find(b"\n", searched)) < 0:
+            if len(self._ahead) > limit:
+                too_long = True
+                self._ahead.clear()
+            searched = len(self._ahead)
+            await self._fill()
+        line = bytes(self._ahead[:end]).rstrip(b"\r")
+        del self._ahead[: end + 1]
+        if too_long or len(line) > limit:
+            raise CommandTooLong
+        return line
 
 
 NO_HOOKS = _Bare()

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from smtprelay import metrics
+
 MESSAGE_MEMORY = 64 * 2**20  # octets of messages under way, over all sessions
 FIRST_BLOCK = 64 * 2**10  # what a message gets with its 354; most need no more
 
@@ -38,7 +40,10 @@ class ConnectionLimit:
     def enter(self, client: str, *, trusted: bool) -> bool:
         """Count a new connection. :returns: False where there is no room for it, and then it is not counted."""
         if self._open >= self._total or (not trusted and self._by_client[client] >= self._per_client):
+            metrics.CLIENTS_REFUSED.add()
             return False
+        metrics.CLIENTS.add()
+        metrics.CLIENTS_OPEN.add()
         self._open += 1
         if not trusted:
             self._by_client[client] += 1
@@ -46,6 +51,7 @@ class ConnectionLimit:
 
     def leave(self, client: str, *, trusted: bool) -> None:
         """The end of a connection that was counted."""
+        metrics.CLIENTS_OPEN.add(n=-1)
         self._open -= 1
         if not trusted:
             self._by_client[client] -= 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import cast
@@ -16,11 +17,13 @@ from typing import cast
 import structlog
 from aiosmtpd.smtp import SMTP, TLSSetupException
 
+from smtprelay import metrics
 from smtprelay.config import Account
-from smtprelay.gateway.bare import CHUNK, NO_HOOKS, BareSMTP, Closed, CommandTooLong
+from smtprelay.gateway.bare import NO_HOOKS, BareSMTP, Closed, CommandTooLong
 from smtprelay.gateway.commands import parse_mail
 from smtprelay.gateway.data import DataDecoder
 from smtprelay.gateway.limits import Reservation, client_address
+from smtprelay.gateway.refusals import reason_of
 from smtprelay.gateway.services import Services
 from smtprelay.gateway.transaction import Transaction
 from smtprelay.instructions import queued_as
@@ -59,7 +62,7 @@ class Session(BareSMTP):
             loop=loop,
         )
         self._services = services
-        self._ahead = bytearray()  # read, and not used yet: clients talk ahead
+        self._ahead = bytearray()
         self._helo = ""
         self._extended = False  # said EHLO: reads replies of several lines, knows enhanced codes
         self._account: Account | None = None
@@ -155,6 +158,7 @@ class Session(BareSMTP):
         await self._writer.drain()
 
     async def _refuse(self, error: SMTPReplyError, command: str) -> None:
+        metrics.REFUSED.add(command.lower(), reason_of(error))
         log.info(
             "refused",
             command=command,
@@ -164,30 +168,6 @@ class Session(BareSMTP):
             reply=str(error.reply),
         )
         await self.push(error.reply)
-
-    # Reading
-
-    async def _fill(self) -> None:
-        chunk = await self._reader.read(CHUNK)
-        if not chunk:
-            raise Closed
-        self._ahead += chunk
-
-    async def _read_line(self, limit: int) -> bytes:
-        """One line without its end; bare <LF> ends a command too."""
-        searched = 0
-        too_long = False
-        while (end := self._ahead.find(b"\n", searched)) < 0:
-            if len(self._ahead) > limit:
-                too_long = True
-                self._ahead.clear()
-            searched = len(self._ahead)
-            await self._fill()
-        line = bytes(self._ahead[:end]).rstrip(b"\r")
-        del self._ahead[: end + 1]
-        if too_long or len(line) > limit:
-            raise CommandTooLong
-        return line
 
     # The conversation
 
@@ -234,6 +214,7 @@ class Session(BareSMTP):
         except Exception:
             # We could not; that is no verdict on the message, so never 5yz, and never the exception's text.
             log.exception("session failed", client=self._peer, command=verb)
+            metrics.REFUSED.add(verb.lower() if verb in _VERBS else "unknown", "failure")
             self._set_rset_state()
             await self.push(Reply(451, "3.0", "Internal error; the message was not taken"))
 
@@ -355,7 +336,8 @@ class Session(BareSMTP):
             await asyncio.sleep(self._services.login_delay * self._login_failures)
             if self._login_failures < MAX_LOGIN_FAILURES:
                 raise
-            await self._end(refusal.reply)
+            await self._refuse(refusal, "AUTH")
+            self._close()
         else:
             await self.push(Reply(235, "7.0", "Authentication successful"))
 
@@ -446,12 +428,14 @@ class Session(BareSMTP):
             room = await stack.enter_async_context(self._services.memory.reserve())
             decoder = message.decoder()
             await self._receive(decoder, room)
+            began = time.monotonic()
             self._set_rset_state()
             self._since_message = 0
             if decoder.too_big:
                 raise Reject(552, "3.4", f"The message is larger than this relay takes ({decoder.limit} octets)")
             accepted = await self._submit(message, decoder, stack.pop_all())
         await self.push(Reply(250, "0.0", queued_as(accepted.ids, before=accepted.before)))
+        metrics.ACCEPT_SECONDS.observe(time.monotonic() - began)
 
     async def _receive(self, decoder: DataDecoder, room: Reservation | None = None) -> None:
         """The octets up to the last dot; what follows them stays for the next command."""

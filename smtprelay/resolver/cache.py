@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from functools import partial
 from itertools import count
 from typing import Any, NamedTuple
 
+from smtprelay import metrics
 from smtprelay.resolver.answers import Absent, Answer, Ask, Failed, Found, Lookup, Question, View
 
 # How long an answer is kept, whatever its TTL says; milliseconds.
@@ -135,8 +137,11 @@ class Cache(View):
         return running
 
     async def _learn(self, question: Question, number: int) -> _Memory:
+        began = time.monotonic()
         try:
             answer = await self._ask_dns(question)
+            metrics.DNS_QUESTIONS.add(type(answer).__name__.lower())
+            metrics.DNS_SECONDS.observe(time.monotonic() - began)
         finally:
             running = self._running.get(question)
             if running and running.number == number:  # a fresh view may have asked again meanwhile

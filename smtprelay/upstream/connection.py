@@ -98,6 +98,7 @@ class _Step:
 class Connection(SMTPProtocol):
     """A connection to a smarthost; `smtprelay.upstream.handshake` brings it up.
 
+    :ivar place: ``host:port``.
     :ivar smarthost: ``host[address]:port``; ``""`` until it is reached.
     :ivar extensions: what was offered at the last EHLO; keywords in lower case.
     :ivar mechanisms: those of AUTH, in lower case.
@@ -109,9 +110,6 @@ class Connection(SMTPProtocol):
     """
 
     def __init__(self, place: str, timeouts: Timeouts, progress: Progress) -> None:
-        """
-        :param place: ``host:port``, for texts.
-        """
         super().__init__()
         self.timeouts = timeouts
         self.smarthost = ""
@@ -122,13 +120,13 @@ class Connection(SMTPProtocol):
         self.transactions = 0
         self.reset_due = False
         self.reused = False
-        self._place = place
+        self.place = place
         self._progress = progress
         self._ahead: deque[bytes] = deque()  # commands that were sent and not yet answered
 
     @property
     def name(self) -> str:
-        return self.smarthost or self._place
+        return self.smarthost or self.place
 
     @property
     def encrypted(self) -> bool:

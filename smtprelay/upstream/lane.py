@@ -9,6 +9,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from smtprelay import config
+from smtprelay.upstream.reach import Way
 
 
 @dataclass(slots=True)
@@ -29,6 +30,15 @@ class Lane:
     context: ssl.SSLContext | None = field(compare=False)
     smtputf8: bool | None = field(default=None, compare=False)
     retired: bool = field(default=False, compare=False)
+
+    @property
+    def ways(self) -> list[Way]:
+        """To each of its hosts."""
+        return [self.way(f"{host}:{self.port}") for host in self.hosts]
+
+    def way(self, place: str) -> Way:
+        """:param place: ``host:port``."""
+        return Way(place, self.tls)
 
 
 def lanes(settings: config.Upstream, passwords: Mapping[str, str]) -> dict[str, Lane]:

@@ -14,6 +14,7 @@ from smtprelay.outcome import Fact, Phase, refuses_credential
 from smtprelay.upstream.connection import Connection, Failure, Progress
 from smtprelay.upstream.handshake import Target, establish, login
 from smtprelay.upstream.lane import Lane
+from smtprelay.upstream.reach import Reach, Way
 from smtprelay.upstream.transaction import Stale, transact
 
 IDLE = 60.0  # seconds that a connection waits for another message; the platform's places are few
@@ -47,6 +48,7 @@ class Upstream:
     :param lanes: by the credential's key.
     :param tls_seen: hosts on which STARTTLS has worked; they never get plaintext again.
     :param on_tls: called with a host on which it worked for the first time, to be remembered.
+    :ivar reach: which smarthosts can be reached.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Upstream:
         self._tls_seen = set(tls_seen)
         self._on_tls = on_tls
         self._lanes = dict(lanes)
+        self.reach = Reach()
         self._busy = 0
         self._freed = asyncio.Event()  # a slot was
         self._idle: dict[Connection, _Wait] = {}  # the one that has waited longest comes first
@@ -87,6 +90,7 @@ class Upstream:
         for i, (connection, wait) in enumerate(list(self._idle.items())):
             if wait.lane.retired or i < excess:
                 self._dismiss(connection)
+        self.reach.keep(way for lane in self._lanes.values() for way in lane.ways)
         self._freed.set()  # there may be more of them
         return {credential for credential, lane in self._lanes.items() if lane is not before.get(credential)}
 
@@ -127,6 +131,8 @@ class Upstream:
             except BaseException:  # above all cancellation: a late reply would be taken for the next command's
                 connection.abort()
                 raise
+            if connection.usable:
+                self.reach.used(lane.way(connection.place))
             self._keep(lane, connection)
             return Report(facts, connection.smarthost, "dsn" in connection.extensions)
 
@@ -163,6 +169,15 @@ class Upstream:
         """Whether SMTPUTF8 (RFC 6531) was offered at the last EHLO; None: not known yet."""
         lane = self._lanes.get(credential)
         return lane.smtputf8 if lane else None
+
+    def cut_off(self) -> dict[str, list[Way]]:
+        """The credentials for which no smarthost can be reached, and the ways of each."""
+        return {name: lane.ways for name, lane in self._lanes.items() if self.reach.all_out(lane.ways)}
+
+    @property
+    def open_connections(self) -> dict[str, int]:
+        """How many there are: at work, and waiting for the next message."""
+        return {"busy": self._busy, "idle": len(self._idle)}
 
     async def close(self) -> None:
         """Take leave of the smarthosts: a few seconds at most. Transactions that go on close their own connections."""
@@ -204,6 +219,8 @@ class Upstream:
                     await login(connection, lane.username, lane.password)
             except Failure as failure:
                 self._leave(connection)
+                if not lane.retired:
+                    self.reach.failed(lane.way(connection.place), failure.fact)
                 if failure.fact.phase is Phase.AUTH:
                     raise  # the credential is the same everywhere
                 failures.append((connection.name, failure.fact))
@@ -211,6 +228,7 @@ class Upstream:
                 connection.abort()
                 raise
             else:
+                self.reach.opened(lane.way(connection.place))
                 return connection
         raise Failure(_summary(failures))
 

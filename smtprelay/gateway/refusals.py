@@ -1,0 +1,30 @@
+"""Why something was refused, as one of a few words: what is counted must not have as many names as there are texts."""
+
+from __future__ import annotations
+
+from smtprelay.policy import NotSetUp
+from smtprelay.reply import SMTPReplyError
+
+# By the basic code, and else by subject and detail of the enhanced code (RFC 3463): ours, so each is here on purpose.
+_BY_CODE = {530: "login_needed", 535: "login_wrong", 538: "login_needed", 555: "syntax"}
+_BY_DETAIL = {
+    "3.0": "failure",
+    "3.1": "disk_full",
+    "3.4": "too_large",
+    "3.5": "failure",
+    "4.6": "loop",
+    "5.3": "too_many_recipients",
+    "6.7": "smtputf8",
+    "7.1": "not_allowed",
+}
+_BY_SUBJECT = {"1": "syntax", "5": "syntax", "6": "content", "7": "domain"}
+REASONS = frozenset({*_BY_CODE.values(), *_BY_DETAIL.values(), *_BY_SUBJECT.values(), "other"})
+
+
+def reason_of(error: SMTPReplyError) -> str:
+    """One of `REASONS`."""
+    reply = error.reply
+    if isinstance(error, NotSetUp):
+        return "domain"
+    subject = reply.detail.partition(".")[0]
+    return _BY_CODE.get(reply.code) or _BY_DETAIL.get(reply.detail) or _BY_SUBJECT.get(subject, "other")
