@@ -9,6 +9,7 @@ from smtprelay.spool.interface import (
     Due,
     Event,
     Events,
+    Fault,
     Found,
     Lease,
     LeasedRecipient,
@@ -23,6 +24,7 @@ from smtprelay.spool.interface import (
     SpoolFull,
     State,
     Stats,
+    Waiting,
     attempt_status,
 )
 
@@ -35,6 +37,7 @@ __all__ = [
     "Due",
     "Event",
     "Events",
+    "Fault",
     "Found",
     "Lease",
     "LeaseLost",
@@ -49,5 +52,6 @@ __all__ = [
     "SpoolFull",
     "State",
     "Stats",
+    "Waiting",
     "attempt_status",
 ]

@@ -308,6 +308,37 @@ class Due:
     recipient: str
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What waits, in figures: what costs no look at the history.
+
+    :param recipients: how many are queued, being sent and held.
+    :param oldest: since when the oldest message of each of these states could have gone: when it was accepted, or when
+        its app wanted it to be sent. Unix time in milliseconds; a state that has none is left out.
+    :param credentials: how many queued recipients wait for each credential.
+    :param held: how many recipients are held for each reason.
+    :param bytes: size of the spool on disk.
+    """
+
+    recipients: Mapping[State, int]
+    oldest: Mapping[State, int] = field(default_factory=dict)
+    credentials: Mapping[str, int] = field(default_factory=dict)
+    held: Mapping[str, int] = field(default_factory=dict)
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """The spool cannot be written.
+
+    :param since: when the first change failed of those without a success between them; Unix time in milliseconds.
+    :param words: why, and what to do.
+    """
+
+    since: int
+    words: str
+
+
 class Spool(Protocol):
     """The durable queue."""
 
@@ -407,6 +438,13 @@ class Spool(Protocol):
 
     async def stats(self) -> Stats:
         """The queue in figures."""
+
+    async def waiting(self, now: int) -> Waiting:
+        """What waits, in figures. It takes as long as that is much: 0.4 s for a million recipients."""
+
+    @property
+    def fault(self) -> Fault | None:
+        """Why nothing can be written; None where it can, as far as is known."""
 
     async def accepted_since(self, since: int) -> dict[str, int]:
         """Recipients accepted since then, by `Origin.key`."""

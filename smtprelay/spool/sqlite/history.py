@@ -8,13 +8,14 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from smtprelay.message import Envelope, Message, Origin, first_id, share_of_key
-from smtprelay.spool.interface import ENDED, Attempt, MessageRecord, Selector, State, Stats
+from smtprelay.spool.interface import ENDED, Attempt, MessageRecord, Selector, State, Stats, Waiting
 from smtprelay.spool.sqlite import rows
 from smtprelay.spool.sqlite.errors import is_damage
 from smtprelay.spool.sqlite.selection import Where, where
 
 _log = logging.getLogger(__name__)
 
+LOOKED_THROUGH = 10_000  # messages whose app may want them later: some 20 ms
 # In the words of the index, so that SQLite recognises it.
 _ENDED = "(" + " OR ".join(f"state = '{state}'" for state in State if state in ENDED) + ")"
 _ALL = Where(())
@@ -159,6 +160,52 @@ def stats(connection: sqlite3.Connection, size: int, free: int) -> Stats:
         free=free,
         held=held,
     )
+
+
+def waiting(connection: sqlite3.Connection, now: int, size: int) -> Waiting:
+    """Along the indices of what waits, each as long as that.
+
+    :param size: bytes of the spool on disk.
+    """
+
+    def groups(query: str) -> dict[str, tuple[int, str]]:
+        return {key: (number, first) for key, number, first in connection.execute(query)}
+
+    queued = groups(
+        "SELECT credential, count(*), min(message) FROM recipients WHERE state = 'queued' GROUP BY credential"
+    )
+    held = groups("SELECT reason, count(*), min(message) FROM recipients WHERE state = 'held' GROUP BY reason")
+    sending = groups("SELECT state, count(*), min(message) FROM recipients WHERE state = 'sending' GROUP BY state")
+    by_state = {State.QUEUED: queued, State.SENDING: sending, State.HELD: held}
+    oldest = {
+        state: _due(connection, min(first for _, first in found.values())) for state, found in by_state.items() if found
+    }
+    if oldest.get(State.QUEUED, 0) > now:  # its app wants it later, and others may be late
+        oldest[State.QUEUED] = _oldest_due(connection, now)
+    return Waiting(
+        recipients={state: sum(number for number, _ in found.values()) for state, found in by_state.items()},
+        oldest={state: at for state, at in oldest.items() if 0 < at <= now},
+        credentials={credential: number for credential, (number, _) in queued.items()},
+        held={reason: number for reason, (number, _) in held.items()},
+        bytes=size,
+    )
+
+
+def _due(connection: sqlite3.Connection, message_id: str) -> int:
+    row = connection.execute("SELECT due_at FROM messages WHERE id = ?", (message_id,)).fetchone()
+    return int(row["due_at"])
+
+
+def _oldest_due(connection: sqlite3.Connection, now: int) -> int:
+    """Of the messages that wait longest, when the first was due that is queued; 0 for none."""
+    row = connection.execute(
+        """
+        SELECT due_at FROM (SELECT id, due_at FROM messages WHERE ended_at = 0 ORDER BY id LIMIT ?) AS m
+        WHERE due_at <= ? AND EXISTS (SELECT 1 FROM recipients WHERE message = m.id AND state = 'queued') LIMIT 1
+        """,
+        (LOOKED_THROUGH, now),
+    ).fetchone()
+    return int(row["due_at"]) if row else 0
 
 
 def recall(connection: sqlite3.Connection, prefix: str) -> dict[str, str]:

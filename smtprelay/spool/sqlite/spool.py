@@ -16,6 +16,7 @@ from smtprelay.spool.interface import (
     BodyCorrupt,
     Due,
     Events,
+    Fault,
     Found,
     Lease,
     MessageRecord,
@@ -24,6 +25,7 @@ from smtprelay.spool.interface import (
     Selector,
     SpoolError,
     Stats,
+    Waiting,
 )
 from smtprelay.spool.sqlite import capturing, history, leasing, pruning, steering, storing
 from smtprelay.spool.sqlite import events as happened
@@ -159,6 +161,13 @@ class SQLiteSpool:
 
     async def stats(self) -> Stats:
         return await self._readers.run(lambda connection: history.stats(connection, self._bytes(), self.free()))
+
+    async def waiting(self, now: int) -> Waiting:
+        return await self._readers.run(lambda connection: history.waiting(connection, now, self._bytes()))
+
+    @property
+    def fault(self) -> Fault | None:
+        return self._writer.fault
 
     async def accepted_since(self, since: int) -> dict[str, int]:
         return await self._readers.run(partial(history.accepted_since, since=since))

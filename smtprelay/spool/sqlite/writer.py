@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,10 +13,12 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from smtprelay.spool.interface import SpoolError
+from smtprelay import metrics
+from smtprelay.spool.interface import Fault, SpoolError
 from smtprelay.spool.sqlite.errors import explain
 
 T = TypeVar("T")
+FAULT_LASTS = 5.0  # seconds
 _MAX_GROUP = 256  # so that the first of a group never waits long for the last
 
 
@@ -33,10 +36,15 @@ class Writer:
     """Runs operations on the writing connection, in order; each succeeds or fails by itself.
 
     To be made in the event loop that awaits the results.
+
+    :ivar fault: why changes cannot be written. On a full disk small ones still can now and then, so it lasts for some
+        seconds over one that could.
     """
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self.commits = 0
+        self.fault: Fault | None = None
+        self._failed_at = 0.0
         self._connection = connection
         self._path = path
         self._loop = asyncio.get_running_loop()
@@ -88,14 +96,30 @@ class Writer:
 
         A savepoint for each would part the one that fails from the rest more cheaply, but costs all the others, always.
         """
+        began = time.monotonic()
+        changes = self._connection.total_changes
         error = self._transact(group)
         if error is None:
-            return
-        if len(group) > 1:
+            if self._connection.total_changes > changes:
+                self._written(len(group), time.monotonic() - began)
+        elif len(group) > 1:
             for job in group:
                 self._commit([job])
         else:
             group[0].error = explain(error, self._path)
+            if isinstance(error, sqlite3.Error):  # and not `LeaseLost`, say
+                self._failed(str(group[0].error))
+
+    def _written(self, operations: int, seconds: float) -> None:
+        metrics.COMMIT_OPERATIONS.observe(operations)
+        metrics.COMMIT_SECONDS.observe(seconds)
+        if self.fault and time.monotonic() - self._failed_at >= FAULT_LASTS:
+            self.fault = None
+
+    def _failed(self, words: str) -> None:
+        metrics.COMMIT_FAILURES.add()
+        self._failed_at = time.monotonic()
+        self.fault = Fault(self.fault.since if self.fault else time.time_ns() // 1_000_000, words)
 
     def _transact(self, group: Iterable[_Job]) -> Exception | None:
         """:returns: why nothing of it happened."""
