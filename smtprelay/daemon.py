@@ -13,6 +13,7 @@ from smtprelay import __version__, service
 from smtprelay.advice import insecurities
 from smtprelay.clock import now_ms
 from smtprelay.parts import Parts
+from smtprelay.problems import RELOAD, Problem
 from smtprelay.reload import Reload
 from smtprelay.settings import Settings
 from smtprelay.spool import SpoolError
@@ -60,12 +61,13 @@ class Daemon:
 
     async def _serve(self, spool: SQLiteSpool) -> None:
         parts = self._parts = await Parts.build(self._settings, spool)
+        parts.health.sources.append(self._refused)
         background: list[asyncio.Task[None]] = []
         try:
             await parts.webhooks.start()  # before anything happens that they want to be told
             async with service.takes_long("Ending the attempts that the last run left open"):
                 recovered = await parts.scheduler.recover()
-            await self._warn(parts)
+            self._warn(parts)
             await parts.control.start()
             status = parts.status.start()
             listen = await parts.listeners.start()
@@ -73,9 +75,11 @@ class Daemon:
             background = [asyncio.create_task(work) for work in (self._reload.run(), *ongoing)]
             _spare_the_collector()
             log.info("ready", version=__version__, listen=listen, status=status, recovered=recovered)
+            parts.health.accepting = True
             service.ready(self._status())
             await self._until_stopped(background)
         finally:
+            parts.health.accepting = False
             await self._reload.stop()  # or it would open anew what is closed here
             # Mail in first, so that what is accepted last is still delivered or kept; then mail out; then the books.
             await parts.listeners.stop(SESSION_GRACE)
@@ -91,18 +95,24 @@ class Daemon:
         """See `Parts.follow`."""
         assert self._parts
         await self._parts.follow(settings)
-        await self._warn(self._parts)
+        self._warn(self._parts)
 
     def _status(self) -> str:
-        """A line for `systemctl status`."""
+        """A line for `systemctl status`: the worst that is wrong, or where it listens."""
         if self._stop.is_set() or not self._parts:
             return "Stopping"
-        listening = f"Listening on {' '.join(self._parts.listeners.addresses)}"
-        if problems := self._reload.problems:
-            return f"The new configuration is refused, and the old one stays: {'; '.join(problems)}. {listening}"
-        return listening
+        # What the pulse has seen is a second old, and a reload is told of at once.
+        problems = [*self._refused(), *(p for p in self._parts.pulse.problems if p.key != RELOAD.key)]
+        if not problems:
+            return f"Listening on {' '.join(self._parts.listeners.addresses)}"
+        more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
+        return problems[0].sentence + more
 
-    async def _warn(self, parts: Parts) -> None:
+    def _refused(self) -> list[Problem]:
+        problems = self._reload.problems
+        return [RELOAD.of(words="; ".join(problems))] if problems else []
+
+    def _warn(self, parts: Parts) -> None:
         """What an operator should know of the configuration."""
         config = parts.config
         for problem in insecurities(config):
@@ -111,12 +121,6 @@ class Daemon:
             log.warning("weak key", problem=problem)
         if mode := parts.routing.told():
             log.warning("not live", mode=mode)
-        configured = {credential.key for credential in config.upstream.log_ins}
-        for name, waiting in (await parts.spool.stats()).credentials.items():
-            if configured and name not in configured:  # where nothing leaves, nothing waits for them
-                log.error(
-                    "mail waits for a credential that is not configured any more", credential=name, waiting=waiting
-                )
         # Who connects to a socket that nobody accepts from waits for ever.
         heard = (*config.gateway.listen, *config.gateway.listen_tls, *config.status.listen)
         for name in sorted(set(service.passed_names()) - {listen.fd_name for listen in heard}):

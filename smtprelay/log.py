@@ -131,16 +131,17 @@ def _stamp(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
 def _mask(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for key, value in event.items():
         if key not in _NO_ADDRESSES:
-            event[key] = _masked(value)
+            event[key] = masked(value)
     return event
 
 
-def _masked(value: Any) -> Any:
-    """Addresses stand in replies, account names and tracebacks too, so every text is looked through."""
+def masked(value: Any) -> Any:
+    """The same with the local parts of addresses cut to a letter. They stand in replies, account names and tracebacks
+    too, so every text is looked through."""
     if isinstance(value, str):
         return _ADDRESS.sub(r"\g<first>***@", value)
     if isinstance(value, dict):
-        return {key: _masked(inner) for key, inner in value.items()}
+        return {key: masked(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_masked(inner) for inner in value]
+        return [masked(inner) for inner in value]
     return value

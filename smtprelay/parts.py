@@ -18,6 +18,7 @@ from smtprelay.delivery import Delivery
 from smtprelay.domains.checker import Checker
 from smtprelay.domains.verdict import Verdict
 from smtprelay.gateway.listeners import Listeners
+from smtprelay.health import Health
 from smtprelay.holding import Holding
 from smtprelay.keyfiles import kept_folder, require_keys
 from smtprelay.keyring import Keyring, Keys
@@ -27,6 +28,7 @@ from smtprelay.offload import Offload
 from smtprelay.pipeline import Pipeline
 from smtprelay.policy import DAY, Gate, Limits, Policy
 from smtprelay.preparation import Preparer
+from smtprelay.pulse import Pulse
 from smtprelay.rendering import Rendering
 from smtprelay.resolver import Resolver
 from smtprelay.routing import Routing
@@ -141,10 +143,28 @@ class Parts:
             wake=self._wake,
             clock=now_ms,
         )
+        self.health = Health(
+            config,
+            spool,
+            self.upstream,
+            self.credentials,
+            self.watch,
+            waiting=lambda: self.pulse.waiting(),
+            stalled=lambda: self.pulse.stalled(),
+            clock=now_ms,
+        )
+        self.pulse = Pulse(
+            spool,
+            self.health,
+            workers=lambda: {"preparation": self.offload.pid, "rendering": self.rendering.pid},
+            open_connections=lambda: self.upstream.open_connections,
+            clock=now_ms,
+        )
         operator = Operator(spool, self.limits, self.credentials, self._wake, now_ms, self._about)
         self.control = Control(config.status.control, operator, keyring, self.watch.look_again)
         self.webhooks = Webhooks(settings.webhooks, spool, now_ms)
-        self.status = Status(Backstage(config, spool, operator, keyring, self.watch), settings.status_tls)
+        backstage = Backstage(config, spool, operator, keyring, self.watch, self.health, self.pulse)
+        self.status = Status(backstage, settings.status_tls)
 
     @classmethod
     async def build(cls, settings: Settings, spool: Spool) -> Self:
@@ -161,8 +181,8 @@ class Parts:
     def work(self) -> list[Coroutine[Any, Any, None]]:
         """What is done all the time."""
         keys = self.keyring.watch(self._sign_with, now_ms)
-        mail = self.scheduler.run(), self.capturing.run(), self.holding.run()
-        return [*mail, self.watch.run(), keys, self.webhooks.run()]
+        parts = (self.scheduler, self.capturing, self.holding, self.watch, self.webhooks, self.pulse)
+        return [*(part.run() for part in parts), keys]
 
     async def follow(self, settings: Settings) -> None:
         """Go by other settings from now on. First all that can fail; then the change, at one moment.
@@ -207,6 +227,7 @@ class Parts:
         self.rates.use(config.upstream)
         self.scheduler.use(**_numbers(config))
         self.webhooks.use(settings.webhooks)
+        self.health.use(config)
 
     def _sign_with(self, _keys: Sequence[SigningKey]) -> None:
         self._renew_way_in()

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 from smtprelay import config
 from smtprelay.control import Operator
+from smtprelay.health import Health
 from smtprelay.keyring import Keyring
 from smtprelay.on_demand import OnDemand
+from smtprelay.pulse import Pulse
 from smtprelay.sockets import Place, ServerTLS, address_of, new_sockets
 from smtprelay.spool import Spool
 from smtprelay.watch import Watch
@@ -26,6 +28,8 @@ class Backstage:
     operator: Operator
     keyring: Keyring
     watch: Watch
+    health: Health
+    pulse: Pulse
 
 
 class Status:

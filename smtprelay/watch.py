@@ -90,6 +90,12 @@ class Watch:
         verdict = self._verdicts.get(domain)
         return verdict if verdict and self._clock() - verdict.checked_at <= STALE else None
 
+    def standing(self) -> list[tuple[str, Verdict | None]]:
+        """How the domains stand that are configured or that mail is held for, as far as they were looked up since this
+        start; None where DNS has not told for too long."""
+        known = [(domain, self._verdicts.get(domain)) for domain in dict.fromkeys((*self._configured, *self.waiting))]
+        return [(domain, self.known(domain)) for domain, verdict in known if verdict and verdict.expires_at]
+
     def is_news(self, verdict: Verdict) -> bool:
         """Whether DNS told it a moment ago; neither the last process, nor before it failed."""
         return 0 <= self._clock() - verdict.checked_at <= LATELY

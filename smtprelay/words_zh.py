@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from smtprelay.problems_zh import PROBLEMS
+
 _WORDS: Mapping[str, str] = {
     "{count}d": "{count} 天",
     "{count}h": "{count} 小时",
@@ -150,4 +152,4 @@ _STORY: Mapping[str, str] = {
     ),
 }
 
-CHINESE: Final[Mapping[str, str]] = {**_WORDS, **_STORY}
+CHINESE: Final[Mapping[str, str]] = {**_WORDS, **_STORY, **PROBLEMS}

@@ -1,0 +1,209 @@
+"""What can be wrong: each kind of problem in its words, with what to do about it. docs/troubleshooting.md has more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from smtprelay.words import Say, Sentence, english
+
+Severity = Literal["critical", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of problem.
+
+    :param key: names it in the metrics and the log.
+    :param text: what is wrong.
+    :param advice: what to do.
+    """
+
+    key: str
+    severity: Severity
+    text: Sentence
+    advice: Sentence
+
+    def of(self, about: str = "", /, **values: object) -> Problem:
+        """A problem of this kind.
+
+        :param about: tells problems of one kind apart.
+        :param values: what stands in the placeholders.
+        """
+        return Problem(self, about, values)
+
+    def advised(self, advice: Sentence | None) -> Kind:
+        """The same with another advice, where there is one."""
+        return replace(self, advice=advice) if advice else self
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that an operator has to know; see `Kind`."""
+
+    kind: Kind
+    about: str = ""
+    values: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        return self.kind.key
+
+    @property
+    def severity(self) -> Severity:
+        return self.kind.severity
+
+    @property
+    def sentence(self) -> str:
+        """What is wrong, in English."""
+        return self.tell(english)[0]
+
+    @property
+    def remedy(self) -> str:
+        """What to do, in English."""
+        return self.tell(english)[1]
+
+    def tell(self, say: Say) -> tuple[str, str]:
+        """What is wrong and what to do, in the reader's language."""
+        return say(self.kind.text, **self.values), say(self.kind.advice, **self.values)
+
+
+_ASK = Sentence(
+    "Check the network and the firewall, and ask the provider; 'smtprelay check' tries it. What waits goes by its "
+    "schedule once the smarthost answers; 'smtprelay queue retry --all' sends it at once."
+)
+SMARTHOST = Kind(
+    "smarthost",
+    "critical",
+    Sentence("No connection to the smarthost succeeds since {since}: {words}. Mail is accepted and waits."),
+    _ASK,
+)
+ONE_SMARTHOST = Kind(
+    "smarthost",
+    "warning",
+    Sentence("No connection to one of the smarthosts succeeds since {since}: {words}. Mail leaves by another."),
+    _ASK,
+)
+TLS_ADVICE = Sentence(
+    "Check [upstream] tls and tls_ca_file. Where the smarthost's certificate has expired, tell the provider; until "
+    "they renew it, tls = \"opportunistic\" does not look at it ('systemctl reload smtprelay')."
+)
+EHLO_ADVICE = Sentence("Check [gateway] hostname: the smarthost must take it at EHLO.")
+CREDENTIAL = Kind(
+    "credential",
+    "critical",
+    Sentence(
+        "The smarthost refuses the log-in of credential {name} since {since}: {words}. Its mail is accepted and waits."
+    ),
+    Sentence(
+        "Check username and password of this credential ('smtprelay check' tries the log-in), then 'systemctl reload "
+        "smtprelay'. Otherwise the next log-in is tried {next}."
+    ),
+)
+NO_CREDENTIAL = Kind(
+    "no_credential",
+    "critical",
+    Sentence("{count} recipients wait for credential {name}, which is not configured any more."),
+    Sentence(
+        "Give one of [[upstream.credentials]] this name, then 'systemctl reload smtprelay'; or end them with "
+        "'smtprelay queue cancel'."
+    ),
+)
+SPOOL = Kind(
+    "spool",
+    "critical",
+    Sentence("The spool cannot be written since {since}: {words}"),
+    Sentence(
+        "Mend that: mail is accepted again by itself. Until then apps are told 452 or 451, and many drop their mail."
+    ),
+)
+DISK = Kind(
+    "disk",
+    "critical",
+    Sentence("{free} are free on the disk of {path}, less than [spool] min_free ({floor}): mail is refused with 452."),
+    Sentence(
+        "Free some space there, or lower [spool] min_free; mail is accepted again by itself. Many apps drop what is "
+        "refused: have them send again."
+    ),
+)
+DNS_HOLDS = Kind(
+    "dns",
+    "critical",
+    Sentence("DNS does not tell how {domains} stands: {words}. Mail in its name is accepted and held."),
+    Sentence(
+        "Check the name servers, [domain_rules] nameservers or /etc/resolv.conf: 'smtprelay domain check {domain}' "
+        "asks them. What is held goes by itself once DNS answers."
+    ),
+)
+DNS_UNKNOWN = Kind(
+    "dns",
+    "warning",
+    Sentence("DNS does not tell how {domains} stands: {words}. Mail in its name is sent without that."),
+    Sentence("Check the name servers: 'smtprelay domain check {domain}' asks them."),
+)
+DNS_STALE = Kind(
+    "dns",
+    "warning",
+    Sentence("DNS does not answer for {domains}. What it said before counts, for a day at most."),
+    Sentence("Check the name servers: 'smtprelay domain check {domain}' asks them."),
+)
+_PUBLISH = Sentence("Publish what 'smtprelay domain check {domain}' shows: it counts as soon as DNS has it.")
+NOT_SET_UP = {  # by [domain_rules] on_failure
+    "reject": Kind(
+        "domain", "critical", Sentence("{domain} is not set up: {problem}. Its mail is refused (550)."), _PUBLISH
+    ),
+    "hold": Kind("domain", "critical", Sentence("{domain} is not set up: {problem}. Its mail is held."), _PUBLISH),
+    "warn": Kind(
+        "domain",
+        "warning",
+        Sentence("{domain} is not set up: {problem}. Its mail is sent all the same, and may be lost."),
+        _PUBLISH,
+    ),
+}
+_RENEW = Sentence("Put a new one there, and its key, then 'systemctl reload smtprelay'.")
+RENEWED_ADVICE = Sentence("A newer one is there: 'systemctl reload smtprelay' puts it to use.")
+EXPIRED = Kind(
+    "certificate",
+    "critical",
+    Sentence("The certificate of {section}, {path}, has expired ({at}): who verifies it does not connect."),
+    _RENEW,
+)
+EXPIRES = Kind(
+    "certificate", "warning", Sentence("The certificate of {section}, {path}, expires in {left} ({at})."), _RENEW
+)
+HELD = Kind(
+    "held",
+    "warning",
+    Sentence("{count} recipients are held ({reasons}) and wait for a person."),
+    Sentence(
+        "'smtprelay queue list --state held' shows them and 'smtprelay queue why ID' what each waits for; then "
+        "'smtprelay queue release' or 'smtprelay queue cancel'."
+    ),
+)
+_LOOK = Sentence("'smtprelay queue list --state queued' shows what waits, and 'smtprelay queue why ID' why.")
+OLD = Kind("old", "warning", Sentence("The oldest message in the queue has waited for {age}."), _LOOK)
+STALLED = Kind(
+    "stalled",
+    "warning",
+    Sentence("Nothing was delivered in the last ten minutes, while {count} attempts were deferred."),
+    _LOOK,
+)
+RELOAD = Kind(
+    "reload",
+    "critical",
+    Sentence("The new configuration is refused, and the old one stays: {words}."),
+    Sentence("Mend what it says ('smtprelay check' shows all of it), then 'systemctl reload smtprelay'."),
+)
+WEBHOOK = Kind(
+    "webhook",
+    "warning",
+    Sentence("The webhook {url} takes no events since {since}: {words}. {count} events wait."),
+    Sentence("Check the address and who answers there; the events are told by themselves once it does."),
+)
+NOT_ACCEPTING = Kind(
+    "stopping",
+    "critical",
+    Sentence("The relay starts or stops, and takes no mail."),
+    Sentence("Wait; the log says what it does."),
+)
