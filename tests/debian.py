@@ -36,6 +36,7 @@ PACKAGES = {
     "opendkim": "opendkim",
     "php": "php-cli",
     "postfix": "postfix",
+    "promtool": "prometheus",
     "s-nail": "s-nail",
     "saslpasswd2": "sasl2-bin",
     "smtpd": "opensmtpd",  # or unpacked
