@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from starlette.routing import Route, Router
 
 from smtprelay.status import Backstage
@@ -14,7 +16,7 @@ def app(backstage: Backstage) -> Router:
     return Router(
         routes=[
             Route("/healthz", probes.healthz),
-            Route("/readyz", probes.readyz),
+            Route("/readyz", partial(probes.readyz, in_words=True)),
             Route("/metrics", probes.metrics),
         ]
     )

@@ -32,11 +32,15 @@ class Probes:
             return _text(503, f"The spool's thread has not answered for {PATIENCE:.0f} s: the disk may hang.")
         return _text(200, "ok")
 
-    async def readyz(self, _request: Request) -> Response:
-        """Whether mail should be handed in, and why not. What is wrong otherwise follows."""
+    async def readyz(self, _request: Request, *, in_words: bool) -> Response:
+        """Whether mail should be handed in, and why not. What is wrong otherwise follows.
+
+        :param in_words: names are told too; without them, what kind of problem it is.
+        """
         unready = self._health.unready()
         others = [problem for problem in self._health.problems() if problem not in unready]
-        lines = ["not ready" if unready else "ready", *map(_line, unready), *map(_line, others)]
+        told = [_line(problem) if in_words else problem.key for problem in (*unready, *others)]
+        lines = ["not ready" if unready else "ready", *told]
         return _text(503 if unready else 200, "\n".join(lines))
 
     async def metrics(self, request: Request) -> Response:
