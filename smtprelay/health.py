@@ -115,10 +115,9 @@ class Health:
                     self._credentials.refused(name, str(fact))
 
     def _has_no_way_out(self) -> bool:
-        if self._config.upstream.mode == "sandbox":
-            return False
+        log_ins = self._config.upstream.log_ins
         unable = self._upstream.cut_off().keys() | self._credentials.pauses.keys()
-        return all(credential.key in unable for credential in self._config.upstream.credentials)
+        return bool(log_ins) and all(credential.key in unable for credential in log_ins)
 
     def _of_spool(self) -> Iterator[Problem]:
         settings, free = self._config.spool, self._spool.free()
@@ -138,9 +137,9 @@ class Health:
         for name, pause in self._credentials.pauses.items():
             since, until = local_time(pause.since), local_time(pause.until)
             yield problems.CREDENTIAL.of(name, name=name, since=since, words=_quoted(pause.reply), next=until)
-        configured = {credential.key for credential in self._config.upstream.credentials}
+        configured = {credential.key for credential in self._config.upstream.log_ins}
         for name, count in self._waiting().credentials.items():
-            if name not in configured:
+            if configured and name not in configured:  # where nothing leaves, nothing waits for them
                 yield problems.NO_CREDENTIAL.of(name, name=name, count=count)
 
     def _of_domains(self) -> Iterator[Problem]:

@@ -9,7 +9,7 @@ from typing import Any, Self, TypedDict
 
 import structlog
 
-from smtprelay import bounce
+from smtprelay import bounce, problems
 from smtprelay.capturing import Capturing
 from smtprelay.clock import now_ms
 from smtprelay.config import Config
@@ -28,6 +28,7 @@ from smtprelay.offload import Offload
 from smtprelay.pipeline import Pipeline
 from smtprelay.policy import DAY, Gate, Limits, Policy
 from smtprelay.preparation import Preparer
+from smtprelay.problems import Problem
 from smtprelay.pulse import Pulse
 from smtprelay.rendering import Rendering
 from smtprelay.resolver import Resolver
@@ -42,6 +43,7 @@ from smtprelay.steps import Places, Steps
 from smtprelay.upstream import Rates, Upstream
 from smtprelay.watch import Watch
 from smtprelay.webhooks import Webhooks
+from smtprelay.words import local_time
 
 log = structlog.get_logger("daemon")
 
@@ -160,6 +162,7 @@ class Parts:
             open_connections=lambda: self.upstream.open_connections,
             clock=now_ms,
         )
+        self.health.sources.append(self._webhooks_in_trouble)
         operator = Operator(spool, self.limits, self.credentials, self._wake, now_ms, self._about)
         self.control = Control(config.status.control, operator, keyring, self.watch.look_again)
         self.webhooks = Webhooks(settings.webhooks, spool, now_ms)
@@ -283,6 +286,12 @@ class Parts:
 
     async def _check(self, domain: str, fresh: bool) -> Verdict:
         return await self._checker.check(domain, self.resolver.fresh() if fresh else self.resolver, now_ms())
+
+    def _webhooks_in_trouble(self) -> list[Problem]:
+        return [
+            problems.WEBHOOK.of(url, url=url, since=local_time(trouble.since), words=trouble.words)
+            for url, trouble in self.webhooks.troubles.items()
+        ]
 
     def _remember_tls(self, host: str) -> None:
         task = asyncio.create_task(self.spool.remember(TLS_SEEN + host, "1"))

@@ -38,7 +38,11 @@ ONLY = {
     "events": {"spool"},
     "webhooks": GROUND | {"events", "spool"},
     "words": {"words_zh"},
-    "words_zh": set[str](),
+    "words_zh": {"problems_zh"},
+    "problems_zh": set[str](),
+    "problems": {"words"},
+    "health": GROUND | {"domains", "log", "problems", "scheduler", "spool", "upstream", "watch", "words"},
+    "pulse": {"health", "problems", "spool"},
     "story": GROUND | {"clock", "spool", "words"},
     "credentials": GROUND | {"upstream"},
     "metrics": set[str](),
@@ -56,6 +60,7 @@ LIBRARIES = {
     "aiosmtplib": {"upstream"},
     "dns": {"resolver"},
     "httpx": {"webhooks"},
+    "prometheus_client": {"web"},
     "jinja2": {"templating", "web"},
     "dkim": set[str](),  # it verifies, in the sandbox
 }
