@@ -5,10 +5,17 @@ folder=$1 script=$2
 shift 2
 mount --make-rprivate /
 mount -t proc proc /proc
-for hierarchy in /sys/fs/cgroup/*/; do  # those of limits are not needed, and stay as they are
-    case $hierarchy in */systemd/ | */unified/) ;; *) umount "$hierarchy" 2>/dev/null || true ;; esac
-done
 mount -t tmpfs tmpfs /mnt
+# Control groups as they look from here; where there are several hierarchies, those of limits stay as they are.
+if [ -d /sys/fs/cgroup/systemd ]; then
+    mount -t tmpfs tmpfs /sys/fs/cgroup
+    mkdir /sys/fs/cgroup/systemd /sys/fs/cgroup/unified
+    mount -t cgroup -o none,name=systemd cgroup /sys/fs/cgroup/systemd
+    mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified
+    mount -o remount,ro /sys/fs/cgroup  # or systemd would mount them
+else
+    mount -t cgroup2 cgroup2 /sys/fs/cgroup
+fi
 for place in etc var/lib; do
     mkdir -p "/mnt/$place/changes" "/mnt/$place/work"
     mount -t overlay overlay -o "lowerdir=/$place,upperdir=/mnt/$place/changes,workdir=/mnt/$place/work" "/$place"

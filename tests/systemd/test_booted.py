@@ -167,9 +167,9 @@ printf '[Service]\\nWatchdogSec=2\\nRestartSec=1\\n' >/etc/systemd/system/smtpre
 systemctl daemon-reload
 systemctl restart smtprelay
 systemctl kill --signal=STOP --kill-whom=main smtprelay
-send 25 waiting@example.org
-until_true '[ "$(taken waiting@)" = 1 ]'
-systemctl show -p NRestarts smtprelay
+until_true '[ "$(systemctl show -p NRestarts smtprelay)" = NRestarts=1 ]'
+send 25 again@example.org
+until_true '[ "$(taken again@)" = 1 ]'
 journalctl -t smtprelay | grep -c 'Fatal Python error: Aborted'
 echo "== configuration"
 echo nonsense >>/etc/smtprelay/config.toml
@@ -183,6 +183,6 @@ until_true '[ "$(taken mended@)" = 1 ]'
 """,
     )
     watchdog, configuration = output.partition("== watchdog")[2].split("== configuration")
-    assert "NRestarts=1\n1\n" in watchdog
+    assert watchdog == "\n1\n"
     assert "ExecMainStatus=78" in configuration
     assert "Result=service-start-limit-hit" in configuration
