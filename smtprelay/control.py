@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from smtprelay.keyring import Keyring
 from smtprelay.on_demand import OnDemand
 from smtprelay.policy import Limits
 from smtprelay.scheduler import Credentials
-from smtprelay.spool import DNS, DOMAIN, MessageRecord, Query, Selector, Spool, State
+from smtprelay.spool import DNS, DOMAIN, ENDED, MessageRecord, Query, Selector, Spool, State
 from smtprelay.spool.matching import Wanted
 
 MODE = 0o660
@@ -120,14 +120,21 @@ class Operator:
                 await asyncio.sleep(0)
             limit, before, more = limit - len(found.records), found.before, bool(found.before)
 
-    async def show(self, message_id: str) -> dict[str, Any]:
-        """One message with all its attempts, and whether its credential is paused or its sender suspended."""
+    async def show(self, message_id: str, most: int | None = None) -> dict[str, Any]:
+        """One message with all its attempts, and whether its credential is paused or its sender suspended.
+
+        :param most: recipients at most: those that have not ended first.
+        """
         record = await self._spool.show(message_id)
         if record is None:
             raise BadRequest(f"no message {message_id} is known; its history may have been pruned")
+        shown = record.recipients
+        if most is not None:
+            shown = tuple(sorted(shown, key=lambda r: r.state in ENDED)[:most])
         return {
-            **describe(record),
-            "paused": self._paused().get(record.message.credential),
+            **describe(replace(record, recipients=shown)),
+            "left_out": len(record.recipients) - len(shown),
+            "paused": self.paused().get(record.message.credential),
             "suspended": record.message.origin.key in self._limits.suspended,
         }
 
@@ -145,8 +152,8 @@ class Operator:
             **asdict(stats),
             **self._about(),
             "recipients": {state.value: stats.recipients.get(state, 0) for state in State},
-            "paused": self._paused(),
-            "suspended": sorted(self._limits.suspended),
+            "paused": self.paused(),
+            "suspended": self.suspended(),
         }
 
     async def act(self, action: str, selector: Selector, reason: str) -> int:
@@ -187,7 +194,12 @@ class Operator:
         held = self.messages(Query(account=account, state=State.HELD, reason="suspended"), 100_000)
         return sum([len(message["recipients"]) async for message in held])
 
-    def _paused(self) -> dict[str, dict[str, Any]]:
+    def suspended(self) -> Sequence[str]:
+        """The accounts and trusted clients that may not send."""
+        return sorted(self._limits.suspended)
+
+    def paused(self) -> dict[str, dict[str, Any]]:
+        """The credentials that the smarthost refused, by name."""
         return {name: asdict(pause) for name, pause in self._credentials.pauses.items()}
 
 

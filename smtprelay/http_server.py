@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import uvicorn.config
 import uvicorn.server
-from starlette.routing import Router
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 LAST_ANSWERS = 5  # seconds that answers under way get at shut-down
@@ -18,7 +18,7 @@ LAST_ANSWERS = 5  # seconds that answers under way get at shut-down
 
 async def serve(
     socks: Sequence[socket.socket],
-    app: Router,
+    app: ASGIApp,
     *,
     until: asyncio.Event,
     protocol: type[H11Protocol] = H11Protocol,

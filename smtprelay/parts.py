@@ -166,7 +166,7 @@ class Parts:
         operator = Operator(spool, self.limits, self.credentials, self._wake, now_ms, self._about)
         self.control = Control(config.status.control, operator, keyring, self.watch.look_again)
         self.webhooks = Webhooks(settings.webhooks, spool, now_ms)
-        backstage = Backstage(config, spool, operator, keyring, self.watch, self.health, self.pulse)
+        backstage = Backstage(config, spool, operator, keyring, self.watch, resolver, self.health, self.pulse)
         self.status = Status(backstage, settings.status_tls)
 
     @classmethod

@@ -14,6 +14,7 @@ from smtprelay.health import Health
 from smtprelay.keyring import Keyring
 from smtprelay.on_demand import OnDemand
 from smtprelay.pulse import Pulse
+from smtprelay.resolver import Lookup
 from smtprelay.sockets import Place, ServerTLS, address_of, new_sockets
 from smtprelay.spool import Spool
 from smtprelay.watch import Watch
@@ -28,6 +29,7 @@ class Backstage:
     operator: Operator
     keyring: Keyring
     watch: Watch
+    resolver: Lookup
     health: Health
     pulse: Pulse
 

@@ -153,7 +153,7 @@ async def _domains(config: Config, path: Path) -> list[Finding]:
 
 
 def _of_domain(domain: str, found: DomainFinding, rules: DomainRules) -> Finding:
-    from smtprelay.cli.domain_text import rule_name
+    from smtprelay.domains.verdict import rule_name
 
     name = f"{domain}, {rule_name(found, rules)}"
     if found.passes:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from smtprelay.cli import records
-from smtprelay.cli.domain_text import prose, rule_name
+from smtprelay.cli.domain_text import prose
 from smtprelay.config import DomainRules
 from smtprelay.domains.dmarc import dmarc_record
 from smtprelay.domains.mx import mx_record
 from smtprelay.domains.spf.merge import new_record
 from smtprelay.domains.txt import shown, text_of
-from smtprelay.domains.verdict import Finding, Record, Status, Verdict
+from smtprelay.domains.verdict import Finding, Record, Status, Verdict, rule_name
 from smtprelay.resolver import Found, Lookup
 from smtprelay.signing import SigningKey
 

@@ -12,14 +12,13 @@ import typer
 
 from smtprelay.cli import records
 from smtprelay.config import DomainRules
-from smtprelay.domains.verdict import Finding, Record, Status, Verdict
+from smtprelay.domains.verdict import Finding, Record, Status, Verdict, rule_name
 
 WIDTH = 100  # columns of prose; records are never broken
 _INDENT = " " * 9
 _COMMAND = re.compile(r"'smtprelay [^']*'")
 _NO_BREAK = "\u00a0"
 
-_NAMES = {"spf": "SPF", "mx": "MX", "dkim": "DKIM", "platform_dkim": "DKIM", "dmarc": "DMARC"}
 _PLATFORM = (
     "not listed in [[domains]], and not verified",
     "verified, but not listed in [[domains]]",
@@ -53,13 +52,6 @@ def prose(text: str, indent: str = "") -> str:
         unbroken, WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
     return filled.replace(_NO_BREAK, " ")
-
-
-def rule_name(finding: Finding, rules: DomainRules) -> str:
-    """``SPF``, ``DKIM relay1``, ``DKIM umail (the platform's)``."""
-    if finding.rule == "platform_dkim":
-        return f"DKIM {rules.dkim_selector} (the platform's)"
-    return f"{_NAMES[finding.rule]} {finding.selector}".rstrip()
 
 
 def as_text(verdict: Verdict, rules: DomainRules) -> str:

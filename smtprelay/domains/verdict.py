@@ -8,11 +8,15 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, Literal
 
+from smtprelay.config import DomainRules
+
 Rule = Literal["spf", "mx", "dkim", "platform_dkim", "dmarc"]
 
 MAX_SHOWN = 9000  # characters of what stands there; receivers read 8192 octets of an SPF record
 MAX_REMOVED = 10  # records
 MAX_STRING = 255  # octets of a TXT record's string, RFC 1035 §3.3
+
+_NAMES = {"spf": "SPF", "mx": "MX", "dkim": "DKIM", "platform_dkim": "DKIM", "dmarc": "DMARC"}
 
 
 class Status(StrEnum):
@@ -124,6 +128,13 @@ class Verdict:
         SPF and MX are what it verifies; known is what is known here."""
         verified = all(f.passes for f in self.findings if f.rule in ("spf", "mx"))
         return 2 * self.known + verified
+
+
+def rule_name(finding: Finding, rules: DomainRules) -> str:
+    """``SPF``, ``DKIM relay1``, ``DKIM umail (the platform's)``."""
+    if finding.rule == "platform_dkim":
+        return f"DKIM {rules.dkim_selector} (the platform's)"
+    return f"{_NAMES[finding.rule]} {finding.selector}".rstrip()
 
 
 def to_json(verdict: Verdict) -> str:

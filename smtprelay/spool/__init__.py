@@ -3,6 +3,7 @@
 from smtprelay.spool.interface import (
     DNS,
     DOMAIN,
+    ENDED,
     OUTCOMES,
     Attempt,
     BodyCorrupt,
@@ -31,6 +32,7 @@ from smtprelay.spool.interface import (
 __all__ = [
     "DNS",
     "DOMAIN",
+    "ENDED",
     "OUTCOMES",
     "Attempt",
     "BodyCorrupt",

@@ -16,4 +16,4 @@ async def serve(
     socks: Sequence[socket.socket], backstage: Backstage, *, tls: ssl.SSLContext | None, until: asyncio.Event
 ) -> None:
     """Answer until the event is set."""
-    await http_server.serve(socks, app(backstage), until=until, tls=tls)
+    await http_server.serve(socks, app(backstage, until), until=until, tls=tls)

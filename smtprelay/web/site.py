@@ -1,0 +1,163 @@
+"""What all pages share: who may have them, what came with the request, their frame, and their errors."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qs, quote
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from smtprelay.control import BadRequest
+from smtprelay.spool import SpoolError, State
+from smtprelay.status import Backstage
+from smtprelay.web.access import Access, Needs, TooManyTries, Visit, is_same_origin
+from smtprelay.web.render import render
+from smtprelay.web.sessions import Sessions
+from smtprelay.web.throttle import Throttle
+from smtprelay.words import Sentence
+
+log = structlog.get_logger("page")
+
+Handler = Callable[[Visit], Awaitable[Response]]
+
+MAX_FORM = 16 * 1024  # octets of what is posted
+_FORM = "application/x-www-form-urlencoded"
+_REALM = 'Basic realm="smtprelay", charset="UTF-8"'
+
+
+class Problem(Exception):
+    """The page cannot be had. :ivar sentence: says why, in English, as a key of the catalogue."""
+
+    def __init__(self, status: int, sentence: Sentence) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.sentence = sentence
+
+
+NO_PAGE = Problem(404, Sentence("There is no such page."))
+_FORBIDDEN = Problem(
+    403, Sentence("This did not come from a page of yours, or you were logged out. Log in, and try again.")
+)
+_TOO_LARGE = Problem(413, Sentence("That is more than this form takes."))
+_NO_FORM = Problem(415, Sentence("That is no form."))
+
+
+class Site:
+    """All that pages stand on."""
+
+    def __init__(self, backstage: Backstage) -> None:
+        self.backstage = backstage
+        self.access = Access(lambda: backstage.config.status.accounts, Sessions(), Throttle())
+
+    def route(
+        self, path: str, handler: Handler, needs: Needs, *, methods: Sequence[str] = ("GET",), basic: bool = False
+    ) -> Route:
+        """A route that only they get who may.
+
+        :param basic: programs may send a password along.
+        """
+
+        async def answer(request: Request) -> Response:
+            visit = Visit.unknown(request)
+            try:
+                visit = await self.access.visit(request, basic=basic)
+                if request.method == "POST":
+                    visit = await self._posted(visit, needs)
+                if not visit.may(needs):
+                    return self._refused(visit, basic=basic)
+                return await handler(visit)
+            except Problem as problem:
+                return self.problem(visit, problem)
+            except BadRequest as error:
+                return self.failed(visit, 400, str(error))
+            except SpoolError as error:
+                return self.failed(visit, 503, str(error))
+            except TooManyTries as error:
+                return Response(status_code=429, headers={"Retry-After": str(math.ceil(error.wait))})
+
+        return Route(path, answer, methods=list(methods))
+
+    def page(self, visit: Visit, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+        """A page in its frame."""
+        notice = ""
+        if visit.session:
+            notice, visit.session.notice = visit.session.notice, ""
+        return HTMLResponse(
+            render(
+                template,
+                say=visit.words.say,
+                words=visit.words,
+                account=visit.account,
+                csrf=visit.session.csrf if visit.session else "",
+                path=visit.request.url.path,
+                notice=notice,
+                mode=self.backstage.config.upstream.mode,
+                **values,
+            ),
+            status,
+        )
+
+    def shows_mail(self, message: Mapping[str, Any]) -> bool:
+        """Whether the mail itself may be shown.
+
+        :param message: as `smtprelay.control.describe` gives it.
+        """
+        captured = any(recipient["state"] == State.CAPTURED for recipient in message["recipients"])
+        return message["body_kept"] and (captured or self.backstage.config.status.show_bodies)
+
+    async def read(self, message_id: str) -> bytes:
+        """The octets of a message. :raises BodyCorrupt: they are not what was written."""
+        return b"".join([chunk async for chunk in self.backstage.spool.body(message_id)])
+
+    def problem(self, visit: Visit, problem: Problem) -> Response:
+        """An error page."""
+        return self.failed(visit, problem.status, visit.words.say(problem.sentence))
+
+    def failed(self, visit: Visit, status: int, text: str) -> Response:
+        """An error page. :param text: what is wrong and what to do."""
+        return self.page(visit, "error.html", status=status, code=status, text=text)
+
+    def log_action(self, visit: Visit, action: str, **words: Any) -> None:
+        """What somebody did, as the control socket logs it."""
+        log.warning("operator", action=action, by=visit.account, **words)
+
+    async def _posted(self, visit: Visit, needs: Needs) -> Visit:
+        """The visit with its form. :raises Problem: another site may have had it posted."""
+        if not is_same_origin(visit.request):
+            raise _FORBIDDEN
+        form = await _form(visit.request)
+        token = visit.session.csrf if visit.session else ""
+        if needs is not Needs.NOTHING and not (token and secrets.compare_digest(token, form.get("csrf", ""))):
+            raise _FORBIDDEN
+        return replace(visit, form=form)
+
+    def _refused(self, visit: Visit, *, basic: bool) -> Response:
+        if basic:
+            return Response(status_code=401, headers={"WWW-Authenticate": _REALM})
+        url = visit.request.url
+        return RedirectResponse(
+            f"/login?next={quote(url.path + ('?' + url.query if url.query else ''), safe='/')}", 303
+        )
+
+
+async def _form(request: Request) -> Mapping[str, str]:
+    """What was posted; of fields that occur twice, the first. :raises Problem: it is no form, or too large."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
+        raise _NO_FORM
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_FORM:
+            raise _TOO_LARGE
+    try:
+        fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=50)
+    except ValueError as error:
+        raise _NO_FORM from error
+    return {name: values[0] for name, values in fields.items()}
