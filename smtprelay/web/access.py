@@ -126,6 +126,8 @@ class Access:
         """Whether the password is right. :raises TooManyTries: it was not looked at."""
         if wait := self._throttle.wait(client) or float(self._waiting >= MAX_WAITING):
             raise TooManyTries(wait)
+        if not self._accounts:
+            return False
         self._throttle.begin(client)
         self._waiting += 1
         try:
@@ -146,7 +148,7 @@ class Access:
 
     async def _basic(self, request: Request) -> str:
         scheme, _, octets = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "basic" or not self._accounts:
+        if scheme.lower() != "basic":
             return ""
         try:
             username, _, password = base64.b64decode(octets, validate=True).decode().partition(":")

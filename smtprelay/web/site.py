@@ -17,7 +17,7 @@ from starlette.routing import Route
 from smtprelay.control import BadRequest
 from smtprelay.spool import SpoolError, State
 from smtprelay.status import Backstage
-from smtprelay.web.access import Access, Needs, TooManyTries, Visit, is_same_origin
+from smtprelay.web.access import Access, Needs, TooManyTries, Visit, client_of, is_same_origin
 from smtprelay.web.render import render
 from smtprelay.web.sessions import Sessions
 from smtprelay.web.throttle import Throttle
@@ -126,15 +126,14 @@ class Site:
 
     def log_action(self, visit: Visit, action: str, **words: Any) -> None:
         """What somebody did, as the control socket logs it."""
-        log.warning("operator", action=action, by=visit.account, **words)
+        log.warning("operator", action=action, by=visit.account, client=client_of(visit.request), **words)
 
     async def _posted(self, visit: Visit, needs: Needs) -> Visit:
         """The visit with its form. :raises Problem: another site may have had it posted."""
         if not is_same_origin(visit.request):
             raise _FORBIDDEN
         form = await _form(visit.request)
-        token = visit.session.csrf if visit.session else ""
-        if needs is not Needs.NOTHING and not (token and secrets.compare_digest(token, form.get("csrf", ""))):
+        if needs is not Needs.NOTHING and not _has_token(visit, form):
             raise _FORBIDDEN
         return replace(visit, form=form)
 
@@ -145,6 +144,11 @@ class Site:
         return RedirectResponse(
             f"/login?next={quote(url.path + ('?' + url.query if url.query else ''), safe='/')}", 303
         )
+
+
+def _has_token(visit: Visit, form: Mapping[str, str]) -> bool:
+    token = form.get("csrf", "").encode()
+    return visit.session is not None and secrets.compare_digest(visit.session.csrf.encode(), token)
 
 
 async def _form(request: Request) -> Mapping[str, str]:

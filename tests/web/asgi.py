@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from starlette.types import ASGIApp, Message
 
@@ -59,8 +59,22 @@ class Browser:
         self, method: str, address: str, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> Answer:
         sent: list[Message] = []
+        await self._exchange(method, address, body, headers or {}, sent.append)
+        answered = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+        octets = b"".join(message.get("body", b"") for message in sent[1:])
+        if set_cookie := answered.get("set-cookie"):
+            self.cookie = set_cookie.partition(";")[0]
+        return Answer(sent[0]["status"], answered, octets.decode("utf-8", "replace"), octets)
+
+    async def listen(self, address: str, hear: Callable[[bytes], object]) -> None:
+        """Hear what comes, piece by piece, until the answer ends."""
+        await self._exchange("GET", address, b"", {}, lambda message: hear(message.get("body", b"")))
+
+    async def _exchange(
+        self, method: str, address: str, body: bytes, headers: Mapping[str, str], hear: Callable[[Message], object]
+    ) -> None:
         cookie = {"cookie": self.cookie} if self.cookie else {}
-        fields = {**self.headers, **cookie, **{name.replace("_", "-"): v for name, v in (headers or {}).items()}}
+        fields = {**self.headers, **cookie, **{name.replace("_", "-"): value for name, value in headers.items()}}
         path, _, query = address.partition("?")
         incoming: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -71,7 +85,7 @@ class Browser:
             raise AssertionError
 
         async def send(message: Message) -> None:
-            sent.append(message)
+            hear(message)
 
         scope = {
             "type": "http",
@@ -81,16 +95,10 @@ class Browser:
             "scheme": self.scheme,
             "path": path,
             "raw_path": path.encode(),
-            "query_string": query.encode(),
+            "query_string": quote(query, safe="=&%+/*@:").encode(),
             "root_path": "",
             "headers": [(name.lower().encode(), value.encode()) for name, value in fields.items() if value],
             "client": (self.client, 50_000),
             "server": (self.server, 8025),
         }
         await self.app(scope, receive, send)
-        start = sent[0]
-        answered = {name.decode(): value.decode() for name, value in start["headers"]}
-        octets = b"".join(message.get("body", b"") for message in sent[1:])
-        if set_cookie := answered.get("set-cookie"):
-            self.cookie = set_cookie.partition(";")[0]
-        return Answer(start["status"], answered, octets.decode("utf-8", "replace"), octets)
