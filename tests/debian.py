@@ -15,6 +15,7 @@ ROOT = Path(__file__).parent.parent
 ROOT_USER = "root"
 CHINESE_FONTS = "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc"
 NODEMAILER = "tests/clients/node_modules/nodemailer"
+AXE = "tests/web/node_modules/axe-core"
 
 PACKAGES = {
     CHINESE_FONTS: "fonts-noto-cjk",
@@ -49,7 +50,11 @@ UNPACKED = ROOT / ".peers"  # by .ci/peers, what does not go beside Postfix
 
 def needs(what: str) -> pytest.MarkDecorator:
     """Skip where a program, library, Perl module, file or right is missing; in CI that is a failure (see conftest)."""
-    how = {ROOT_USER: "run the tests as root", NODEMAILER: "npm install --prefix tests/clients"}.get(what)
+    how = {
+        ROOT_USER: "run the tests as root",
+        NODEMAILER: "npm install --prefix tests/clients",
+        AXE: "npm install --prefix tests/web",
+    }.get(what)
     return pytest.mark.skipif(
         not present(what), reason=f"{what} is missing: {how or 'apt-get install ' + PACKAGES[what]}"
     )
