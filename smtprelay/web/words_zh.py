@@ -142,6 +142,7 @@ _MAIL: Mapping[str, str] = {
 
 _DOMAINS: Mapping[str, str] = {
     "Required: {rules}. Where one fails: {action}.": "必须通过：{rules}。未通过时：{action}。",
+    "Domains are not checked: [domain_rules] on_failure is off.": "不检查域名：[domain_rules] 的 on_failure 为 off。",
     "Ask DNS now": "立即查询 DNS",
     "DNS was asked {at}.": "DNS 查询时间：{at}。",
     "DNS was asked about {domain}.": "已向 DNS 查询 {domain}。",

@@ -57,6 +57,7 @@ name = "{domain}"
 [status]
 control = "control.sock"
 listen = "127.0.0.1:0"
+{status}
 [log]
 format = "json"
 {more}
@@ -227,6 +228,7 @@ def make_relay(folder: Path, smarthost_port: int, *, keys: Sequence[str] = ("rsa
         "timeout": "2s",
         "retry": "",
         "domain_rules": 'on_failure = "off"',
+        "status": "",
         "more": "",
     }
     (folder / "config.toml").write_text(

@@ -16,6 +16,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from smtprelay.http_server import LAST_ANSWERS
+from smtprelay.sandbox.nameserver import NameServer
 from smtprelay.sandbox.smarthost import Rule
 from tests.debian import AXE, CHINESE_FONTS, ROOT, needs, program
 from tests.gateway.wire import PASSWORD, PASSWORD_HASH
@@ -38,6 +39,10 @@ ACCOUNTS = f"""\
 username = "ops"
 password_hash = "{PASSWORD_HASH}"
 """
+RULES = """\
+on_failure = "warn"
+nameservers = ["{}"]
+"""
 SUBJECT = "您的订单 A-20461"
 PAGES = {
     "now": "/",
@@ -45,8 +50,18 @@ PAGES = {
     "search": "/messages?text=订单&state=queued",
     "waiting": "/messages/{wang}",
     "refused": "/messages/{li}",
+    "mail": "/messages/{wang}/mail",
+    "source": "/messages/{wang}/mail/source",
     "domains": "/domains",
 }
+HOSTILE = """\
+<title>evil</title><script>parent.document.title = "evil"; fetch("{0}")</script>
+<img src="{0}"><link rel="stylesheet" href="{0}"><link rel="preconnect" href="{0}"><iframe src="{0}"></iframe>
+<style>body {{ background: url({0}) }}</style><meta http-equiv="refresh" content="0;url={0}">
+<object data="{0}"></object><embed src="{0}"><video src="{0}" autoplay></video>
+<form action="{0}"><button>Log in</button></form>
+<a href="{0}" target="_top">out</a> <a href="{0}" target="_blank">beside</a>
+"""
 WATCH = "document.addEventListener('securitypolicyviolation', (event) => console.error('CSP', event.violatedDirective))"
 SERIOUS = """\
 axe.run(document, {resultTypes: ["violations"]}).then((result) => result.violations
@@ -78,13 +93,15 @@ class Watched:
             self.complaints.append(text)
 
 
-def send(port: int, to: str, subject: str, sender: str = "app@example.com") -> str:
+def send(port: int, to: str, subject: str, html: str = "<h1>您好</h1><p>Hello</p>") -> str:
     """:returns: the id."""
+    sender = "app@example.com"
+    header = f"From: {sender}\r\nTo: {to}\r\nSubject: {subject}\r\nContent-Type: text/html; charset=utf-8\r\n"
     with smtplib.SMTP("127.0.0.1", port) as client:
         client.ehlo("php")
         client.mail(sender)
         client.rcpt(to)
-        _, reply = client.data(f"From: {sender}\r\nTo: {to}\r\nSubject: {subject}\r\n\r\nHello\r\n".encode())
+        _, reply = client.data(f"{header}\r\n{html}\r\n".encode())
     return reply.split()[-1].decode()
 
 
@@ -105,7 +122,15 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
         Rule("RCPT", "550 5.1.1 No such user", match="li@"),
     )
     folder = tmp_path_factory.mktemp("relay")
-    async with running(folder, *rules, schedule="1h", more=ACCOUNTS) as (relay, _):
+    settings = {"schedule": "1h", "status": "show_bodies = true", "more": ACCOUNTS}
+    zone = "example.com. IN MX 10 mail.bestedm.org."
+    async with (
+        NameServer(zone) as dns,
+        running(folder, *rules, **settings, domain_rules=RULES.format(dns.address)) as (
+            relay,
+            _,
+        ),
+    ):
         found = next(line for line in relay.log if line["event"] == "ready")
         site = Site(relay, f"http://{found['status'][0]}")
         for name in ("wang", "li", "bob"):
@@ -202,6 +227,35 @@ async def test_where_is_my_mail(browser: Browser, site: Site) -> None:
         await expect(queued).to_contain_text("2", timeout=PATIENCE)
 
 
+async def test_a_hostile_mail_does_nothing(browser: Browser, site: Site) -> None:
+    connections = 0
+
+    def connected(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        writer.close()
+
+    async with await asyncio.start_server(connected, "127.0.0.1", 0) as elsewhere:
+        host, port = elsewhere.sockets[0].getsockname()
+        html = HOSTILE.format(f"http://{host}:{port}/")
+        message_id = await asyncio.to_thread(send, site.relay.port, "wang@example.org", "Hostile", html)
+        async with opened(browser) as watched:
+            tab = watched.tab
+            await log_in(tab, site)
+            await tab.goto(f"{site.address}/messages/{message_id}/mail")
+            frame = tab.frame_locator("iframe.mail")
+            await frame.get_by_role("button", name="Log in").click()
+            for name in ("out", "beside"):
+                await frame.get_by_role("link", name=name).click()
+            await tab.get_by_role("link", name="Source").click()
+            await expect(tab.locator("pre.source")).to_contain_text("fetch(")
+            assert "evil" not in await tab.title()
+            assert len(tab.context.pages) == 1
+            assert len(watched.complaints) > 3  # Chromium says what it did not do
+            watched.complaints.clear()
+        assert connections == 0
+
+
 async def test_without_a_script(browser: Browser, site: Site) -> None:
     async with opened(browser, script=False) as watched:
         tab = watched.tab
@@ -231,9 +285,9 @@ async def test_with_the_keyboard_alone(browser: Browser, site: Site) -> None:
         await tab.keyboard.press("Enter")
         await tab.keyboard.press("Tab")
         await expect(tab.get_by_role("link", name="Messages").last).to_be_focused()  # past the bar
-        for name in ("Retry now", "Hold"):
+        for name in ("Show the mail", "Retry now", "Hold"):
             await tab.keyboard.press("Tab")
-            await expect(tab.get_by_role("button", name=name)).to_be_focused()
+            await expect(tab.locator(".actions").get_by_text(name, exact=True)).to_be_focused()
             assert await tab.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
         await tab.keyboard.press("Tab")
         await tab.keyboard.press("Enter")
