@@ -52,6 +52,7 @@ NEVER = {
     "gateway": {"spool", "scheduler", "delivery", "upstream"},
     "delivery": {"gateway", "pipeline"},
     "scheduler": {"gateway", "pipeline"},
+    "web": {"gateway", "pipeline", "steps", "delivery", "scheduler", "upstream", "daemon", "cli", "client"},
     "client": {"gateway", "pipeline", "spool", "scheduler", "delivery", "daemon", "cli"},
 }
 # These libraries are imported here only; sandbox plays the other side and may import any of them.
@@ -62,6 +63,8 @@ LIBRARIES = {
     "httpx": {"webhooks"},
     "prometheus_client": {"web"},
     "jinja2": {"templating", "web"},
+    "starlette": {"web", "control_http", "http_server"},
+    "uvicorn": {"web", "control_http", "http_server"},
     "dkim": set[str](),  # it verifies, in the sandbox
 }
 # The ground, and what is pure beside it, neither waits, reads, writes nor looks at the clock.

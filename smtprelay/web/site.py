@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -28,6 +29,7 @@ log = structlog.get_logger("page")
 Handler = Callable[[Visit], Awaitable[Response]]
 
 MAX_FORM = 16 * 1024  # octets of what is posted
+PATIENCE = 20.0  # seconds for it
 _FORM = "application/x-www-form-urlencoded"
 _REALM = 'Basic realm="smtprelay", charset="UTF-8"'
 
@@ -46,6 +48,7 @@ _FORBIDDEN = Problem(
     403, Sentence("This did not come from a page of yours, or you were logged out. Log in, and try again.")
 )
 _TOO_LARGE = Problem(413, Sentence("That is more than this form takes."))
+_TOO_SLOW = Problem(408, Sentence("The form did not come to its end: try again."))
 _NO_FORM = Problem(415, Sentence("That is no form."))
 
 
@@ -156,10 +159,14 @@ async def _form(request: Request) -> Mapping[str, str]:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
         raise _NO_FORM
     body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_FORM:
-            raise _TOO_LARGE
+    try:
+        async with asyncio.timeout(PATIENCE):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_FORM:
+                    raise _TOO_LARGE
+    except TimeoutError:
+        raise _TOO_SLOW from None
     try:
         fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=50)
     except ValueError as error:

@@ -20,6 +20,7 @@ _FRAME: Mapping[str, str] = {
         "此请求并非来自您打开的页面，或者您已退出登录。请登录后重试。"
     ),
     "That is more than this form takes.": "提交的内容过大。",
+    "The form did not come to its end: try again.": "表单未能完整提交：请重试。",
     "That is no form.": "提交的内容不是表单。",
 }
 
