@@ -169,7 +169,7 @@ async def behind(
     try:
         limits = Limits(config.gateway, {}, set(), NOW)
         credentials = Credentials(["news"], lambda: NOW)
-        operator = Operator(spool, limits, credentials, lambda: None, lambda: NOW)
+        operator = Operator(spool, limits, credentials, lambda: None, lambda: NOW, dict)
         yield Behind(config, spool, operator, credentials, limits)
     finally:
         await spool.close()
