@@ -15,7 +15,7 @@ from tests.debian import ROOT
 _BOOT = Path(__file__).parent / "boot.sh"
 _NAMESPACES = ("--pid", "--fork", "--kill-child", "--mount", "--cgroup", "--uts", "--ipc", "--net")
 _HIERARCHIES = ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgroup")
-_PATIENCE = 120.0  # seconds
+_PATIENCE = 300.0  # seconds
 
 
 def run_booted(folder: Path, script: str) -> str:
