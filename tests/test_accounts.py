@@ -64,3 +64,30 @@ async def test_an_unknown_name_takes_as_long_as_a_wrong_password(
 
 def test_the_parameters_are_those_of_the_design() -> None:
     assert "$argon2id$v=19$m=19456,t=2,p=1$" in auth.hash_password("x")
+
+
+async def test_other_accounts_and_nobody_is_remembered(accounts: Accounts[Account], verifications: list[str]) -> None:
+    app = await accounts.verify("app", PASSWORD)
+    assert app
+    same = Account(username="app", password_hash=PASSWORD_HASH, senders=("*",))
+    accounts.use([same])
+    assert await accounts.verify("app", PASSWORD) is same
+    assert len(verifications) == 2
+    assert accounts.current(app) is same
+    accounts.use([Account(username="app", password_hash=auth.hash_password("another"))])
+    assert accounts.current(app) is None
+    assert await accounts.verify("app", PASSWORD) is None
+    accounts.use([])
+    assert accounts.current(app) is None
+    assert not accounts
+
+
+async def test_a_log_in_that_is_verified_while_its_account_goes_is_none(
+    accounts: Accounts[Account], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def matches(_hash: str, _password: str) -> bool:
+        accounts.use([])
+        return True
+
+    monkeypatch.setattr(auth, "_matches", matches)
+    assert await accounts.verify("app", PASSWORD) is None

@@ -313,3 +313,15 @@ async def test_nothing_is_returned_for_what_dns_said_long_ago(tmp_path: Path, dn
         async with asyncio.timeout(5):
             while await of.state(message) != expected[dns]:
                 await asyncio.sleep(0.001)
+
+
+async def test_other_rules_count_for_what_is_held(tmp_path: Path) -> None:
+    async with parts(tmp_path, com=Status.FAIL, on_failure="hold") as of:
+        await of.look("example.com")
+        message = await of.accept("domain")
+        assert await of.state(message) == (State.HELD, "domain")
+        config = parse_config(CONFIG.format(on_failure="warn").encode(), tmp_path)
+        of.holding.use(Gate(config, of.watch.verdict), Policy(config))
+        async with asyncio.timeout(5):
+            await of.woken.wait()
+        assert await of.state(message) == (State.QUEUED, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 from dataclasses import dataclass, field
@@ -513,3 +514,45 @@ async def test_the_first_key_of_a_domain_is_one_that_every_receiver_knows(world:
         with pytest.raises(RotationRefused, match="make an RSA key first"):
             await ring.rotate(Wish("mail.example.com", kind="ed25519"), NOW)
         await ring.rotate(Wish("mail.example.com", bits=1024), NOW)  # pending
+
+
+async def reread(ring: Keyring, config: Config) -> None:
+    ring.use(config, await ring.read(config, configured_keys(config)))
+
+
+async def test_other_keys_can_be_configured_and_those_of_rotations_stay(world: World, tmp_path: Path) -> None:
+    ring = await world.rotated()
+    assert signing(ring) == ["relay2"]
+    (tmp_path / "extra.pem").write_bytes(generate_key("ed25519"))
+    extra = CONFIG + '[[domains.keys]]\nselector = "extra"\nfile = "extra.pem"\n'
+    await reread(ring, parse_config(extra.encode(), tmp_path))
+    assert sorted(signing(ring)) == ["extra", "relay2"]
+    assert states(ring)["relay1"] == "retiring"
+    await reread(ring, world.config)
+    assert signing(ring) == ["relay2"]
+
+
+async def test_what_happens_to_keys_while_they_are_read_is_not_undone(world: World) -> None:
+    """A rotation makes one, and DNS has the record of another."""
+    ring = await world.open()
+    rotation = await ring.rotate(SMALL, NOW)
+    keys = await ring.read(world.config, configured_keys(world.config))
+    world.dns.publish(rotation.name, rotation.value)
+    await ring.look(NOW)
+    made = await ring.rotate(SMALL, NOW)
+    ring.use(world.config, keys)
+    assert states(ring) == {"relay1": "retiring", rotation.selector: "active", made.selector: "pending"}
+
+
+async def test_a_key_whose_file_was_replaced_signs_as_it_is_now(world: World, tmp_path: Path) -> None:
+    """The watch was at it: what it notes is how far the key has come, not the key."""
+    ring = await world.open()
+    rotation = await ring.rotate(SMALL, NOW)
+    world.dns.publish(rotation.name, rotation.value)
+    looking = asyncio.create_task(ring.look(NOW))
+    await asyncio.sleep(0)
+    other = generate_key("rsa", 1024)
+    (tmp_path / "relay1.pem").write_bytes(other)
+    await reread(ring, world.config)
+    await looking
+    assert ring._entries[DOMAIN, "relay1"].key.pem == load_key(other, DOMAIN, "relay1").pem

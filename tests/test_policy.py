@@ -195,3 +195,10 @@ def test_an_address_literal_cannot_be_set_up(config: Config) -> None:
 
 async def test_where_the_rules_are_off_dns_is_not_asked(config: Config) -> None:
     assert await gate(config, on_failure="off").admit("example.com") == ""
+
+
+def test_what_was_counted_counts_under_other_limits(config: Config) -> None:
+    limits = Limits(config.gateway, {}, set(), 0)
+    assert [limits.reason_to_hold(TRUSTED, 1, 0) for _ in range(3)] == ["", "", "rate"]
+    limits.use(config.gateway.model_copy(update={"client_rate": None, "client_recipients_per_day": 4}))
+    assert [limits.reason_to_hold(TRUSTED, 1, 0) for _ in range(2)] == ["", "recipients_per_day"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gc
 import os
 import re
@@ -135,14 +136,14 @@ username = "ops-{a|b}"
 password_hash = "HASH{a|b}"
 [[webhooks]]
 url = "https://{a|b}.example/"
-secret_file = "{a|b}.password"
+secret_file = "{a|b}.secret"
 events = ["{accepted|held}"]
 [[webhooks]]
 url = "https://env.{a|b}.example/"
-secret_env = "PASSWORD_{A|B}"
+secret_env = "SECRET_{A|B}"
 [[webhooks]]
 url = "https://systemd.{a|b}.example/"
-secret_credential = "{a|b}.password"
+secret_credential = "{a|b}.secret"
 [log]
 level = "{warning|error}"
 format = "{json|console}"
@@ -216,11 +217,17 @@ def leaves(value: object) -> Iterator[object]:
         yield value
 
 
+def secret(letter: str) -> str:
+    """Of a webhook."""
+    return f"whsec_{base64.b64encode(letter.encode() * 32).decode()}"
+
+
 def write_files(folder: Path) -> None:
     authority = trustme.CA()
     for letter in "ab":
         authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(folder / f"{letter}.pem")
         (folder / f"{letter}.password").write_text(f"password {letter}")
+        (folder / f"{letter}.secret").write_text(secret(letter))
         (folder / f"{letter}.dkim.pem").write_bytes(generate_key("rsa", 1024))
 
 
@@ -228,8 +235,9 @@ async def test_nothing_of_the_old_configuration_is_left_in_any_part(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_files(tmp_path)
-    monkeypatch.setenv("PASSWORD_A", "of the environment, before")
-    monkeypatch.setenv("PASSWORD_B", "of the environment, after")
+    for letter in "AB":
+        monkeypatch.setenv(f"PASSWORD_{letter}", f"of the environment, {letter}")
+        monkeypatch.setenv(f"SECRET_{letter}", secret(letter))
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", os.fspath(tmp_path))
     configured: list[Any] = []
     monkeypatch.setattr("smtprelay.parts.configure", configured.append)

@@ -489,3 +489,19 @@ async def test_a_template_that_took_too_long_has_less_time_for_a_while(
         ended = await asyncio.gather(*endless, return_exceptions=True)
         assert all(isinstance(error, TemplateError) for error in ended)
         assert time.monotonic() - began < 10.0
+
+
+async def test_another_directory_counts_from_the_next_message_on(directory: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    write(elsewhere, "good", "Hello {{ name }},")
+    write(elsewhere, "other", "x")
+    async with rendered_by(directory) as by:
+        await check(by)
+        begun = [asyncio.create_task(by.render(job("good", {"name": str(n)}), LIMIT)) for n in range(50)]
+        await asyncio.sleep(0)
+        by.use(elsewhere)
+        [message] = await by.render(job("good", {"name": "Ada"}), LIMIT)
+        assert b"Hello Ada," in message
+        assert len(await asyncio.gather(*begun)) == 50
+        await by.render(job("other", {}), LIMIT)

@@ -274,3 +274,10 @@ async def test_close_ends_what_is_under_way(world: World) -> None:
         assert await world.cache.txt("example.org") == Failed("the resolver is closed")
     assert asyncio.all_tasks() == {asyncio.current_task()}
     assert len(world.asked) == 2
+
+
+async def test_what_was_told_before_others_were_asked_counts_no_more(world: World) -> None:
+    await world.cache.txt("example.com")
+    world.cache.forget()
+    world.answer = found(b"another")
+    assert await world.cache.txt("example.com") == found(b"another")

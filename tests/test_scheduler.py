@@ -317,3 +317,33 @@ async def test_no_more_wait_to_be_recorded_than_there_are_connections() -> None:
         assert len(of.spool.due) == 14
         of.delivery.gate.set()
         await until(lambda: len(of.delivery.ended) == 20)
+
+
+def test_a_credential_that_was_changed_is_tried_at_once() -> None:
+    clock = Clock()
+    credentials = Credentials(["changed", "same", "gone"], clock)
+    for name in ("changed", "same", "gone"):
+        credentials.refused(name, "535 no")
+    credentials.use(["changed", "same", "new"], {"changed", "new"})
+    assert credentials.due_probe() == "changed"
+    assert credentials.due_probe() is None
+    assert credentials.available() == ("new",)
+    credentials.probed("gone", REFUSED)  # it was under way
+    credentials.refused("gone", "535 no")
+    assert credentials.pauses.keys() == {"changed", "same"}
+
+
+async def test_where_there_are_fewer_connections_than_before_nothing_is_leased_until_one_is_free() -> None:
+    of = parts(due=[lease(number) for number in range(4)])
+    async with running(of):
+        async with asyncio.timeout(5):
+            while len(of.delivery.begun) < 3:
+                await asyncio.sleep(0)
+        of.scheduler.use(connections=1, max_recipients=100, longest_delay=5000)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert len(of.delivery.begun) == 3
+        of.delivery.gate.set()
+        async with asyncio.timeout(5):
+            while len(of.delivery.begun) < 4:
+                await asyncio.sleep(0)

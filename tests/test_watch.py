@@ -385,3 +385,17 @@ async def test_many_domains_are_looked_up_a_few_at_a_time(monkeypatch: pytest.Mo
     running.cancel()
     await asyncio.wait([running])
     await of.close()
+
+
+async def test_what_is_known_by_other_rules_is_looked_up_again() -> None:
+    world = World()
+    of = world.watch("example.com")
+    await of.verdict("example.com")
+    of.use(required=("mx",), configured=("example.com", "example.net"), refusing=True)
+    assert set(of._due()) == {"example.net", "example.com"}
+    assert await of.verdict("example.com"), "until DNS has told, what is known stands"
+    await settled(of)
+    assert len(world.asked) == 2
+    world.statuses = (Status.FAIL, Status.PASS)
+    verdict = await of.look_again("example.com")
+    assert not verdict.failing(("mx",))

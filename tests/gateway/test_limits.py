@@ -90,3 +90,35 @@ async def test_who_waits_for_a_first_block_hears_that_another_has_grown() -> Non
         await leaving.aclose()
         await growing
         await asyncio.wait_for(waiting, 1)
+
+
+def test_another_limit_counts_who_is_in() -> None:
+    limit = ConnectionLimit(3, 3)
+    for _ in range(3):
+        assert limit.enter("a", trusted=False)
+    limit.use(10, 2)
+    assert not limit.enter("a", trusted=False)
+    assert limit.enter("b", trusted=False)
+    for _ in range(2):
+        limit.leave("a", trusted=False)
+    assert limit.enter("a", trusted=False)
+
+
+async def test_messages_under_way_keep_the_room_that_they_were_promised() -> None:
+    """All have their first block when the largest message becomes a small one, and then all of them grow."""
+    budget = MemoryBudget(4 * LARGEST, 2 * LARGEST)
+    async with asyncio.timeout(10), AsyncExitStack() as stack:
+        rooms = [await stack.enter_async_context(budget.reserve()) for _ in range(2 * LARGEST // FIRST_BLOCK)]
+        budget.use(LARGEST, LARGEST // 2)
+
+        assert {room.largest for room in rooms} == {2 * LARGEST}
+        await rooms[0].cover(2 * LARGEST)
+        await stack.aclose()
+        first = await stack.enter_async_context(budget.reserve())
+        await first.cover(LARGEST // 2)
+        second = await stack.enter_async_context(budget.reserve())
+        await second.cover(LARGEST // 2)
+        third = asyncio.create_task(stack.enter_async_context(budget.reserve()))
+        await settled()
+        assert not third.done(), "two of the largest fit, and no more: all that was promised is given back"
+        third.cancel()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from smtprelay.outcome import Phase
 from smtprelay.sandbox.smarthost import DROP, SILENCE, Fault, Rule, Smarthost
-from smtprelay.upstream import Progress
+from smtprelay.upstream import Progress, lanes
 from tests.upstream.support import (
     ACCOUNT,
     CONTENT,
@@ -17,6 +18,7 @@ from tests.upstream.support import (
     code,
     message,
     relay_to,
+    settings,
     streamed,
     verbs,
 )
@@ -151,3 +153,66 @@ async def test_cancelling_while_another_waits_for_the_only_connection() -> None:
                 await asyncio.sleep(0)
         first.cancel()
         assert code(await second) == 250
+
+
+async def test_connections_of_a_way_that_stays_are_kept_and_others_are_closed_politely() -> None:
+    credentials = [{"name": name, "senders": [f"{name}@example.com"]} for name in ("stays", "leaves")]
+    async with Smarthost() as host, relay_to(host, credentials=credentials) as relay:
+        mails = [replace(message(), credential=name) for name in ("stays", "leaves")]
+        for mail in mails:
+            await relay.report(mail)
+        assert host.connections == 2
+        changed = settings(host.port, credentials=[credentials[0], {"name": "leaves", "host": "localhost"}])
+        ways = lanes(changed, {})
+        assert relay.upstream.use(changed, hostname="relay.example.com", lanes=ways) == {"leaves"}
+        async with asyncio.timeout(5):
+            while len(host.sessions) > 1:
+                await asyncio.sleep(0.01)
+        assert verbs(host)[-1] == "QUIT"
+        await relay.report(mails[0])
+        assert host.connections == 2
+        await relay.report(mails[1])
+        assert host.connections == 3
+
+
+async def test_a_credential_that_is_gone_fails_before_mail() -> None:
+    async with Smarthost(credentials=ACCOUNT) as host, relay_to(host) as relay:
+        other = settings(host.port, credentials=[{"name": "other"}])
+        relay.upstream.use(other, hostname="relay.example.com", lanes=lanes(other, {}))
+        fact = await relay.send_one()
+        assert (fact.phase, fact.error) == (Phase.CONNECT, f"credential {USER} is not configured any more")
+        assert (await relay.probe()).error == fact.error
+        assert relay.upstream.smtputf8(USER) is None
+
+
+@pytest.mark.parametrize("by_probe", [False, True])
+async def test_a_refusal_of_the_old_password_is_none_of_the_new_one(by_probe: bool) -> None:
+    """It was under way when the configuration changed."""
+    rule = Rule("CREDENTIALS", "535 5.7.8 No", times=1)
+    async with Smarthost(rule, credentials=ACCOUNT) as host, relay_to(host) as relay:
+        sending = asyncio.create_task(relay.probe() if by_probe else relay.send_one())
+        async with asyncio.timeout(5):
+            while not host.connections:
+                await asyncio.sleep(0)
+        chosen = settings(host.port, messages_per_connection=7)
+        relay.upstream.use(chosen, hostname="another.example.com", lanes=lanes(chosen, {USER: "another"}))
+        relay.upstream.use(chosen, hostname="another.example.com", lanes=lanes(chosen, ACCOUNT))
+        assert code(await sending) == (235 if by_probe else 250)
+        assert host.connections == 2
+
+
+async def test_more_connections_let_in_who_waits() -> None:
+    rule = Rule("MAIL", SILENCE, times=1)
+    async with Smarthost(rule, credentials=ACCOUNT) as host, relay_to(host, connections=1) as relay:
+        stuck = asyncio.create_task(relay.send_one())
+        async with asyncio.timeout(5):
+            while "MAIL" not in verbs(host):
+                await asyncio.sleep(0.01)
+        waits = asyncio.create_task(relay.send_one())
+        await asyncio.sleep(0)
+        more = settings(host.port, connections=2)
+        relay.upstream.use(more, hostname="relay.example.com", lanes=lanes(more, ACCOUNT))
+        assert code(await waits) == 250
+        assert not stuck.done()
+        stuck.cancel()
+        await asyncio.wait([stuck])

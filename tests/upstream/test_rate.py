@@ -48,3 +48,17 @@ def test_a_credential_has_its_own_rate_or_shares_the_upstreams() -> None:
     assert [rates.wait(name) for name in ("a", "b", "own")] == pytest.approx([0.5, 0.5, 0])
     rates.take("own", 1)
     assert rates.wait("own") == pytest.approx(1)
+
+
+def test_a_rate_that_stays_has_been_used_as_far_as_it_has_been() -> None:
+    credentials = [{"name": "stays", "rate": "2/s"}, {"name": "changes", "rate": "2/s"}, {"name": "shares"}]
+    rates = Rates(Upstream.model_validate({"rate": "2/s", "credentials": credentials}), Clock())
+    for name in ("stays", "changes", "shares"):
+        rates.take(name, 2)
+    credentials = [{"name": "stays", "rate": "2/s"}, {"name": "changes", "rate": "4/s"}, {"name": "new"}]
+    rates.use(Upstream.model_validate({"rate": "2/s", "credentials": credentials}))
+    waits = {"stays": 0.5, "changes": 0, "new": 0.5, "shares": 0.5}
+    assert {name: rates.wait(name) for name in waits} == pytest.approx(waits)
+    rates.use(Upstream.model_validate({"credentials": [{"name": "new"}]}))
+    assert not rates.limited("new")
+    rates.take("stays", 100)  # leased just before it was removed
