@@ -125,14 +125,12 @@ async def test_a_password_that_was_mended_has_the_mail_flow_within_seconds(tmp_p
             await smarthost.wait_for(6)
 
 
-async def test_a_credential_that_is_removed_has_its_mail_wait_and_told_of(tmp_path: Path) -> None:
+async def test_a_credential_that_is_removed_has_its_mail_wait_until_it_is_back(tmp_path: Path) -> None:
     async with running(tmp_path, Rule("MAIL", "451 4.3.0 Later", times=1)) as (relay, smarthost):
         async with client(relay.port) as app:
             message_id = await sent(app)
             await relay.logged("attempt", status="deferred")
             await reload(relay, ('name = "news"', 'name = "bulk"'))
-            told = await relay.logged("mail waits for a credential that is not configured any more")
-            assert (told["credential"], told["waiting"]) == ("news", 1)
             await sent(app)  # goes by the new one
         await smarthost.wait_for(1)
         assert (await relay.json("queue", "show", message_id))["recipients"][0]["state"] == "queued"

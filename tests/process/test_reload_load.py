@@ -25,7 +25,8 @@ KEPT = 100  # sessions, half of which send a message in each round
 RENDERED = 5  # of them, by template
 NEW = 10  # sessions of one message in each round, under TLS and logged in
 
-# What a round has in place of the configuration to begin with: LETTER takes turns, NUMBER grows.
+# What a round has in place of the configuration to begin with: LETTER takes turns, NUMBER grows, and TEMPLATES changes
+# now and then, as another process takes a second to start.
 CHANGES = [
     (ACCOUNTS, f"{ACCOUNTS}{ACCOUNTS}".replace(ACCOUNT, "LETTER@example.com", 1)),
     ('hostname = "', 'max_recipients = 10NUMBER\nlisten_tls = ["127.0.0.1:TLS"]\nhostname = "'),
@@ -33,7 +34,7 @@ CHANGES = [
     ("[upstream]\n", "[upstream]\nconnections = 1NUMBER\n"),
     (LOGIN, 'username = "LETTER@example.com"\npassword_file = "LETTER.password"'),
     ("[[domains.keys]]", '[[domains.keys]]\nselector = "LETTER"\nfile = "LETTER.dkim.pem"\n[[domains.keys]]'),
-    ("[log]", '[templates]\ndirectory = "LETTER/templates"\n[log]'),
+    ("[log]", '[templates]\ndirectory = "TEMPLATES/templates"\n[log]'),
 ]
 
 
@@ -97,8 +98,9 @@ async def test_twenty_reloads_under_load_fail_no_session_and_lose_no_message(tmp
 
 async def another_configuration(relay: Relay, first: str, number: int, tls: int) -> None:
     (relay.folder / "config.toml").write_text(first)
+    words = {"LETTER": "ab"[number % 2], "NUMBER": str(number), "TEMPLATES": "ab"[number // 5 % 2], "TLS": str(tls)}
     for old, new in CHANGES:
-        for word, value in {"LETTER": "ab"[number % 2], "NUMBER": str(number), "TLS": str(tls)}.items():
+        for word, value in words.items():
             new = new.replace(word, value)
         edit(relay, (old, new))
     await reload(relay)
