@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from smtprelay import delivery
+from smtprelay import delivery, metrics
 from smtprelay.bounce import Status
 from smtprelay.config import parse_config
 from smtprelay.delivery import Delivery
@@ -179,6 +179,16 @@ async def test_three_fates_in_one_attempt_and_one_notification() -> None:
     ]
     assert body is None, "the header alone, unless RET=FULL asks for more"
     assert [message.id for message in of.spool.new] == ["dsn1"], "in the transaction that ends what it is about"
+
+
+async def test_each_fate_is_counted_by_the_domain_and_the_smarthost() -> None:
+    counters = metrics.DELIVERED, metrics.BOUNCED, metrics.DEFERRED, metrics.AMBIGUOUS
+    where = "example.org", "smtp.example:25"
+    before = [counter.values.get(where, 0) for counter in counters]
+    doubtful = replace(LATER, ambiguous=True)
+    await parts(FakeUpstream([TAKEN, REFUSED, LATER, doubtful])).delivery.deliver(lease(4))
+    after = [counter.values[where] for counter in counters]
+    assert [new - old for new, old in zip(after, before, strict=True)] == [1, 1, 2, 1]
 
 
 async def test_ret_full_returns_the_whole() -> None:

@@ -194,9 +194,17 @@ def test_what_to_do_depends_on_how_far_it_came(phase: Phase, remedy: str) -> Non
 
 def test_in_a_sandbox_no_smarthost_is_needed() -> None:
     world = World(upstream_keys='mode = "sandbox"')
+    world.waiting = Waiting({State.QUEUED: 1}, credentials={"old": 1})
+    assert world.health.problems() == []
+    assert world.ready
+
+
+def test_what_leaves_a_sandbox_by_a_rule_needs_one() -> None:
+    rule = '[[upstream.rules]]\nrecipient = "*@example.com"\naction = "deliver"'
+    world = World(upstream_keys='mode = "sandbox"', more=rule)
     world.lose(ONE)
     world.lose(TWO)
-    assert world.ready
+    assert not world.ready
 
 
 class Probe:
