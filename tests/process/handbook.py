@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import re
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
 from tests.debian import ROOT
+from tests.gateway.wire import PASSWORD, PASSWORD_HASH
 from tests.process.relay import PATIENCE, Relay
 
+OPERATOR = f'[[status.accounts]]\nusername = "ops"\npassword_hash = "{PASSWORD_HASH}"'
 PAGE = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
 
 
@@ -56,14 +60,17 @@ def fits(text: str, words: str) -> bool:
     return re.fullmatch(re.escape(words).replace("…", ".+"), text) is not None
 
 
+def _url(relay: Relay) -> str:
+    [ready] = [line for line in relay.log if line["event"] == "ready"][-1:]
+    return f"http://{ready['status'][0]}"
+
+
 async def get(relay: Relay, path: str) -> tuple[int, str]:
     """What the status server answers. :returns: status and body."""
-    [ready] = [line for line in relay.log if line["event"] == "ready"][-1:]
-    url = f"http://{ready['status'][0]}{path}"
 
     def ask() -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+            with urllib.request.urlopen(_url(relay) + path, timeout=PATIENCE) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -72,9 +79,24 @@ async def get(relay: Relay, path: str) -> tuple[int, str]:
     return await asyncio.to_thread(ask)
 
 
+async def page(relay: Relay) -> str:
+    """What an operator reads on the page."""
+
+    def read() -> str:
+        browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        form = urllib.parse.urlencode({"username": "ops", "password": PASSWORD}).encode()
+        with browser.open(f"{_url(relay)}/login", form, timeout=PATIENCE) as answer:
+            return html.unescape(answer.read().decode())
+
+    return await asyncio.to_thread(read)
+
+
 async def shows(relay: Relay, table: Table) -> None:
     """Wait until the daemon shows all that the table says."""
     problem = await _problem(relay, table)
+    shown = await page(relay)
+    assert problem["sentence"] in shown
+    assert problem["remedy"] in shown
     for event, words in table.log:
         await relay.logged(event, **words)
     status, text = await get(relay, "/readyz")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import signal
 import smtplib
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,8 +21,8 @@ from smtprelay.problems import Kind
 from smtprelay.sandbox.nameserver import Fault, NameServer
 from smtprelay.sandbox.smarthost import Rule, Smarthost
 from tests.debian import ROOT_USER, needs
-from tests.process.handbook import PAGE, fits, get, over, shows, tables
-from tests.process.relay import ACCOUNT, DOMAIN, PLATFORM, Relay, make_relay, running
+from tests.process.handbook import OPERATOR, PAGE, fits, get, over, shows, tables
+from tests.process.relay import ACCOUNT, DOMAIN, PATIENCE, PLATFORM, Relay, make_relay, running
 
 slow = pytest.mark.slow
 KINDS = [kind for kind in vars(problems).values() if isinstance(kind, Kind)] + list(problems.NOT_SET_UP.values())
@@ -65,7 +65,7 @@ def test_every_problem_is_in_the_document(kind: Kind) -> None:
 @slow
 async def test_a_smarthost_that_is_stopped(tmp_path: Path) -> None:
     [table] = tables("The smarthost cannot be reached")
-    async with running(tmp_path) as (relay, smarthost):
+    async with running(tmp_path, status=OPERATOR) as (relay, smarthost):
         assert await get(relay, "/healthz") == (200, "ok\n")
         assert await get(relay, "/readyz") == (200, "ready\n")
         port = smarthost.port
@@ -74,7 +74,7 @@ async def test_a_smarthost_that_is_stopped(tmp_path: Path) -> None:
         await shows(relay, table)
         assert (await get(relay, "/healthz"))[0] == 200  # a restart would not help
         await smarthost.start(port=port)
-        await smarthost.wait_for(1, 30)
+        await smarthost.wait_for(1, PATIENCE)
         await over(relay, "smarthost")
 
 
@@ -82,14 +82,21 @@ async def test_a_smarthost_that_is_stopped(tmp_path: Path) -> None:
 
 
 @slow
-async def test_a_password_that_is_refused(tmp_path: Path) -> None:
+async def test_a_password_that_is_refused_until_it_is_put_right(tmp_path: Path) -> None:
     [table] = tables("The smarthost refuses the password")
-    async with running(tmp_path, Rule("CREDENTIALS", "535 5.7.8 Authentication failed")) as (relay, _):
+    async with running(tmp_path, status=OPERATOR) as (relay, smarthost):
+        smarthost.rules.append(Rule("CREDENTIALS", "535 5.7.8 Authentication failed"))
         await taken(relay)
         await shows(relay, table)
         _, text = await get(relay, "/readyz")
         assert "platform-secret" not in text
         await taken(relay)  # mail is still accepted
+        smarthost.rules.clear()
+        smarthost.credentials = {"news@example.com": "another-secret"}
+        (tmp_path / "platform.password").write_text("another-secret\n")
+        relay.signal(signal.SIGHUP)
+        await smarthost.wait_for(2, PATIENCE)
+        await over(relay, "credential")
 
 
 # A full disk
@@ -119,7 +126,7 @@ def fill(folder: Path, leaving: int) -> Path:
 @slow
 async def test_a_disk_below_the_floor(small_disk: Path) -> None:
     table, _ = tables("The disk is full")
-    async with running(small_disk) as (relay, smarthost):
+    async with running(small_disk, status=OPERATOR) as (relay, smarthost):
         await taken(relay)
         await smarthost.wait_for(1)
         other = fill(small_disk, leaving=900_000)
@@ -137,7 +144,7 @@ async def test_a_disk_below_the_floor(small_disk: Path) -> None:
 @slow
 async def test_a_disk_without_a_single_octet_left(small_disk: Path) -> None:
     _, table = tables("The disk is full")
-    async with running(small_disk) as (relay, smarthost):
+    async with running(small_disk, status=OPERATOR) as (relay, smarthost):
         await relay.stop()
         config = small_disk / "config.toml"
         config.write_text(config.read_text().replace('min_free = "1MiB"', 'min_free = "0"'))
@@ -155,33 +162,33 @@ async def test_a_disk_without_a_single_octet_left(small_disk: Path) -> None:
 # An expired certificate
 
 
-@asynccontextmanager
-async def with_certificate(folder: Path, authority: trustme.CA) -> AsyncIterator[Relay]:
-    """A relay with STARTTLS whose certificate has expired."""
-    certificate = authority.issue_cert("localhost", not_after=YESTERDAY)
-    certificate.private_key_and_cert_chain_pem.write_to_path(str(folder / "tls.pem"))
-    async with running(folder, gateway='tls_certificate = "tls.pem"\ntls_key = "tls.pem"') as (relay, _):
-        yield relay
-
-
 @slow
-async def test_a_certificate_of_ours_that_has_expired(tmp_path: Path) -> None:
+async def test_a_certificate_of_ours_that_has_expired_until_it_is_renewed(tmp_path: Path) -> None:
     table, _ = tables("A certificate has expired")
     authority = trustme.CA()
     verifying = ssl.create_default_context()
     authority.configure_trust(verifying)
-    verifying.check_hostname = False
+
+    def issue(not_after: datetime | None = None) -> None:
+        certificate = authority.issue_cert("127.0.0.1", not_after=not_after)
+        certificate.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "tls.pem"))
 
     def talk(context: ssl.SSLContext) -> int:
         with smtplib.SMTP("127.0.0.1", relay.port) as smtp:
             smtp.starttls(context=context)
             return smtp.ehlo()[0]
 
-    async with with_certificate(tmp_path, authority) as relay:
+    issue(YESTERDAY)
+    pair = 'tls_certificate = "tls.pem"\ntls_key = "tls.pem"'
+    async with running(tmp_path, gateway=pair, status=OPERATOR) as (relay, _smarthost):
         await shows(relay, table)
         with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
             await asyncio.to_thread(talk, verifying)
         assert await asyncio.to_thread(talk, ssl._create_unverified_context()) == 250
+        issue()
+        relay.signal(signal.SIGHUP)
+        await over(relay, "certificate")
+        assert await asyncio.to_thread(talk, verifying) == 250
 
 
 @slow
@@ -192,13 +199,15 @@ async def test_a_certificate_of_the_smarthost_that_has_expired(tmp_path: Path) -
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1", not_after=YESTERDAY).configure_cert(server)
     async with Smarthost(credentials=PLATFORM, tls=server) as smarthost:
-        relay = make_relay(tmp_path, smarthost.port, upstream='tls = "starttls"\ntls_ca_file = "ca.pem"')
+        relay = make_relay(
+            tmp_path, smarthost.port, upstream='tls = "starttls"\ntls_ca_file = "ca.pem"', status=OPERATOR
+        )
         await relay.start()
         try:
             await taken(relay)
             await shows(relay, table)
             authority.issue_cert("127.0.0.1").configure_cert(server)  # they renew it
-            await smarthost.wait_for(1, 30)
+            await smarthost.wait_for(1, PATIENCE)
             await over(relay, "smarthost")
         finally:
             await relay.stop()
@@ -213,11 +222,14 @@ async def test_dns_that_does_not_answer(tmp_path: Path) -> None:
     zone = f'{DOMAIN}. IN TXT "v=spf1 include:spf.bestedm.org -all"', f"{DOMAIN}. IN MX 10 mail.bestedm.org."
     async with NameServer(*zone) as dns:
         dns.fault = Fault.SERVFAIL
-        async with running(tmp_path, domain_rules=f'nameservers = ["{dns.address}"]') as (relay, smarthost):
+        async with running(tmp_path, domain_rules=f'nameservers = ["{dns.address}"]', status=OPERATOR) as (
+            relay,
+            smarthost,
+        ):
             await taken(relay)
             await shows(relay, table)
             dns.fault = None
-            await smarthost.wait_for(1, 30)
+            await smarthost.wait_for(1, PATIENCE)
             await over(relay, "dns")
 
 
