@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+
+import structlog
 
 from smtprelay.spool.interface import ENDED, Found, MessageRecord, Query, SpoolError, State
 from smtprelay.spool.matching import Lookup, Wanted
@@ -23,7 +24,7 @@ from smtprelay.spool.sqlite.errors import explain, is_damage
 from smtprelay.spool.sqlite.file import open_for_reading
 from smtprelay.spool.sqlite.indexer import Covered, Indexer
 
-_log = logging.getLogger(__name__)
+log = structlog.get_logger("search")
 
 BUDGET = 0.2  # seconds of one search
 FEW = 2000  # recipients in a state: so many are looked at one by one
@@ -67,7 +68,7 @@ class Finder:
             try:
                 return _in_one_snapshot(Search(connection, wanted, covered), limit, before, deadline)
             except sqlite3.DatabaseError as error:
-                _log.error("the search index cannot be used: %s", error)
+                log.error("the search index cannot be used: this search goes without", reason=str(error))
                 if is_damage(error):
                     self._indexer.distrust()
         try:

@@ -3,7 +3,6 @@ little. Mail never waits for it."""
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 import threading
 import time
@@ -12,11 +11,13 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from smtprelay.spool.sqlite import index_file
 from smtprelay.spool.sqlite.errors import is_damage
 from smtprelay.spool.sqlite.index import BEYOND, Index
 
-_log = logging.getLogger(__name__)
+log = structlog.get_logger("search")
 
 LINGER = 0.5  # seconds in which more is gathered: one transaction for all
 SLICE = 200  # messages of one transaction
@@ -109,7 +110,7 @@ class Indexer:
             try:
                 with closing(index_file.open_for_indexing(self._spool)) as connection:
                     self._keep(Index(connection))
-            except (sqlite3.Error, OSError, ValueError) as error:
+            except Exception as error:  # whatever it is: mail goes on, and searches look into the spool itself
                 self._recover(error)
 
     def _keep(self, words: Index) -> None:
@@ -121,10 +122,12 @@ class Indexer:
             raise sqlite3.DatabaseError("it is not of this spool")
         missed = words.missed()
         for first in range(0, len(missed), SLICE):
+            if self._closed:
+                return
             words.add(missed[first : first + SLICE])
         self._generation += 1
         self._publish(words)
-        growing = True
+        growing = words.floor != ""
         while self._has_work(growing):
             began = time.monotonic()
             if batch := self._batch():
@@ -133,6 +136,8 @@ class Indexer:
             elif growing:
                 growing = words.grow(SLICE)
                 self._publish(words)
+                if not growing:
+                    log.info("the search index is complete", path=str(index_file.path_of(self._spool)))
             else:
                 self._tidy = False
                 words.drop_old()
@@ -164,16 +169,18 @@ class Indexer:
             self._changed.wait_for(lambda: self._closed or self._distrusted, seconds)
 
     def _recover(self, error: Exception) -> None:
-        """Searches look through the spool itself meanwhile."""
+        """Nobody relies on the index meanwhile."""
         with self._changed:
             self._floor, self._distrusted = None, False
         path = index_file.path_of(self._spool)
         if is_damage(error):
-            _log.error("the search index %s is damaged (%s): it is made anew", path, error)
+            log.error("the search index is damaged, and made anew", path=str(path), reason=str(error))
             with suppress(OSError):
                 index_file.discard(self._spool)
         else:
-            _log.error("the search index %s cannot be kept (%s): searches are slow until it can", path, error)
+            log.error(
+                "the search index cannot be kept: searches are slow until it can", path=str(path), reason=str(error)
+            )
         now = time.monotonic()
         if not is_damage(error) or now < self._failed_at + RETRY:
             self._pause(RETRY)
