@@ -6,7 +6,7 @@ SEED   ?= 20261123
 CONTACTS ?= 5000
 READY  := $(VENV)/.installed
 
-.PHONY: demo test torture benchmark campaign clean
+.PHONY: demo test torture benchmark campaign history clean
 
 demo: $(READY)
 	$(VENV)/bin/smtprelay demo
@@ -26,6 +26,9 @@ benchmark: $(READY)
 
 campaign: $(READY)
 	$(VENV)/bin/python -m benchmarks.campaign --contacts $(CONTACTS)
+
+history: $(READY)
+	$(VENV)/bin/python -m benchmarks.history
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -116,10 +116,13 @@ class Peer:
 
 
 @asynccontextmanager
-async def smtprelay(sink: int, dns: NameServer, folder: Path | None = None) -> AsyncIterator[tuple[Peer, float]]:
+async def smtprelay(
+    sink: int, dns: NameServer, folder: Path | None = None, *, module: str = "smtprelay"
+) -> AsyncIterator[tuple[Peer, float]]:
     """The daemon, and the seconds that its start took.
 
     :param folder: with a spool; by default an empty one.
+    :param module: what is run.
     """
     with TemporaryDirectory(prefix="smtprelay-") as empty:
         folder = folder or Path(empty)
@@ -127,7 +130,7 @@ async def smtprelay(sink: int, dns: NameServer, folder: Path | None = None) -> A
         began = time.monotonic()
         with (folder / "log").open("wb") as log:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "smtprelay", "run", "-c", "config.toml", cwd=folder, stdout=log, stderr=log
+                sys.executable, "-m", module, "run", "-c", "config.toml", cwd=folder, stdout=log, stderr=log
             )
         try:
             port = await _ready(folder / "log", process)

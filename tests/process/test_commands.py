@@ -37,6 +37,16 @@ async def test_the_queue_is_seen_and_steered(tmp_path: Path) -> None:
             waiting
         ]
         assert [m["id"] for m in await relay.json("queue", "list", "--before", waiting)] == [done]
+        for words, expected in (
+            (("--text", "later"), [waiting]),
+            (("--text", "TEST later@example.org"), [waiting]),
+            (("--subject", "test", "--since", "1h"), [waiting, done]),
+            (("--subject", "later"), []),
+            (("--until", "1h"), []),
+            (("--since", "2026-11-24"), [waiting, done]),
+        ):
+            assert [m["id"] for m in await relay.json("queue", "list", *words)] == expected
+        assert "is no time: 2026-11-24" in await relay.run("queue", "list", "--since", "noon", status=64)
         table = await relay.run("queue", "list")
         assert waiting in table
         assert "451 4.7.1 Later" in table
@@ -89,6 +99,7 @@ async def test_a_suspended_account_is_stopped_at_once_and_over_a_restart(tmp_pat
         await send(relay, "b@example.org")
         await relay.settled(held=2)
         await relay.stop()
+        assert [m["id"] for m in await relay.json("queue", "list", "--text", "later")] == [waiting]
         await relay.start()
         await send(relay, "c@example.org")
         await relay.settled(held=3)

@@ -1,0 +1,193 @@
+"""A large history: every search in it, and what the index of words costs: ``make history``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import http.client
+import os
+import platform
+import signal
+import socket
+import sqlite3
+import statistics
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, closing, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import urlencode
+
+from benchmarks import past, report
+from benchmarks.load import Load
+from benchmarks.peers import Peer, SinkProcess, name_server, smtprelay
+from benchmarks.rounds import Figures, measure, median
+from smtprelay.clock import now_ms
+from smtprelay.spool.sqlite import index_file
+
+LIMIT = 300.0  # milliseconds of any answer
+THINKS = 0.1  # seconds between two searches of somebody who searches all the time
+SETTLES = 2.0  # seconds after a start, until memory is looked at
+
+SEARCHES: Mapping[str, dict[str, str]] = {
+    "nothing: the newest": {},
+    "an address": {"to": past.address(12_345)},
+    "how an address begins": {"text": "user1234"},
+    "a domain with few": {"to": "*@customer77.example"},
+    "a domain with many": {"to": "*@qq.com"},
+    "an address that is not there": {"to": "nobody@nowhere.example"},
+    "a subject in English": {"subject": "Weekly report"},
+    "a word that all have": {"text": "example"},
+    "a letter": {"text": "a"},
+    "a Chinese character": {"text": "发"},
+    "two Chinese characters": {"text": "发票"},
+    "a fragment in Chinese": {"text": "票已开"},
+    "Chinese that is not there": {"text": "鑫鑫"},
+    "a word that is not there": {"text": "zzzz"},
+    "frequent and not there": {"text": "example 发票 zzzz"},
+    "letters and not there": {"text": "u e a 1 2 zzzz"},
+    "a tag and a word": {"tag": "hr", "text": "发票"},
+    "an account": {"account": "billing"},
+    "held": {"state": "held"},
+    "queued, a word": {"state": "queued", "text": "发票"},
+    "bounced": {"state": "bounced"},
+    "bounced, a word": {"state": "bounced", "text": "invoice"},
+    "bounced, an account, a tag": {"state": "bounced", "account": "legacy", "tag": "hr"},
+    "suppressed, frequent words": {"state": "suppressed", "text": "newsletter harvest"},
+    "cancelled, not with that tag": {"state": "cancelled", "tag": "alerts", "subject": "receipt 发票"},
+    "words of a week ago": {"until": str(now_ms() - 7 * 86_400_000), "text": "发票"},
+}
+
+
+class Client:
+    """Asks the daemon over its control socket."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def get(self, target: str) -> tuple[float, bytes]:
+        """The milliseconds that an answer took, on a connection of its own, and the answer."""
+        began = time.perf_counter()
+        with closing(http.client.HTTPConnection("localhost")) as connection:
+            connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            connection.sock.connect(str(self._path))
+            connection.request("GET", target)
+            response = connection.getresponse()
+            body = response.read()
+        assert response.status == 200, body
+        return 1000 * (time.perf_counter() - began), body
+
+    def search(self, words: Mapping[str, str]) -> tuple[float, bytes]:
+        return self.get("/v1/queue?" + urlencode({**words, "limit": "50"}))
+
+
+@asynccontextmanager
+async def daemon(folder: Path, sink: int, *, indexed: bool = True) -> AsyncIterator[tuple[Peer, float]]:
+    """The daemon on the history, and the seconds that its start took.
+
+    :param indexed: with the index of words.
+    """
+    module = "smtprelay" if indexed else "benchmarks.unindexed"
+    async with name_server() as dns, smtprelay(sink, dns, folder, module=module) as running:
+        yield running
+
+
+async def build(folder: Path, sink: int) -> None:
+    """The index is removed, and made while the daemon runs."""
+    index_file.discard(folder / "spool.db")
+    async with daemon(folder, sink) as (relay, _):
+        began, before = time.monotonic(), relay.cpu()
+        while not _is_complete(folder / "spool.db"):
+            await asyncio.sleep(0.2)
+        rows = [
+            ["seconds until it is complete", f"{time.monotonic() - began:.0f}"],
+            ["seconds of processor time", f"{relay.cpu() - before:.0f}"],
+            ["the most RSS, MiB", f"{relay.peak():.0f}"],
+        ]
+    for name, path in (("spool", folder / "spool.db"), ("index", index_file.path_of(folder / "spool.db"))):
+        rows.append([f"size of the {name}, MB", f"{path.stat().st_size / 1e6:.0f}"])
+    print("## The index is made\n\n" + report.table(["", ""], rows), flush=True)
+
+
+def _is_complete(spool: Path) -> bool:
+    with (
+        suppress(sqlite3.Error),
+        closing(sqlite3.connect(f"file:{index_file.path_of(spool)}?mode=ro", uri=True)) as one,
+    ):
+        return bool(one.execute("SELECT 1 FROM facts WHERE key = 'floor' AND value = ''").fetchone())
+    return False
+
+
+async def searches(folder: Path, sink: int, rounds: int) -> bool:
+    """:returns: whether each answer came in time."""
+    async with daemon(folder, sink) as (relay, started):
+        await asyncio.sleep(SETTLES)
+        at_rest = relay.resident()
+        client = Client(folder / "control.sock")
+        await asyncio.to_thread(client.get, "/v1/stats")  # what answers is imported
+        rows, slowest = [], 0.0
+        pages = {"the queue in figures": "/v1/stats", "one message": f"/v1/queue/{_newest(folder)}"}
+        targets = {name: "/v1/queue?" + urlencode({**words, "limit": "50"}) for name, words in SEARCHES.items()}
+        for name, target in {**pages, **targets}.items():
+            took = [(await asyncio.to_thread(client.get, target))[0] for _ in range(rounds)]
+            count = (await asyncio.to_thread(client.get, target))[1].count(b'"reverse_path"')
+            slowest = max(slowest, *took)
+            rows.append([name, str(count), f"{statistics.median(took):.1f}", f"{max(took):.1f}"])
+        print(f"## Start: {started:.2f} s; RSS {at_rest:.1f} MiB, after all searches {relay.resident():.1f} MiB\n")
+        head = ["", "found", "median ms", f"slowest of {rounds} ms"]
+        print("## Searches, over the control socket\n\n" + report.table(head, rows), flush=True)
+    return slowest < LIMIT
+
+
+def _newest(folder: Path) -> str:
+    with closing(sqlite3.connect(folder / "spool.db")) as connection:
+        return str(connection.execute("SELECT max(id) FROM messages").fetchone()[0])
+
+
+async def flow(folder: Path, rounds: int, messages: int) -> None:
+    """Mail through the relay, in turn: without the index, with it, and while somebody searches all the time."""
+    kinds = {"without the index": (False, False), "with it": (True, False), "while somebody searches": (True, True)}
+    figures: dict[str, list[Figures]] = {name: [] for name in kinds}
+    async with SinkProcess.running() as sink:
+        for _ in range(rounds):
+            for name, (indexed, searching) in kinds.items():
+                async with daemon(folder, sink.port, indexed=indexed) as (relay, _):
+                    await measure(relay, sink, Load(relay.port, 200))
+                    somebody = asyncio.create_task(_search(folder)) if searching else None
+                    figures[name].append(await measure(relay, sink, Load(relay.port, messages)))
+                    if somebody:
+                        somebody.cancel()
+                        await asyncio.gather(somebody, return_exceptions=True)
+    medians = {name: median(found) for name, found in figures.items()}
+    print("## Mail meanwhile\n\n" + report.throughput(medians, "without the index"), flush=True)
+
+
+async def _search(folder: Path) -> None:
+    client = Client(folder / "control.sock")
+    while True:
+        for words in SEARCHES.values():
+            await asyncio.to_thread(client.search, words)
+            await asyncio.sleep(THINKS)
+
+
+async def main(count: int, rounds: int, messages: int) -> int:
+    """:returns: the exit status: 1 where an answer came late."""
+    print(f"# {count:,} messages; {os.cpu_count()} cores, {platform.machine()}\n", flush=True)
+    with TemporaryDirectory(prefix="smtprelay-") as name:
+        folder = Path(name)
+        past.make(folder / "spool.db", count, now_ms())
+        async with SinkProcess.running() as sink:
+            await build(folder, sink.port)
+            in_time = await searches(folder, sink.port, rounds)
+        await flow(folder, max(1, rounds // 4), messages)
+    return 0 if in_time else 1
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.history", description="searches in a large history")
+    parser.add_argument("--history", type=int, default=1_000_000, help="messages in it")
+    parser.add_argument("--rounds", type=int, default=20, help="of each search")
+    parser.add_argument("--messages", type=int, default=2000, help="of one round of mail")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that no server is left behind
+    raise SystemExit(asyncio.run(main(arguments.history, arguments.rounds, arguments.messages)))
