@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from starlette.responses import Response, StreamingResponse
 
@@ -25,7 +25,7 @@ class Live:
     :param closing: set when the server ends.
     """
 
-    def __init__(self, parts: Callable[[Visit], dict[str, str]], closing: asyncio.Event) -> None:
+    def __init__(self, parts: Callable[[Visit], Awaitable[dict[str, str]]], closing: asyncio.Event) -> None:
         self._parts = parts
         self._closing = closing
         self._streams = 0
@@ -45,7 +45,7 @@ class Live:
             sent: dict[str, str] = {}
             quiet = 0
             while not any(task.done() for task in waiting):
-                parts = self._parts(visit)
+                parts = await self._parts(visit)
                 changed = {name: html for name, html in parts.items() if sent.get(name) != html}
                 quiet = 0 if changed else quiet + 1
                 if changed:

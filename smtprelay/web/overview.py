@@ -55,12 +55,13 @@ class Overview:
 
     async def page(self, visit: Visit) -> Response:
         """GET."""
-        return self._site.page(visit, "overview.html", parts=self.parts(visit))
+        return self._site.page(visit, "overview.html", parts=await self.parts(visit))
 
-    def parts(self, visit: Visit) -> dict[str, str]:
+    async def parts(self, visit: Visit) -> dict[str, str]:
         """The HTML within each element that changes, by its id. Without an account there is no name in it: neither an
         address, nor a subject, nor a domain."""
         backstage, now = self._site.backstage, now_ms()
+        await backstage.pulse.measure()
         points = backstage.pulse.points()
         waiting = backstage.pulse.waiting()
         values = {

@@ -166,7 +166,6 @@ _TERMS: Mapping[str, str] = {
     "sending": "发送中",
     "suppressed": "已屏蔽",
     "cancelled": "已取消",
-    "captured": "已截留",
     "accepted": "已接收",
     "ok": "正常",
     "failed": "未通过",

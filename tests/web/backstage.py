@@ -56,12 +56,16 @@ class StillPulse:
 
     last_hour: list[Point] = field(default_factory=list)
     now: Waiting = field(default_factory=lambda: Waiting({}))
+    measured: int = 0
 
     def points(self) -> Sequence[Point]:
         return self.last_hour
 
     def waiting(self) -> Waiting:
         return self.now
+
+    async def measure(self) -> None:
+        self.measured += 1
 
 
 @dataclass
@@ -169,7 +173,7 @@ async def behind(
     try:
         limits = Limits(config.gateway, {}, set(), NOW)
         credentials = Credentials(["news"], lambda: NOW)
-        operator = Operator(spool, limits, credentials, lambda: None, lambda: NOW, dict)
+        operator = Operator(spool, limits, credentials, lambda: None, lambda: NOW, about=dict)
         yield Behind(config, spool, operator, credentials, limits)
     finally:
         await spool.close()
