@@ -62,6 +62,7 @@ _OVERVIEW: Mapping[str, str] = {
         "沙箱模式：除规则放行的邮件外，一律留存在此供查看，不会真正发出。"
     ),
     "Redirect: what no rule lets through goes to one address.": "改投模式：除规则放行的邮件外，一律发往同一个地址。",
+    "What was captured": "已截留的邮件",
     "paused: {reply}": "已暂停：{reply}",
     "Account {name} is suspended.": "账户 {name} 已停用。",
     "Credentials: {count}, of which paused: {paused}": "凭据：{count} 个，其中已暂停：{paused} 个",

@@ -263,7 +263,7 @@ async def test_without_a_script(browser: Browser, site: Site) -> None:
         await expect(tab.locator("noscript meta[http-equiv=refresh]")).to_have_count(1)
         await tab.goto(f"{site.address}/messages?text=Invoice")
         await tab.get_by_role("link", name="Invoice for li").click()
-        await expect(tab.locator(".advice")).to_contain_text("The address is wrong")
+        await expect(tab.locator(".todo")).to_contain_text("The address is wrong")
         await tab.get_by_role("button", name="Log out").click()
         await expect(tab.get_by_role("link", name="Log in", exact=True)).to_be_visible()
 

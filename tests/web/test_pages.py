@@ -387,6 +387,15 @@ class TestMail:
             for path in ("", "/html", "/source", "/file", "/attachments/1"):
                 assert (await browser.get(f"/messages/{message_id}/mail{path}")).status == 404
 
+    async def test_captured_mail_is_shown_in_any_case(self, tmp_path: Path) -> None:
+        async with behind(tmp_path) as backstage:
+            page = page_of(backstage)
+            message_id = await backstage.put("bob@example.net", content=self.CONTENT)
+            await backstage.attempt(Result(0, State.CAPTURED, phase="routing", reply="not sent"))
+            browser = await page.logged_in()
+            assert f"/messages/{message_id}/mail" in (await browser.get(f"/messages/{message_id}")).text
+            assert "<b>hi</b>" in (await browser.get(f"/messages/{message_id}/mail/html")).text
+
 
 class TestHostileWords:
     """Whatever strangers write is text."""
