@@ -13,7 +13,8 @@ from smtprelay.config import Event as Kind
 from smtprelay.config import parse_config
 from smtprelay.events import batch
 from smtprelay.spool import Event
-from smtprelay.webhooks import BATCH, GONE, KEPT, signed
+from smtprelay.webhooks.target import signed
+from smtprelay.webhooks.telling import BATCH, GONE, KEPT
 from tests.test_config import LEAST
 
 PAGE = (Path(__file__).parent.parent / "docs/webhooks.md").read_text("utf-8")

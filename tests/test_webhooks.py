@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,14 @@ import pytest
 from standardwebhooks import Webhook as Verifier
 from structlog.testing import capture_logs
 
-from smtprelay import metrics, webhooks
+from smtprelay import metrics
 from smtprelay.clock import now_ms
 from smtprelay.events import Batch, batch, describe
 from smtprelay.spool import Event, Spool, SpoolError, State
 from smtprelay.spool.sqlite import SQLiteSpool
-from smtprelay.webhooks import Target, Webhooks, signed
+from smtprelay.webhooks import Target, Webhooks, http
+from smtprelay.webhooks import telling as tellers
+from smtprelay.webhooks.target import signed
 from tests.spool.support import lease_one, message, opened, results
 from tests.webhook import Endpoint, Request, answering, status
 
@@ -33,11 +35,11 @@ MOVED = status("301 Moved", b"", "location: /elsewhere")
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same, sooner."""
-    monkeypatch.setattr(webhooks, "EVERY", 0.02)
-    monkeypatch.setattr(webhooks, "FIRST_WAIT", 0.02)
-    monkeypatch.setattr(webhooks, "UPKEEP", 0.02)
-    monkeypatch.setattr(webhooks, "PAUSE", 0.0)
-    monkeypatch.setattr(webhooks, "PATIENCE", 0.02)
+    monkeypatch.setattr(tellers, "EVERY", 0.02)
+    monkeypatch.setattr(tellers, "FIRST_WAIT", 0.02)
+    monkeypatch.setattr(tellers, "UPKEEP", 0.02)
+    monkeypatch.setattr(tellers, "PAUSE", 0.0)
+    monkeypatch.setattr(tellers, "PATIENCE", 0.02)
 
 
 @pytest.fixture
@@ -143,7 +145,8 @@ def test_the_example_of_the_specification() -> None:
     }
 
 
-async def test_many_events_go_in_batches_and_in_order(spool: SQLiteSpool) -> None:
+async def test_many_events_go_in_batches_and_in_order(spool: SQLiteSpool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tellers, "EVERY", 60)  # a full batch is followed by the next at once
     await spool.record(ALL)
     async with Endpoint() as endpoint:
         told = Webhooks([target(endpoint)], spool, now_ms)
@@ -187,7 +190,7 @@ async def test_what_goes_to_this_machine_goes_through_no_proxy(
 
 
 async def test_silence_has_an_end(spool: SQLiteSpool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhooks, "TIMEOUT", 0.05)
+    monkeypatch.setattr(http, "TIMEOUT", 0.05)
     never = asyncio.Event()
 
     async def silence(_: Request) -> None:
@@ -203,7 +206,7 @@ async def test_silence_has_an_end(spool: SQLiteSpool, monkeypatch: pytest.Monkey
 
 
 async def test_an_answer_without_end_is_not_read(spool: SQLiteSpool) -> None:
-    endless = b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\n" + b"x" * 2 * webhooks.MAX_ANSWER
+    endless = b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\n" + b"x" * 2 * http.MAX_ANSWER
     async with Endpoint(answering(endless)) as endpoint, telling(spool, target(endpoint)):
         await accept(spool, 1)
         await endpoint.until(lambda e: len(e.taken) == 1)
@@ -322,7 +325,7 @@ async def test_what_waits_too_long_is_dropped_and_said_so_once(
             name = target(endpoint).name
             (first,) = await accept(spool, 1)
             await endpoint.until(lambda e: bool(e.requests))
-            monkeypatch.setattr(webhooks, limit, value)
+            monkeypatch.setattr(tellers, limit, value)
             accepted = await accept(spool, 5)
             await until(lambda: metrics.WEBHOOK_DROPPED.values.get((name,), 0) == 5 - kept)
             endpoint.answer = answering()
@@ -352,6 +355,37 @@ async def test_a_spool_that_fails_for_a_while_only_delays(spool: SQLiteSpool, mo
         "events cannot be read for a webhook",
         "webhook failed within smtprelay",
     ]
+
+
+async def test_a_full_disk_hinders_no_start(spool: SQLiteSpool, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def full(_key: str, _value: str | None) -> None:
+        raise SpoolError("the disk is full")
+
+    monkeypatch.setattr(spool, "remember", full)
+    with capture_logs() as logs:
+        async with Endpoint() as endpoint, telling(spool, target(endpoint)):
+            await accept(spool, 1)
+            await endpoint.until(lambda e: len(e.events) == 1)
+    assert logs[0]["event"] == "where webhooks begin could not be noted"
+
+
+async def test_a_reload_that_fails_is_made_good(spool: SQLiteSpool, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, fails = spool.record, iter([SpoolError("the disk is full")])
+
+    async def sometimes(events: Collection[str]) -> None:
+        if error := next(fails, None):
+            raise error
+        await real(events)
+
+    with capture_logs() as logs:
+        async with Endpoint() as old, Endpoint() as new, telling(spool, target(old)) as told:
+            monkeypatch.setattr(spool, "record", sometimes)
+            told.use([target(new)])
+            await until(lambda: [line["event"] for line in logs].count("webhooks are told") == 2)
+            await accept(spool, 1)
+            await new.until(lambda e: len(e.events) == 1)
+    assert not old.requests
+    assert next(fails, None) is None
 
 
 async def test_the_log_of_the_library_tells_no_address(spool: SQLiteSpool, caplog: pytest.LogCaptureFixture) -> None:

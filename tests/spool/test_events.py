@@ -115,6 +115,16 @@ async def test_a_hold_that_passes_by_itself_becomes_an_operators(spool: Spool) -
     assert [event.reason for event in await events(spool)] == ["", "dns", "audit"]
 
 
+async def test_an_operators_hold_is_no_attempts(spool: Spool) -> None:
+    await spool.record(["held"])
+    await spool.put([message()])
+    lease = await lease_one(spool)
+    await spool.finish(lease, NOW, results(lease, State.QUEUED, next_at=NOW, reply="451 Later"))
+    await spool.hold(Selector(), NOW, "audit")
+    (held,) = await events(spool)
+    assert (held.attempt, held.reply) == (0, "")
+
+
 async def test_a_hold_that_came_while_it_was_sent(spool: Spool) -> None:
     await spool.record(ALL)
     await spool.put([message()])

@@ -17,12 +17,8 @@ _MAX_RECIPIENTS = 1000  # of one answer, so that a reader is short; one event ma
 
 _ACCEPTED = "AFTER INSERT ON messages"
 _HELD_AT_ONCE = "AFTER INSERT ON recipients WHEN NEW.state = 'held'"
-_HELD = """
-    AFTER UPDATE OF state ON recipients
-    WHEN NEW.state = 'held' AND (OLD.state <> 'held' OR OLD.reason <> NEW.reason)
-"""
 _DEFERRED = "AFTER UPDATE OF outcome ON attempts WHEN NEW.outcome = 'deferred'"
-_ENDED = "AFTER UPDATE OF state ON recipients WHEN NEW.state = '{0}' AND OLD.state <> '{0}'"
+_BECAME = "AFTER UPDATE OF state ON recipients WHEN NEW.state = '{}'"
 _ATTEMPT = "iif(OLD.state = 'sending', NEW.attempts, 0)"  # what an operator does is no attempt's
 
 # By event: when it happens, and (at, message, n, attempt, reason).
@@ -30,11 +26,11 @@ _TRIGGERS = {
     "accepted": [(_ACCEPTED, "NEW.received_at, NEW.id, 0, 0, ''")],
     "held": [
         (_HELD_AT_ONCE, "NEW.updated_at, NEW.message, NEW.n, 0, NEW.reason"),
-        (_HELD, f"NEW.updated_at, NEW.message, NEW.n, {_ATTEMPT}, NEW.reason"),
+        (_BECAME.format("held"), f"NEW.updated_at, NEW.message, NEW.n, {_ATTEMPT}, NEW.reason"),
     ],
     "deferred": [(_DEFERRED, "NEW.ended_at, NEW.message, NEW.n, NEW.number, ''")],
     **{
-        state: [(_ENDED.format(state), f"NEW.updated_at, NEW.message, NEW.n, {_ATTEMPT}, NEW.reason")]
+        state: [(_BECAME.format(state), f"NEW.updated_at, NEW.message, NEW.n, {_ATTEMPT}, NEW.reason")]
         for state in ("delivered", "bounced", "captured")
     },
 }

@@ -1,0 +1,6 @@
+"""Webhooks: addresses that are told of events over HTTP."""
+
+from smtprelay.webhooks.target import Target, targets, wanted
+from smtprelay.webhooks.telling import Trouble, Webhooks
+
+__all__ = ["Target", "Trouble", "Webhooks", "targets", "wanted"]

@@ -1,0 +1,62 @@
+"""A webhook: its address, what it is told, and the signature that shows who tells it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from smtprelay.config import Webhook
+from smtprelay.events import Batch
+
+CURSOR = "webhook/"  # prefix of the facts in the spool that say how far a webhook was told
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A webhook as it is configured, with its secret.
+
+    :param keys: of HMAC-SHA256; each signs, so that a secret can be changed.
+    """
+
+    url: str
+    events: tuple[str, ...]
+    keys: tuple[bytes, ...] = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """For logs: a query often holds a password."""
+        parts = urlsplit(self.url)
+        return parts._replace(query="…" if parts.query else "", fragment="").geturl()
+
+    @property
+    def cursor(self) -> str:
+        """The fact that says how far it was told."""
+        return CURSOR + hashlib.sha256(self.url.encode()).hexdigest()[:16]
+
+
+def targets(webhooks: Iterable[Webhook], secrets: Mapping[str, Sequence[bytes]]) -> tuple[Target, ...]:
+    """The configured webhooks with their secrets, which are given by URL."""
+    return tuple(Target(webhook.url, webhook.events, tuple(secrets[webhook.url])) for webhook in webhooks)
+
+
+def wanted(webhooks: Iterable[Webhook | Target]) -> set[str]:
+    """The events that somebody wants to be told."""
+    return {event for webhook in webhooks for event in webhook.events}
+
+
+def signed(told: Batch, timestamp: int, keys: Iterable[bytes]) -> dict[str, str]:
+    """The header fields that prove where a request is from (Standard Webhooks 1.0.0, "Webhook headers").
+
+    :param timestamp: Unix time in seconds.
+    """
+    content = f"{told.id}.{timestamp}.".encode() + told.body
+    signatures = [base64.b64encode(hmac.digest(key, content, "sha256")).decode() for key in keys]
+    return {
+        "webhook-id": told.id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": " ".join(f"v1,{signature}" for signature in signatures),
+    }
