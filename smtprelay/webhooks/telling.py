@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
@@ -42,12 +42,10 @@ class Trouble:
 
     :param since: Unix time in milliseconds.
     :param words: how it failed last.
-    :param waiting: how many events wait for it.
     """
 
     since: int
     words: str
-    waiting: int = 0
 
 
 class _Teller:
@@ -55,7 +53,6 @@ class _Teller:
 
     :ivar cursor: the number of the last event that it need not be told any more.
     :ivar trouble: None while all is well.
-    :ivar waiting: how many events wait for it, as they were counted last.
     """
 
     def __init__(self, target: Target, spool: Spool, cursor: int, clock: Callable[[], int]) -> None:
@@ -64,7 +61,6 @@ class _Teller:
         self.trouble: Trouble | None = None
         self._spool = spool
         self._clock = clock
-        self.waiting = 0
         self._taken = cursor  # up to this number events are on their way to it
         self._lost = 0
 
@@ -151,11 +147,7 @@ class Webhooks:
     @property
     def troubles(self) -> dict[str, Trouble]:
         """The webhooks that take nothing now, by name."""
-        return {
-            teller.target.name: replace(teller.trouble, waiting=teller.waiting)
-            for teller in self._tellers
-            if teller.trouble
-        }
+        return {teller.target.name: teller.trouble for teller in self._tellers if teller.trouble}
 
     async def start(self) -> None:
         """Keep events from now on. :raises SpoolError: it cannot."""
@@ -227,6 +219,7 @@ class Webhooks:
             await asyncio.sleep(PAUSE)
 
     async def _count(self) -> None:
+        waiting: dict[metrics.Labels, float] = {}
         for teller in self._tellers:
-            teller.waiting = await self._spool.count_events(teller.cursor, teller.target.events)
-        metrics.WEBHOOK_BACKLOG.replace({(teller.target.name,): teller.waiting for teller in self._tellers})
+            waiting[teller.target.name,] = await self._spool.count_events(teller.cursor, teller.target.events)
+        metrics.WEBHOOK_BACKLOG.replace(waiting)

@@ -115,6 +115,16 @@ async def test_a_hold_that_passes_by_itself_becomes_an_operators(spool: Spool) -
     assert [event.reason for event in await events(spool)] == ["", "dns", "audit"]
 
 
+async def test_captured(spool: Spool) -> None:
+    await spool.record(ALL)
+    await spool.put([message()])
+    kept = [due.recipient async for due in spool.capture(NOW, 0, lambda _: "kept here, not sent: mode = sandbox")]
+    assert kept == ["bob@example.net"]
+    _, captured = await events(spool)
+    assert (captured.event, captured.attempt, captured.phase) == ("captured", 1, "routing")
+    assert captured.reply == "kept here, not sent: mode = sandbox"
+
+
 async def test_an_operators_hold_is_no_attempts(spool: Spool) -> None:
     await spool.record(["held"])
     await spool.put([message()])
