@@ -1,6 +1,7 @@
 """The durable queue: one asynchronous interface, and what passes through it."""
 
-from smtprelay.spool.interface import (
+from smtprelay.spool.interface import Spool
+from smtprelay.spool.values import (
     DNS,
     DOMAIN,
     ENDED,
@@ -20,7 +21,6 @@ from smtprelay.spool.interface import (
     RecipientRecord,
     Result,
     Selector,
-    Spool,
     SpoolError,
     SpoolFull,
     State,

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from smtprelay.message import AddressError, domain_of, first_id, normalise_domain
-from smtprelay.spool.interface import MessageRecord, Query, RecipientRecord
+from smtprelay.spool.values import MessageRecord, Query, RecipientRecord
 
 CUT = 24  # characters of a word that are looked up; the rest is compared with the message itself
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from smtprelay.spool import DNS, DOMAIN, Due, Lease, LeaseLost, Result, Selector, Spool, State
-from smtprelay.spool.interface import ENDED
 from smtprelay.spool.sqlite import SQLiteSpool
+from smtprelay.spool.values import ENDED
 from tests.spool.support import CREDENTIAL, NOW, TTL, message
 
 T = TypeVar("T")

@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from smtprelay.outcome import Phase
-from smtprelay.spool.interface import Due, Result, State
 from smtprelay.spool.sqlite import leasing
+from smtprelay.spool.values import Due, Result, State
 
 PAGE = 200  # recipients of one transaction: some 20 ms
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from smtprelay.spool.interface import SpoolError, SpoolFull
+from smtprelay.spool.values import SpoolError, SpoolFull
 
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 

@@ -10,7 +10,7 @@ import json
 import sqlite3
 from collections.abc import Collection
 
-from smtprelay.spool.interface import Event, Events
+from smtprelay.spool.values import Event, Events
 
 _SLICE = 1000  # events that one transaction drops: some 5 ms
 _MAX_RECIPIENTS = 1000  # of one answer, so that a reader is short; one event may have more

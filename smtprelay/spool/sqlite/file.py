@@ -9,9 +9,9 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from smtprelay.spool.interface import SpoolError
 from smtprelay.spool.sqlite import schema
 from smtprelay.spool.sqlite.errors import explain
+from smtprelay.spool.values import SpoolError
 
 LOCK_NAME = "spool.lock"
 _BUSY_SECONDS = 5.0

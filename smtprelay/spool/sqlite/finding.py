@@ -17,12 +17,12 @@ from pathlib import Path
 
 import structlog
 
-from smtprelay.spool.interface import ENDED, Found, MessageRecord, Query, SpoolError, State
 from smtprelay.spool.matching import Lookup, Wanted
 from smtprelay.spool.sqlite import history, index, index_file
 from smtprelay.spool.sqlite.errors import explain, is_damage
 from smtprelay.spool.sqlite.file import open_for_reading
 from smtprelay.spool.sqlite.indexer import Covered, Indexer
+from smtprelay.spool.values import ENDED, Found, MessageRecord, Query, SpoolError, State
 
 log = structlog.get_logger("search")
 

@@ -8,10 +8,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from smtprelay.message import Envelope, Message, Origin, first_id, share_of_key
-from smtprelay.spool.interface import ENDED, Attempt, MessageRecord, Selector, State, Stats, Waiting
 from smtprelay.spool.sqlite import rows
 from smtprelay.spool.sqlite.errors import is_damage
 from smtprelay.spool.sqlite.selection import Where, where
+from smtprelay.spool.values import ENDED, Attempt, MessageRecord, Selector, State, Stats, Waiting
 
 _log = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import Collection, Sequence
 
 from smtprelay.message import Message
-from smtprelay.spool.interface import DNS, DOMAIN, ENDED, OUTCOMES, Lease, LeaseLost, Result, SpoolError, State
 from smtprelay.spool.sqlite import rows, storing
 from smtprelay.spool.sqlite.errors import is_damage
+from smtprelay.spool.values import DNS, DOMAIN, ENDED, OUTCOMES, Lease, LeaseLost, Result, SpoolError, State
 
 _log = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TypeVar
 
-from smtprelay.spool.interface import SpoolError
 from smtprelay.spool.sqlite.errors import explain
 from smtprelay.spool.sqlite.file import open_for_reading
+from smtprelay.spool.values import SpoolError
 
 T = TypeVar("T")
 _THREADS = 2

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from smtprelay.message import Envelope, Message, Origin, Recipient
-from smtprelay.spool.interface import Attempt, LeasedRecipient, RecipientRecord, State
+from smtprelay.spool.values import Attempt, LeasedRecipient, RecipientRecord, State
 
 INSERT_MESSAGE = """
     INSERT INTO messages (

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from smtprelay.spool.interface import Selector, State
+from smtprelay.spool.values import Selector, State
 
 PAGE = 1000  # recipients that one transaction of `hold`, `cancel` and their like changes: some 20 ms
 

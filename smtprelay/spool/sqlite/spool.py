@@ -12,7 +12,17 @@ from functools import partial
 from pathlib import Path
 
 from smtprelay.message import Message
-from smtprelay.spool.interface import (
+from smtprelay.spool.sqlite import capturing, history, leasing, pruning, steering, storing
+from smtprelay.spool.sqlite import events as happened
+from smtprelay.spool.sqlite.errors import explain
+from smtprelay.spool.sqlite.file import Lock, open_for_writing
+from smtprelay.spool.sqlite.finding import Finder
+from smtprelay.spool.sqlite.fresh import FreshBodies
+from smtprelay.spool.sqlite.indexer import Indexer
+from smtprelay.spool.sqlite.readers import Readers
+from smtprelay.spool.sqlite.selection import FIRST, PAGE, Where, waiting_keys, waits_beyond, where
+from smtprelay.spool.sqlite.writer import Writer
+from smtprelay.spool.values import (
     BodyCorrupt,
     Due,
     Events,
@@ -27,16 +37,6 @@ from smtprelay.spool.interface import (
     Stats,
     Waiting,
 )
-from smtprelay.spool.sqlite import capturing, history, leasing, pruning, steering, storing
-from smtprelay.spool.sqlite import events as happened
-from smtprelay.spool.sqlite.errors import explain
-from smtprelay.spool.sqlite.file import Lock, open_for_writing
-from smtprelay.spool.sqlite.finding import Finder
-from smtprelay.spool.sqlite.fresh import FreshBodies
-from smtprelay.spool.sqlite.indexer import Indexer
-from smtprelay.spool.sqlite.readers import Readers
-from smtprelay.spool.sqlite.selection import FIRST, PAGE, Where, waiting_keys, waits_beyond, where
-from smtprelay.spool.sqlite.writer import Writer
 
 FREE_HOLDS = 0.25  # seconds for which the room on the disk is not asked for again: every MAIL wants to know it
 

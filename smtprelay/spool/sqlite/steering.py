@@ -11,9 +11,9 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Protocol
 
-from smtprelay.spool.interface import DNS, DOMAIN
 from smtprelay.spool.sqlite import storing
 from smtprelay.spool.sqlite.selection import Key
+from smtprelay.spool.values import DNS, DOMAIN
 
 _HOLD = f"""
     UPDATE recipients

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from smtprelay.message import Message
-from smtprelay.spool.interface import BodyCorrupt, SpoolError
 from smtprelay.spool.sqlite import rows
 from smtprelay.spool.sqlite.errors import is_damage
+from smtprelay.spool.values import BodyCorrupt, SpoolError
 
 CHUNK = 256 * 1024
 

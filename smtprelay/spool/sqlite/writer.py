@@ -14,8 +14,8 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from smtprelay import metrics
-from smtprelay.spool.interface import Fault, SpoolError
 from smtprelay.spool.sqlite.errors import explain
+from smtprelay.spool.values import Fault, SpoolError
 
 T = TypeVar("T")
 FAULT_LASTS = 5.0  # seconds
