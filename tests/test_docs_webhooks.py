@@ -13,8 +13,9 @@ from smtprelay.config import Event as Kind
 from smtprelay.config import parse_config
 from smtprelay.events import batch
 from smtprelay.spool import Event
-from smtprelay.webhooks.target import signed
-from smtprelay.webhooks.telling import BATCH, GONE, KEPT
+from smtprelay.webhooks.http import signed
+from smtprelay.webhooks.teller import BATCH, GONE
+from smtprelay.webhooks.telling import KEPT
 from tests.test_config import LEAST
 
 PAGE = (Path(__file__).parent.parent / "docs/webhooks.md").read_text("utf-8")

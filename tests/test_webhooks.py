@@ -19,9 +19,8 @@ from smtprelay.clock import now_ms
 from smtprelay.events import Batch, batch, describe
 from smtprelay.spool import Event, Spool, SpoolError, State
 from smtprelay.spool.sqlite import SQLiteSpool
-from smtprelay.webhooks import Target, Webhooks, http
-from smtprelay.webhooks import telling as tellers
-from smtprelay.webhooks.target import signed
+from smtprelay.webhooks import Target, Webhooks, http, teller, telling
+from smtprelay.webhooks.http import signed
 from tests.spool.support import lease_one, message, opened, results
 from tests.webhook import Endpoint, Request, answering, status
 
@@ -35,11 +34,12 @@ MOVED = status("301 Moved", b"", "location: /elsewhere")
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same, sooner."""
-    monkeypatch.setattr(tellers, "EVERY", 0.02)
-    monkeypatch.setattr(tellers, "FIRST_WAIT", 0.02)
-    monkeypatch.setattr(tellers, "UPKEEP", 0.02)
-    monkeypatch.setattr(tellers, "PAUSE", 0.0)
-    monkeypatch.setattr(tellers, "PATIENCE", 0.02)
+    monkeypatch.setattr(teller, "EVERY", 0.02)
+    monkeypatch.setattr(teller, "FIRST_WAIT", 0.02)
+    monkeypatch.setattr(telling, "UPKEEP", 0.02)
+    monkeypatch.setattr(telling, "PAUSE", 0.0)
+    monkeypatch.setattr(teller, "PATIENCE", 0.02)
+    monkeypatch.setattr(telling, "PATIENCE", 0.02)
 
 
 @pytest.fixture
@@ -53,15 +53,15 @@ def target(endpoint: Endpoint, *kinds: str, keys: Sequence[bytes] = (KEY,)) -> T
 
 
 @asynccontextmanager
-async def telling(spool: Spool, *targets: Target) -> AsyncIterator[Webhooks]:
+async def running(spool: Spool, *targets: Target) -> AsyncIterator[Webhooks]:
     told = Webhooks(targets, spool, now_ms)
     await told.start()
-    running = asyncio.create_task(told.run())
+    task = asyncio.create_task(told.run())
     try:
         yield told
     finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def accept(spool: Spool, count: int, **fields: Any) -> list[str]:
@@ -86,7 +86,7 @@ async def no_events(spool: Spool) -> None:
 
 
 async def test_what_a_webhook_is_told(spool: SQLiteSpool) -> None:
-    async with Endpoint() as endpoint, telling(spool, target(endpoint)):
+    async with Endpoint() as endpoint, running(spool, target(endpoint)):
         (accepted,) = await accept(spool, 1, tags=("账单",), subject="secret code 123456", message_id="<1@example.com>")
         lease = await lease_one(spool, now_ms())
         at = now_ms()
@@ -121,7 +121,7 @@ async def test_what_a_webhook_is_told(spool: SQLiteSpool) -> None:
 
 async def test_the_signature_is_what_the_specification_says(spool: SQLiteSpool) -> None:
     """Held against the library that the authors of the specification publish, with each of two secrets."""
-    async with Endpoint() as endpoint, telling(spool, target(endpoint, keys=(KEY, OTHER_KEY))):
+    async with Endpoint() as endpoint, running(spool, target(endpoint, keys=(KEY, OTHER_KEY))):
         await accept(spool, 1)
         await endpoint.until(lambda e: bool(e.taken))
     (request,) = endpoint.requests
@@ -146,15 +146,15 @@ def test_the_example_of_the_specification() -> None:
 
 
 async def test_many_events_go_in_batches_and_in_order(spool: SQLiteSpool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tellers, "EVERY", 60)  # a full batch is followed by the next at once
+    monkeypatch.setattr(teller, "EVERY", 60)  # a full batch is followed by the next at once
     await spool.record(ALL)
     async with Endpoint() as endpoint:
         told = Webhooks([target(endpoint)], spool, now_ms)
         await told.start()
         accepted = await accept(spool, 250)
-        running = asyncio.create_task(told.run())
+        task = asyncio.create_task(told.run())
         await endpoint.until(lambda e: len(e.events) == 250)
-        running.cancel()
+        task.cancel()
     assert [len(request.events) for request in endpoint.taken] == [100, 100, 50]
     assert messages(endpoint) == accepted
 
@@ -163,7 +163,7 @@ async def test_many_events_go_in_batches_and_in_order(spool: SQLiteSpool, monkey
     "answer", [BROKEN, None, status("301 Moved", b"", "location: /elsewhere"), b"nonsense\r\n\r\n"]
 )
 async def test_what_was_not_taken_is_told_again_and_the_rest_after_it(spool: SQLiteSpool, answer: bytes | None) -> None:
-    async with Endpoint(answering(answer, answer)) as endpoint, telling(spool, target(endpoint)) as told:
+    async with Endpoint(answering(answer, answer)) as endpoint, running(spool, target(endpoint)) as told:
         (first,) = await accept(spool, 1)
         await endpoint.until(lambda e: len(e.requests) == 2)
         (trouble,) = told.troubles.values()
@@ -183,7 +183,7 @@ async def test_what_goes_to_this_machine_goes_through_no_proxy(
     async with Endpoint(answering(*[BROKEN] * 1000)) as proxy, Endpoint() as endpoint:
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
         monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{proxy.port}")
-        async with telling(spool, target(endpoint)):
+        async with running(spool, target(endpoint)):
             await accept(spool, 1)
             await endpoint.until(lambda e: len(e.events) == 1)
     assert not proxy.requests
@@ -196,7 +196,7 @@ async def test_silence_has_an_end(spool: SQLiteSpool, monkeypatch: pytest.Monkey
     async def silence(_: Request) -> None:
         await never.wait()
 
-    async with Endpoint(silence) as endpoint, telling(spool, target(endpoint)) as told:
+    async with Endpoint(silence) as endpoint, running(spool, target(endpoint)) as told:
         await accept(spool, 1)
         await until(lambda: told.troubles)
         assert [trouble.words for trouble in told.troubles.values()] == ["no answer within 0.05 s"]
@@ -207,7 +207,7 @@ async def test_silence_has_an_end(spool: SQLiteSpool, monkeypatch: pytest.Monkey
 
 async def test_an_answer_without_end_is_not_read(spool: SQLiteSpool) -> None:
     endless = b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\n" + b"x" * 2 * http.MAX_ANSWER
-    async with Endpoint(answering(endless)) as endpoint, telling(spool, target(endpoint)):
+    async with Endpoint(answering(endless)) as endpoint, running(spool, target(endpoint)):
         await accept(spool, 1)
         await endpoint.until(lambda e: len(e.taken) == 1)
         (second,) = await accept(spool, 1)
@@ -217,7 +217,7 @@ async def test_an_answer_without_end_is_not_read(spool: SQLiteSpool) -> None:
 
 async def test_the_failure_and_its_end_are_logged_without_what_is_secret(spool: SQLiteSpool) -> None:
     with capture_logs() as logs:
-        async with Endpoint(answering(BROKEN)) as endpoint, telling(spool, target(endpoint)) as told:
+        async with Endpoint(answering(BROKEN)) as endpoint, running(spool, target(endpoint)) as told:
             await accept(spool, 1)
             await endpoint.until(lambda e: bool(e.taken))
             await until(lambda: not told.troubles)
@@ -234,7 +234,7 @@ async def test_the_failure_and_its_end_are_logged_without_what_is_secret(spool: 
 
 async def test_one_that_is_gone_is_told_nothing_until_a_reload(spool: SQLiteSpool) -> None:
     with capture_logs() as logs:
-        async with Endpoint(answering(status("410 Gone"))) as endpoint, telling(spool, target(endpoint)) as told:
+        async with Endpoint(answering(status("410 Gone"))) as endpoint, running(spool, target(endpoint)) as told:
             accepted = await accept(spool, 1)
             await until(lambda: told.troubles)
             accepted += await accept(spool, 1)
@@ -258,7 +258,7 @@ async def test_each_is_told_what_it_wants_at_its_own_pace(spool: SQLiteSpool) ->
     async with (
         Endpoint(refuse) as down,
         Endpoint() as up,
-        telling(spool, target(down, "accepted"), target(up, "delivered")),
+        running(spool, target(down, "accepted"), target(up, "delivered")),
     ):
         await accept(spool, 1)
         lease = await lease_one(spool, now_ms())
@@ -276,7 +276,7 @@ async def test_it_goes_on_where_it_was(tmp_path: Path) -> None:
     """What was told is not told again; what was not taken comes with the same id."""
     path = tmp_path / "spool.db"
     async with Endpoint() as endpoint:
-        async with opened(path, now_ms()) as spool, telling(spool, target(endpoint)):
+        async with opened(path, now_ms()) as spool, running(spool, target(endpoint)):
             accepted = await accept(spool, 2)
             await endpoint.until(lambda e: len(e.events) == 2)
             await no_events(spool)
@@ -284,14 +284,14 @@ async def test_it_goes_on_where_it_was(tmp_path: Path) -> None:
             accepted += await accept(spool, 1)
             await endpoint.until(lambda e: len(e.requests) > len(e.taken) + 1)
         endpoint.answer = answering()
-        async with opened(path, now_ms()) as spool, telling(spool, target(endpoint)):
+        async with opened(path, now_ms()) as spool, running(spool, target(endpoint)):
             await endpoint.until(lambda e: len(e.events) == 3)
     assert messages(endpoint) == accepted
     assert len({request.headers["webhook-id"] for request in endpoint.requests}) == len(endpoint.taken)
 
 
 async def test_a_new_one_is_told_what_comes_from_now_on(spool: SQLiteSpool) -> None:
-    async with Endpoint() as old, Endpoint() as new, telling(spool, target(old)) as told:
+    async with Endpoint() as old, Endpoint() as new, running(spool, target(old)) as told:
         await accept(spool, 1)
         await old.until(lambda e: len(e.events) == 1)
         told.use([target(old), target(new)])
@@ -303,7 +303,7 @@ async def test_a_new_one_is_told_what_comes_from_now_on(spool: SQLiteSpool) -> N
 
 
 async def test_without_webhooks_nothing_is_kept_and_the_rest_goes(spool: SQLiteSpool) -> None:
-    async with Endpoint(answering(*[BROKEN] * 1000)) as endpoint, telling(spool, target(endpoint)) as told:
+    async with Endpoint(answering(*[BROKEN] * 1000)) as endpoint, running(spool, target(endpoint)) as told:
         await accept(spool, 2)
         told.use([])
         await no_events(spool)
@@ -321,11 +321,11 @@ async def test_what_waits_too_long_is_dropped_and_said_so_once(
 
     kept = value
     with capture_logs() as logs:
-        async with Endpoint(refuse) as endpoint, telling(spool, target(endpoint)) as told:
+        async with Endpoint(refuse) as endpoint, running(spool, target(endpoint)) as told:
             name = target(endpoint).name
             (first,) = await accept(spool, 1)
             await endpoint.until(lambda e: bool(e.requests))
-            monkeypatch.setattr(tellers, limit, value)
+            monkeypatch.setattr(telling, limit, value)
             accepted = await accept(spool, 5)
             await until(lambda: metrics.WEBHOOK_DROPPED.values.get((name,), 0) == 5 - kept)
             endpoint.answer = answering()
@@ -348,7 +348,7 @@ async def test_a_spool_that_fails_for_a_while_only_delays(spool: SQLiteSpool, mo
 
     monkeypatch.setattr(spool, "events", sometimes)
     with capture_logs() as logs:
-        async with Endpoint() as endpoint, telling(spool, target(endpoint)):
+        async with Endpoint() as endpoint, running(spool, target(endpoint)):
             await accept(spool, 1)
             await endpoint.until(lambda e: len(e.events) == 1)
     assert [line["event"] for line in logs[1:]] == [
@@ -363,7 +363,7 @@ async def test_a_full_disk_hinders_no_start(spool: SQLiteSpool, monkeypatch: pyt
 
     monkeypatch.setattr(spool, "remember", full)
     with capture_logs() as logs:
-        async with Endpoint() as endpoint, telling(spool, target(endpoint)):
+        async with Endpoint() as endpoint, running(spool, target(endpoint)):
             await accept(spool, 1)
             await endpoint.until(lambda e: len(e.events) == 1)
     assert logs[0]["event"] == "where webhooks begin could not be noted"
@@ -378,7 +378,7 @@ async def test_a_reload_that_fails_is_made_good(spool: SQLiteSpool, monkeypatch:
         await real(events)
 
     with capture_logs() as logs:
-        async with Endpoint() as old, Endpoint() as new, telling(spool, target(old)) as told:
+        async with Endpoint() as old, Endpoint() as new, running(spool, target(old)) as told:
             monkeypatch.setattr(spool, "record", sometimes)
             told.use([target(new)])
             await until(lambda: [line["event"] for line in logs].count("webhooks are told") == 2)
@@ -390,7 +390,7 @@ async def test_a_reload_that_fails_is_made_good(spool: SQLiteSpool, monkeypatch:
 
 async def test_the_log_of_the_library_tells_no_address(spool: SQLiteSpool, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
-    async with Endpoint() as endpoint, telling(spool, target(endpoint)):
+    async with Endpoint() as endpoint, running(spool, target(endpoint)):
         await accept(spool, 1)
         await endpoint.until(lambda e: len(e.events) == 1)
     assert "hidden" not in caplog.text

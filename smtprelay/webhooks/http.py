@@ -1,16 +1,19 @@
-"""One request to a webhook."""
+"""One request to a webhook, and the signature that shows who made it."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import hmac
 import logging
 import ssl
+from collections.abc import Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from smtprelay import __version__
 from smtprelay.events import Batch
-from smtprelay.webhooks.target import Target, signed
+from smtprelay.webhooks.target import Target
 
 if TYPE_CHECKING:
     import httpx
@@ -34,6 +37,20 @@ async def open_client() -> httpx.AsyncClient:
         return client
 
     return await asyncio.to_thread(make)
+
+
+def signed(told: Batch, timestamp: int, keys: Iterable[bytes]) -> dict[str, str]:
+    """The header fields that prove where a request is from (Standard Webhooks 1.0.0, "Webhook headers").
+
+    :param timestamp: Unix time in seconds.
+    """
+    content = f"{told.id}.{timestamp}.".encode() + told.body
+    signatures = [base64.b64encode(hmac.digest(key, content, "sha256")).decode() for key in keys]
+    return {
+        "webhook-id": told.id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": " ".join(f"v1,{signature}" for signature in signatures),
+    }
 
 
 class NotTaken(Exception):

@@ -1,16 +1,13 @@
-"""A webhook: its address, what it is told, and the signature that shows who tells it."""
+"""A webhook: its address, its secret, and what it is told."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import hmac
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from smtprelay.config import Webhook
-from smtprelay.events import Batch
 
 CURSOR = "webhook/"  # prefix of the facts in the spool that say how far a webhook was told
 
@@ -48,15 +45,13 @@ def wanted(webhooks: Iterable[Webhook | Target]) -> set[str]:
     return {event for webhook in webhooks for event in webhook.events}
 
 
-def signed(told: Batch, timestamp: int, keys: Iterable[bytes]) -> dict[str, str]:
-    """The header fields that prove where a request is from (Standard Webhooks 1.0.0, "Webhook headers").
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A webhook that does not take what it is told.
 
-    :param timestamp: Unix time in seconds.
+    :param since: Unix time in milliseconds.
+    :param words: how it failed last.
     """
-    content = f"{told.id}.{timestamp}.".encode() + told.body
-    signatures = [base64.b64encode(hmac.digest(key, content, "sha256")).decode() for key in keys]
-    return {
-        "webhook-id": told.id,
-        "webhook-timestamp": str(timestamp),
-        "webhook-signature": " ".join(f"v1,{signature}" for signature in signatures),
-    }
+
+    since: int
+    words: str

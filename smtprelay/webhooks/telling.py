@@ -7,122 +7,26 @@ fact. So a webhook that failed, or a relay that was killed, goes on where it was
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
 
 from smtprelay import metrics
-from smtprelay.events import Batch, batch
 from smtprelay.spool import Spool, SpoolError
-from smtprelay.webhooks.http import NotTaken, open_client, post
-from smtprelay.webhooks.target import CURSOR, Target, wanted
+from smtprelay.webhooks.target import CURSOR, Target, Trouble, wanted
 
 if TYPE_CHECKING:
-    import httpx
+    from smtprelay.webhooks.teller import Teller
 
 log = structlog.get_logger("webhooks")
 
-BATCH = 100  # events that are told at once
-EVERY = 1.0  # seconds between two looks at what there is to tell
-FIRST_WAIT, LONGEST_WAIT = 5.0, 3600.0  # seconds until it is tried again: doubled each time
 KEPT = 100_000  # events that wait for their webhook
 OLDEST = 3 * 86_400_000  # milliseconds that they wait
 UPKEEP = 10.0  # seconds
 PAUSE = 0.1  # seconds between two slices of events that are dropped: messages come first
 PATIENCE = 10.0  # seconds until a spool that failed is asked again
-GONE = 410
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """A webhook that does not take what it is told.
-
-    :param since: Unix time in milliseconds.
-    :param words: how it failed last.
-    """
-
-    since: int
-    words: str
-
-
-class _Teller:
-    """Tells one webhook.
-
-    :ivar cursor: the number of the last event that it need not be told any more.
-    :ivar trouble: None while all is well.
-    """
-
-    def __init__(self, target: Target, spool: Spool, cursor: int, clock: Callable[[], int]) -> None:
-        self.target = target
-        self.cursor = cursor
-        self.trouble: Trouble | None = None
-        self._spool = spool
-        self._clock = clock
-        self._taken = cursor  # up to this number events are on their way to it
-        self._lost = 0
-
-    async def run(self, client: httpx.AsyncClient) -> None:
-        """Until it is cancelled, or the webhook says that it is gone."""
-        while True:
-            try:
-                events = await self._spool.events(self.cursor, self.target.events, BATCH)
-                self._taken = events.last
-                if events.found and not await self._tell(client, batch(events.found)):
-                    return
-                self.cursor = max(self.cursor, events.last)
-                if events.found:
-                    await self._spool.remember(self.target.cursor, str(self.cursor))
-                if not events.more:
-                    await asyncio.sleep(EVERY)
-            except SpoolError as error:
-                log.error("events cannot be read for a webhook", webhook=self.target.name, reason=str(error))
-                await asyncio.sleep(PATIENCE)
-            except Exception:  # whatever it is, mail goes on
-                log.exception("webhook failed within smtprelay", webhook=self.target.name)
-                await asyncio.sleep(PATIENCE)
-
-    def lose(self, dropped: Sequence[tuple[int, str]]) -> None:
-        """Events are no more; those that it was not told are counted, and said so once."""
-        lost = sum(number > self._taken and event in self.target.events for number, event in dropped)
-        if lost and not self._lost:
-            log.error("events are dropped: their webhook has not taken them for too long", webhook=self.target.name)
-        if lost:
-            self._lost += lost
-            metrics.WEBHOOK_DROPPED.add(self.target.name, n=lost)
-        self.cursor = max(self.cursor, dropped[-1][0])
-
-    async def _tell(self, client: httpx.AsyncClient, told: Batch) -> bool:
-        """Again and again, until it has been taken. :returns: False where the webhook is gone."""
-        name = self.target.name
-        for wait in _waits():
-            try:
-                await post(client, self.target, told, self._clock() // 1000)
-            except NotTaken as problem:
-                metrics.WEBHOOK_DELIVERIES.add(name, "failed")
-                self.trouble = Trouble(self.trouble.since if self.trouble else self._clock(), str(problem))
-                if problem.status == GONE:
-                    log.error("webhook is gone: it is told nothing until the next start or reload", webhook=name)
-                    return False
-                log.warning("webhook does not take events", webhook=name, reason=str(problem), again_in=wait)
-                await asyncio.sleep(wait)
-            else:
-                break
-        metrics.WEBHOOK_DELIVERIES.add(name, "taken")
-        if self.trouble:
-            log.info("webhook takes events again", webhook=name, dropped=self._lost)
-        self.trouble, self._lost = None, 0
-        return True
-
-
-def _waits() -> Iterator[float]:
-    """Seconds until it is tried again, without end."""
-    wait = FIRST_WAIT
-    while True:
-        yield wait
-        wait = min(wait * 2, LONGEST_WAIT)
 
 
 class Webhooks:
@@ -135,7 +39,7 @@ class Webhooks:
         self._targets = targets
         self._spool = spool
         self._clock = clock
-        self._tellers: list[_Teller] = []
+        self._tellers: list[Teller] = []
         self._changed = asyncio.Event()
 
     def use(self, targets: Sequence[Target]) -> None:
@@ -155,12 +59,15 @@ class Webhooks:
         await self._spool.record(wanted(self._targets))
         known = await self._spool.recall(CURSOR)
         newest = await self._spool.last_event()
-        self._tellers = [
-            _Teller(target, self._spool, int(known.get(target.cursor, newest)), self._clock) for target in self._targets
-        ]
+        self._tellers = [self._teller(target, int(known.get(target.cursor, newest))) for target in self._targets]
         await self._note_cursors(known)
         if self._tellers:
             log.info("webhooks are told", webhooks=[target.name for target in self._targets])
+
+    def _teller(self, target: Target, cursor: int) -> Teller:
+        from smtprelay.webhooks.teller import Teller
+
+        return Teller(target, self._spool, cursor, self._clock)
 
     async def _note_cursors(self, known: Mapping[str, str]) -> None:
         """Before anything is told: we might be killed before that."""
@@ -190,6 +97,8 @@ class Webhooks:
 
     async def _tell(self) -> None:
         """Until other webhooks are to be told."""
+        from smtprelay.webhooks.http import open_client
+
         async with await open_client() as client:
             telling = [asyncio.create_task(teller.run(client)) for teller in self._tellers]
             try:
