@@ -107,7 +107,8 @@ class Delivery:
         if body.unreadable:  # for now; the message itself may be sound
             report = replace(report, facts=tuple(replace(fact, corrupt=False) for fact in report.facts))
         self._tell_of_refusals(message.credential, report)
-        metrics.ATTEMPT_SECONDS.observe(time.monotonic() - began)
+        if parted.sent:
+            metrics.ATTEMPT_SECONDS.observe(time.monotonic() - began)
         sent()
         recording = asyncio.create_task(self._record(lease, report))
         try:
@@ -339,6 +340,8 @@ def _count(message: Message, recipient: Recipient, result: Result, now: int) -> 
     where = domain_of(recipient.address), host + rest.rpartition("]")[2] if host else metrics.NONE
     if counter := _COUNTED.get(result.state):
         counter.add(*where)
+    if result.state is State.CAPTURED:
+        metrics.CAPTURED.add(where[0])
     if result.ambiguous:
         metrics.AMBIGUOUS.add(*where)
     if result.state is State.DELIVERED:

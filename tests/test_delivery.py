@@ -344,13 +344,21 @@ async def test_the_time_that_an_app_asked_to_wait_does_not_count(tmp_path: Path)
 # Who is really mailed
 
 SANDBOX = 'mode = "sandbox"'
+
+
+def counted(histogram: metrics.Histogram) -> int:
+    return sum(sum(series.counts) for series in histogram.values.values())
+
+
 KEEP_ONE = '[[upstream.rules]]\nrecipient = "r1@example.org"\naction = "capture"'
 TO_ONE_BOX = 'mode = "redirect"\nredirect_to = "box@example.com"'
 
 
 async def test_in_the_sandbox_nobody_is_told_and_all_is_kept() -> None:
     of = parts(FakeUpstream(), settings=SANDBOX)
+    before = metrics.CAPTURED.total(), counted(metrics.ATTEMPT_SECONDS)
     await of.delivery.deliver(lease(2, notify="SUCCESS"))
+    assert (metrics.CAPTURED.total(), counted(metrics.ATTEMPT_SECONDS)) == (before[0] + 2, before[1])
     assert not of.upstream.told
     assert [(r.state, r.reply, r.dsn) for r in of.spool.results] == [
         (State.CAPTURED, "not sent: [upstream] mode = sandbox", "")

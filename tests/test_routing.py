@@ -57,6 +57,13 @@ def test_routes(account: str, sender: str, recipient: str, live: Route, sandbox:
         assert Routing(upstream(mode, *RULES)).route(account, sender, recipient) == expected, mode
 
 
+def test_in_doubt_nobody_is_mailed() -> None:
+    """Settings that no file can have, should a check of them ever be lost."""
+    live = upstream("live")
+    for mode in ("redirect", "staging"):
+        assert isinstance(Routing(live.model_copy(update={"mode": mode})).route("", "", "b@else.test"), Capture)
+
+
 ADDRESSES = st.sampled_from(["a@one.test", "b@one.test", "a@two.test", '"odd *"@one.test'])
 PATTERNS = st.sampled_from(["", "*", "*@one.test", "a@two.test", "*@*.test"])
 CAPTURES = st.builds(

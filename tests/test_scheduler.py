@@ -115,9 +115,10 @@ class FakeDelivery:
     ended: list[str] = field(default_factory=list)
     cut: list[str] = field(default_factory=list)
     judged: list[str] = field(default_factory=list)
+    leave: int = 1  # recipients of a lease that the smarthost is told of
 
     def leaving(self, lease: Lease) -> int:
-        return len(lease.recipients)
+        return self.leave
 
     async def deliver(self, lease: Lease, sent: Callable[[], None]) -> None:
         self.begun.append(lease.token)
@@ -253,6 +254,15 @@ async def test_a_credential_over_its_rate_does_not_hold_up_the_others() -> None:
     async with running(of):
         await until(lambda: bool(of.spool.credentials))
         assert set(map(tuple, of.spool.credentials)) == {("rest",)}
+
+
+async def test_what_stays_here_takes_nothing_from_a_rate() -> None:
+    rates = Rates(Upstream.model_validate({"credentials": [{"name": "news", "rate": "1/h"}]}))
+    of = parts(rates=rates, due=[lease(1), lease(2)])
+    of.delivery.gate.set()
+    of.delivery.leave = 0
+    async with running(of):
+        await until(lambda: of.delivery.ended == ["t1", "t2"])
 
 
 async def test_a_spool_that_fails_for_a_while_does_not_end_the_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
