@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import structlog
@@ -80,7 +81,8 @@ class Health:
         """Go by this configuration from now on; the certificates are those that it has put to use."""
         self._config = config
         paths = {"gateway": config.gateway.tls_certificate, "status": config.status.tls_certificate}
-        self._certificates = [Certificate(name, path, _expiry(path)) for name, path in paths.items() if path]
+        dated = [(name, path, _expiry(path)) for name, path in paths.items() if path]
+        self._certificates = [Certificate(*of) for of in dated if of[-1]]
         metrics.DISK_FLOOR.set(config.spool.min_free)
         metrics.CERTIFICATE_EXPIRY.replace({(c.section,): c.not_after / 1000 for c in self._certificates})
 
@@ -199,10 +201,19 @@ def _quoted(words: str) -> str:
 
 def _expiry(path: Path) -> int:
     """Until when a certificate is valid, in Unix milliseconds; 0 where the file cannot be read."""
+    try:
+        return _expiry_as_of(path, path.stat().st_mtime_ns)
+    except OSError:  # whoever renews it may be about to put the new one there
+        return 0
+
+
+@lru_cache(maxsize=8)
+def _expiry_as_of(path: Path, _changed_at: int) -> int:
+    """Where it expires soon, it is asked for every second. :raises OSError: it cannot be read."""
     from cryptography import x509
 
     try:
         return round(x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc.timestamp() * 1000)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         log.warning("a certificate cannot be looked at", path=str(path), reason=str(error))
         return 0

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import structlog
 import trustme
 
 from smtprelay.config import parse_config
@@ -361,6 +362,21 @@ def test_a_certificate_that_was_renewed_is_not_in_use_yet(tmp_path: Path) -> Non
     world = World(more=f'[gateway]\ntls_certificate = "{path}"\ntls_key = "{path}"')
     _certified(tmp_path, 90)
     assert world.only().remedy == "A newer one is there: 'systemctl reload smtprelay' puts it to use."
+    world.health.use(world.config)
+    assert world.health.problems() == []
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no certificate"])
+def test_a_certificate_that_cannot_be_read_has_not_expired(tmp_path: Path, content: bytes | None) -> None:
+    """Neither at start, nor while somebody puts the new one in the old one's place; and the log says so once."""
+    path = _certified(tmp_path, 3)
+    world = World(more=f'[gateway]\ntls_certificate = "{path}"\ntls_key = "{path}"')
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with structlog.testing.capture_logs() as log:
+        assert [world.only().severity for _ in range(3)] == ["warning"] * 3
+    assert len(log) == (0 if content is None else 1)
     world.health.use(world.config)
     assert world.health.problems() == []
 
