@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from smtprelay.config import Config, ConfigError
@@ -93,8 +94,12 @@ def require_keys(config: Config, keys: Iterable[SigningKey]) -> None:
 
 
 def _read(file: Path, domain: str, selector: str) -> KeyFile:
-    key = load_key(file.read_bytes(), domain, selector)
+    key = _loaded(file.read_bytes(), domain, selector)
     return KeyFile(key, file, file.stat().st_mtime_ns // 1_000_000)
+
+
+# To check an RSA key takes OpenSSL 40 ms, and nothing else goes on meanwhile: a reload only looks at what is new.
+_loaded = lru_cache(maxsize=1024)(load_key)
 
 
 def write_secret(file: Path, secret: bytes) -> None:
