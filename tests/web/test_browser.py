@@ -272,7 +272,8 @@ async def test_with_the_keyboard_alone(browser: Browser, site: Site) -> None:
     async with opened(browser, PHONE) as watched:
         tab = watched.tab
         await tab.goto(f"{site.address}/messages/{site.ids['wang']}")
-        await tab.keyboard.type("ops")  # the field has the focus
+        await expect(tab.locator("#username")).to_be_focused()
+        await tab.keyboard.type("ops")
         await tab.keyboard.press("Tab")
         await tab.keyboard.type(PASSWORD)
         await tab.keyboard.press("Enter")
