@@ -34,7 +34,8 @@ class Live:
         """GET."""
         if self._streams >= MAX_STREAMS:
             return Response(status_code=503, headers={"Retry-After": "60"})
-        return StreamingResponse(self._stream(visit), media_type="text/event-stream")
+        headers = {"X-Accel-Buffering": "no"}  # or nginx would keep what changes until it is much
+        return StreamingResponse(self._stream(visit), media_type="text/event-stream", headers=headers)
 
     async def _stream(self, visit: Visit) -> AsyncIterator[str]:
         self._streams += 1

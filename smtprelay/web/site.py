@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote
 
 import structlog
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
@@ -47,6 +47,7 @@ NO_PAGE = Problem(404, Sentence("There is no such page."))
 _FORBIDDEN = Problem(
     403, Sentence("This did not come from a page of yours, or you were logged out. Log in, and try again.")
 )
+_FAULT = Problem(500, Sentence("This page failed within smtprelay: the log says how."))
 _TOO_LARGE = Problem(413, Sentence("That is more than this form takes."))
 _TOO_SLOW = Problem(408, Sentence("The form did not come to its end: try again."))
 _NO_FORM = Problem(415, Sentence("That is no form."))
@@ -84,6 +85,11 @@ class Site:
                 return self.failed(visit, 503, str(error))
             except TooManyTries as error:
                 return Response(status_code=429, headers={"Retry-After": str(math.ceil(error.wait))})
+            except ClientDisconnect:
+                return Response(status_code=400)
+            except Exception:
+                log.exception("a page failed", path=request.url.path)
+                return self.problem(visit, _FAULT)
 
         return Route(path, answer, methods=list(methods))
 

@@ -19,6 +19,7 @@ _FRAME: Mapping[str, str] = {
     "This did not come from a page of yours, or you were logged out. Log in, and try again.": (
         "此请求并非来自您打开的页面，或者您已退出登录。请登录后重试。"
     ),
+    "This page failed within smtprelay: the log says how.": "smtprelay 内部出错，无法显示此页面：详情见日志。",
     "That is more than this form takes.": "提交的内容过大。",
     "The form did not come to its end: try again.": "表单未能完整提交：请重试。",
     "That is no form.": "提交的内容不是表单。",

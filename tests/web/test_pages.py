@@ -245,6 +245,20 @@ class TestMessage:
         assert answer.status == 503
         assert "The disk does not answer: look at it." in answer.text
 
+    async def test_a_fault_of_ours_is_logged_and_tells_nothing(
+        self, page: Page, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def fail(*_: object) -> None:
+            raise ValueError("secret")
+
+        browser = await page.logged_in()
+        monkeypatch.setattr(page.behind.spool, "find", fail)
+        with capture_logs() as log:
+            answer = await browser.get("/messages")
+        assert (answer.status, "secret" in answer.text) == (500, False)
+        assert "the log says how" in answer.text
+        assert [(line["event"], line["path"]) for line in log] == [("a page failed", "/messages")]
+
 
 class TestSignature:
     async def verdict(self, page: Page, content: bytes, query: str = "") -> str:
