@@ -9,9 +9,9 @@ from urllib.parse import quote
 from starlette.responses import HTMLResponse, Response
 
 from smtprelay.control import BadRequest
-from smtprelay.domains.txt import readable
 from smtprelay.web.access import Visit
 from smtprelay.web.mail import Mail, read
+from smtprelay.web.message import as_lines
 from smtprelay.web.site import NO_PAGE, Site
 
 MAX_SOURCE = 256 * 1024  # octets that are shown; the rest can be downloaded
@@ -41,13 +41,12 @@ class Bodies:
         """GET: what is within the frame."""
         mail = await self._mail(visit)
         headers = {"Content-Security-Policy": _FRAME_POLICY, "X-DNS-Prefetch-Control": "off"}
-        return HTMLResponse(_CONNECTING.sub("<x-", mail.html), headers=headers)
+        return HTMLResponse(await asyncio.to_thread(_CONNECTING.sub, "<x-", mail.html), headers=headers)
 
     async def source(self, visit: Visit) -> Response:
         """GET: its octets, for a person."""
         content = await self._content(visit)
-        lines = content[:MAX_SOURCE].split(b"\r\n")
-        text = "\n".join(readable(line.replace(b"\t", b"    ")) for line in lines)
+        text = await asyncio.to_thread(as_lines, content[:MAX_SOURCE])
         message_id = visit.request.path_params["id"]
         return self._site.page(visit, "source.html", id=message_id, text=text, is_cut=len(content) > MAX_SOURCE)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ SHOWN = 50  # recipients; those that have not ended come first
 AT_ONCE = 256 * 1024  # octets of a message whose signature is verified without being asked for
 MAX_HEADER = 64 * 1024  # octets that are shown
 
+_ID = re.compile(r"[0-9a-v]{16}")
 _UNKNOWN = Problem(404, Sentence("No such message is known; its history may have been pruned."))
 _DONE: Mapping[str, Sentence] = {
     "retry": Sentence("Due now: {count}"),
@@ -71,6 +73,7 @@ class MessagePage:
             message=message,
             states=states,
             story=tell(message, visit.words.say),
+            notifications=[r["dsn"] if _ID.fullmatch(r["dsn"]) else "" for r in message["recipients"]],
             left_out=message["left_out"],
             actions=[action for action, applies in _APPLIES.items() if applies & states.keys()],
             content=await self._content(visit, message) if message["body_kept"] else None,
@@ -115,6 +118,9 @@ class MessagePage:
 
 
 def _header(content: bytes) -> str:
-    """The header as it stands, line by line, for a person."""
-    lines = content[: min(header_length(content), MAX_HEADER)].split(b"\r\n")
-    return "\n".join(readable(line.replace(b"\t", b"    ")) for line in lines).strip("\n")
+    return as_lines(content[: min(header_length(content), MAX_HEADER)]).strip("\n")
+
+
+def as_lines(content: bytes) -> str:
+    """Octets as they stand, line by line, for a person."""
+    return "\n".join(readable(line.replace(b"\t", b"    ")) for line in content.split(b"\r\n"))

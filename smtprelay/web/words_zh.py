@@ -97,6 +97,7 @@ _MESSAGES: Mapping[str, str] = {
 
 _MESSAGE: Mapping[str, str] = {
     "No such message is known; its history may have been pruned.": "没有这封邮件；其历史记录可能已被清理。",
+    "The notification": "查看退信通知",
     "The message that it is about": "所通知的邮件",
     "What can be done": "可执行的操作",
     "Show the mail": "查看邮件内容",

@@ -264,6 +264,9 @@ async def test_without_a_script(browser: Browser, site: Site) -> None:
         await tab.goto(f"{site.address}/messages?text=Invoice")
         await tab.get_by_role("link", name="Invoice for li").click()
         await expect(tab.locator(".todo")).to_contain_text("The address is wrong")
+        await tab.get_by_role("link", name="The notification").click()
+        await tab.get_by_role("link", name="The message that it is about").click()
+        await expect(tab).to_have_url(f"{site.address}/messages/{site.ids['li']}")
         await tab.get_by_role("button", name="Log out").click()
         await expect(tab.get_by_role("link", name="Log in", exact=True)).to_be_visible()
 
