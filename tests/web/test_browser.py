@@ -15,7 +15,6 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright, expect
 
-from smtprelay.http_server import LAST_ANSWERS
 from smtprelay.sandbox.nameserver import NameServer
 from smtprelay.sandbox.smarthost import Rule
 from tests.debian import AXE, CHINESE_FONTS, ROOT, needs, program
@@ -108,6 +107,7 @@ def send(port: int, to: str, subject: str, html: str = "<h1>您好</h1><p>Hello<
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
     arguments = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+    expect.set_options(timeout=PATIENCE)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=program("chromium"), args=arguments)
         yield browser
@@ -206,7 +206,7 @@ async def test_where_is_my_mail(browser: Browser, site: Site) -> None:
     async with opened(browser) as here, opened(browser) as watched:
         await here.tab.goto(site.address)
         queued = here.tab.locator("#queue .tile").first
-        await expect(queued).to_contain_text("1", timeout=PATIENCE)
+        await expect(queued).to_contain_text("1")
         message_id = await asyncio.to_thread(send, site.relay.port, "wang@example.org", "Where is 我的邮件?")
         await site.relay.settled(queued=2)
 
@@ -224,7 +224,7 @@ async def test_where_is_my_mail(browser: Browser, site: Site) -> None:
         await tab.get_by_role("button", name="Release").click()
         await expect(tab.get_by_role("status")).to_have_text("Released: 1")
         assert (await site.relay.logged("operator", action="release"))["by"] == "ops"
-        await expect(queued).to_contain_text("2", timeout=PATIENCE)
+        await expect(queued).to_contain_text("2")
 
 
 async def test_a_hostile_mail_does_nothing(browser: Browser, site: Site) -> None:
@@ -303,8 +303,7 @@ async def test_it_says_that_the_relay_does_not_answer(browser: Browser, tmp_path
         await watched.tab.goto(f"http://{relay.log[-1]['status'][0]}")
         offline = watched.tab.locator("#offline")
         await expect(offline).to_be_hidden()
-        async with asyncio.timeout(LAST_ANSWERS):  # an open stream does not hold it up
-            assert await relay.stop() == 0
-        await expect(offline).to_be_visible(timeout=PATIENCE)
-        assert all("ERR_CONNECTION_REFUSED" in complaint for complaint in watched.complaints)
+        assert await relay.stop() == 0
+        await expect(offline).to_be_visible()
+        assert all("net::ERR_" in complaint for complaint in watched.complaints)
         watched.complaints.clear()
