@@ -5,21 +5,24 @@ from __future__ import annotations
 import argparse
 import asyncio
 import http.client
+import json
 import os
 import platform
+import re
 import signal
-import socket
 import sqlite3
 import statistics
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing, suppress
+from datetime import datetime, timedelta
+from http.client import HTTPMessage
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import urlencode
 
 from benchmarks import past, report
-from benchmarks.load import Load
+from benchmarks.load import PASSWORD, SENDER, Load
 from benchmarks.peers import Peer, SinkProcess, name_server, smtprelay
 from benchmarks.rounds import Figures, measure, median
 from smtprelay.clock import now_ms
@@ -31,12 +34,12 @@ SETTLES = 2.0  # seconds after a start, until memory is looked at
 
 SEARCHES: Mapping[str, dict[str, str]] = {
     "nothing: the newest": {},
-    "an address": {"to": past.address(12_345)},
-    "how an address begins": {"text": "user1234"},
-    "a domain with few": {"to": "*@customer77.example"},
-    "a domain with many": {"to": "*@qq.com"},
-    "an address that is not there": {"to": "nobody@nowhere.example"},
-    "a subject in English": {"subject": "Weekly report"},
+    "an address": {"address": past.address(12_345)},
+    "how an address begins": {"address": "user1234"},
+    "a domain with few": {"address": "*@customer77.example"},
+    "a domain with many": {"address": "*@qq.com"},
+    "an address that is not there": {"address": "nobody@nowhere.example"},
+    "a subject in English": {"text": "Weekly report"},
     "a word that all have": {"text": "example"},
     "a letter": {"text": "a"},
     "a Chinese character": {"text": "发"},
@@ -54,31 +57,35 @@ SEARCHES: Mapping[str, dict[str, str]] = {
     "bounced, a word": {"state": "bounced", "text": "invoice"},
     "bounced, an account, a tag": {"state": "bounced", "account": "legacy", "tag": "hr"},
     "suppressed, frequent words": {"state": "suppressed", "text": "newsletter harvest"},
-    "cancelled, not with that tag": {"state": "cancelled", "tag": "alerts", "subject": "receipt 发票"},
-    "words of a week ago": {"until": str(now_ms() - 7 * 86_400_000), "text": "发票"},
+    "cancelled, not with that tag": {"state": "cancelled", "tag": "alerts", "text": "receipt 发票"},
+    "words of a week ago": {"until": f"{datetime.now() - timedelta(days=7):%Y-%m-%dT%H:%M}", "text": "发票"},
 }
 
 
-class Client:
-    """Asks the daemon over its control socket."""
+class Browser:
+    """Looks at the page, logged in, each time on a connection of its own."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, folder: Path) -> None:
+        ready = [line for line in (folder / "log").read_bytes().splitlines() if b'"ready"' in line][-1]
+        self._address = json.loads(ready)["status"][0]
+        self._cookie = ""
+        headers, _ = self._ask("POST", "/login", urlencode({"username": SENDER, "password": PASSWORD}), status=303)
+        self._cookie = headers["Set-Cookie"].partition(";")[0]
 
     def get(self, target: str) -> tuple[float, bytes]:
-        """The milliseconds that an answer took, on a connection of its own, and the answer."""
+        """The milliseconds that an answer took, and the answer."""
         began = time.perf_counter()
-        with closing(http.client.HTTPConnection("localhost")) as connection:
-            connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            connection.sock.connect(str(self._path))
-            connection.request("GET", target)
-            response = connection.getresponse()
-            body = response.read()
-        assert response.status == 200, body
+        _, body = self._ask("GET", target)
         return 1000 * (time.perf_counter() - began), body
 
-    def search(self, words: Mapping[str, str]) -> tuple[float, bytes]:
-        return self.get("/v1/queue?" + urlencode({**words, "limit": "50"}))
+    def _ask(self, method: str, target: str, form: str = "", status: int = 200) -> tuple[HTTPMessage, bytes]:
+        headers = {"Cookie": self._cookie, "Content-Type": "application/x-www-form-urlencoded"}
+        with closing(http.client.HTTPConnection(self._address)) as connection:
+            connection.request(method, target, form or None, headers)
+            response = connection.getresponse()
+            body = response.read()
+        assert response.status == status, body
+        return response.headers, body
 
 
 @asynccontextmanager
@@ -123,19 +130,21 @@ async def searches(folder: Path, sink: int, rounds: int) -> bool:
     async with daemon(folder, sink) as (relay, started):
         await asyncio.sleep(SETTLES)
         at_rest = relay.resident()
-        client = Client(folder / "control.sock")
-        await asyncio.to_thread(client.get, "/v1/stats")  # what answers is imported
+        browser = await asyncio.to_thread(Browser, folder)
         rows, slowest = [], 0.0
-        pages = {"the queue in figures": "/v1/stats", "one message": f"/v1/queue/{_newest(folder)}"}
-        targets = {name: "/v1/queue?" + urlencode({**words, "limit": "50"}) for name, words in SEARCHES.items()}
-        for name, target in {**pages, **targets}.items():
-            took = [(await asyncio.to_thread(client.get, target))[0] for _ in range(rounds)]
-            count = (await asyncio.to_thread(client.get, target))[1].count(b'"reverse_path"')
+        pages = {"(overview)": "/", "(one message)": f"/messages/{_newest(folder)}", "(domains)": "/domains"}
+        searched = {name: "/messages?" + urlencode(words) for name, words in SEARCHES.items()}
+        for name, target in {**pages, **searched}.items():
+            took, found = [], 0
+            for _ in range(rounds):
+                milliseconds, body = await asyncio.to_thread(browser.get, target)
+                took.append(milliseconds)
+                found = len(set(re.findall(rb'href="/messages/([0-9a-v]{16})"', body)))
             slowest = max(slowest, *took)
-            rows.append([name, str(count), f"{statistics.median(took):.1f}", f"{max(took):.1f}"])
+            rows.append([name, str(found), f"{statistics.median(took):.1f}", f"{max(took):.1f}"])
         print(f"## Start: {started:.2f} s; RSS {at_rest:.1f} MiB, after all searches {relay.resident():.1f} MiB\n")
         head = ["", "found", "median ms", f"slowest of {rounds} ms"]
-        print("## Searches, over the control socket\n\n" + report.table(head, rows), flush=True)
+        print("## Pages and searches, over HTTP\n\n" + report.table(head, rows), flush=True)
     return slowest < LIMIT
 
 
@@ -163,10 +172,10 @@ async def flow(folder: Path, rounds: int, messages: int) -> None:
 
 
 async def _search(folder: Path) -> None:
-    client = Client(folder / "control.sock")
+    browser = await asyncio.to_thread(Browser, folder)
     while True:
         for words in SEARCHES.values():
-            await asyncio.to_thread(client.search, words)
+            await asyncio.to_thread(browser.get, "/messages?" + urlencode(words))
             await asyncio.sleep(THINKS)
 
 

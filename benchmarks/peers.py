@@ -52,6 +52,9 @@ keys = [{{ selector = "relay1", file = "key.pem" }}]
 [status]
 control = "control.sock"
 listen = "127.0.0.1:0"
+[[status.accounts]]
+username = "{sender}"
+password_hash = "{password_hash}"
 [log]
 format = "json"
 """

@@ -18,5 +18,5 @@ async def test_a_short_run_reports_everything() -> None:
     output, _ = await process.communicate()
     report = output.decode()
     assert process.returncode == 0, report
-    for heading in ("The index is made", "Start", "Searches", "Mail meanwhile"):
+    for heading in ("The index is made", "Start", "Pages and searches", "Mail meanwhile"):
         assert f"## {heading}" in report
