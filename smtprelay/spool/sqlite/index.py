@@ -14,9 +14,10 @@ from __future__ import annotations
 import json
 import sqlite3
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from smtprelay.message import first_id, time_of
 from smtprelay.spool.matching import Lookup, words_of
@@ -28,10 +29,12 @@ LATE = 3_600_000  # milliseconds that a message may be committed after its id wa
 
 _PUNCTUATION = "".join(chr(c) for c in range(0x21, 0x7F) if not chr(c).isalnum() and chr(c) not in "\"'")
 _UNQUOTED = str.maketrans("\"'", "``")
+# A batch is one row, and goes in by one statement: after each step of one, this thread would have to get the GIL back
+# from the loop, which costs mail more than the work itself.
 _READ = """
-    SELECT m.id, m.reverse_path, m.subject, m.message_id, m.tags, m.sender, (
+    SELECT json_group_array(json_array(m.id, m.reverse_path, m.subject, m.message_id, m.tags, m.sender, (
         SELECT json_group_array(address) FROM spool.recipients WHERE message = m.id
-    )
+    )))
     FROM json_each(?) CROSS JOIN spool.messages AS m ON m.id = value
 """
 
@@ -49,11 +52,11 @@ class Segment:
     messages: int
 
 
-def _words(row: tuple[str, ...]) -> set[str]:
+def _words(row: Sequence[Any]) -> set[str]:
     message_id, reverse_path, subject, header_id, tags, sender, recipients = row
     return words_of(
         texts=(message_id, subject, header_id),
-        addresses=(reverse_path, *json.loads(recipients)),
+        addresses=(reverse_path, *recipients),
         tags=json.loads(tags),
         account=sender,
     )
@@ -142,29 +145,38 @@ class Index:
 
     def _insert(self, ids: Sequence[str]) -> None:
         """Messages in the order of their ids; what is there already, and what has gone from the spool, is left out."""
-        changed: dict[int, Segment] = {}
+        groups: dict[int, tuple[Segment, dict[str, str]]] = {}
         for message_id, words in self._read(ids):
             segment = self._segment_for(message_id)
-            placed = self._connection.execute(f"INSERT OR IGNORE INTO ids_{segment.n} (id) VALUES (?)", (message_id,))  # noqa: S608
-            if not placed.rowcount:
-                continue
-            self._connection.execute(
-                f"INSERT INTO words_{segment.n} (rowid, words) VALUES (?, ?)",  # noqa: S608 - a number of ours
-                (placed.lastrowid, " ".join(words).translate(_UNQUOTED)),
-            )
+            _, documents = groups.setdefault(segment.n, (segment, {}))
+            documents[message_id] = " ".join(words).translate(_UNQUOTED)
             segment.messages += 1
-            changed[segment.n] = segment
             self._newest = max(self._newest, message_id)
-        for segment in changed.values():
-            self._connection.execute(
-                "REPLACE INTO segments VALUES (?, ?, ?)", (segment.n, segment.first, segment.messages)
-            )
+        for segment, documents in groups.values():
+            self._insert_into(segment, documents)
+
+    def _insert_into(self, segment: Segment, documents: Mapping[str, str]) -> None:
+        last = self._connection.execute(f"SELECT coalesce(max(n), 0) FROM ids_{segment.n}").fetchone()[0]  # noqa: S608
+        self._connection.execute(
+            f"INSERT OR IGNORE INTO ids_{segment.n} (id) SELECT value FROM json_each(?)",  # noqa: S608 - a number of ours
+            (json.dumps(list(documents)),),
+        )
+        self._connection.execute(
+            f"""
+            INSERT INTO words_{segment.n} (rowid, words)
+            SELECT i.n, given.value FROM json_each(?) AS given CROSS JOIN ids_{segment.n} AS i ON i.id = given.key
+            WHERE i.n > ?
+            """,  # noqa: S608
+            (json.dumps(documents), last),
+        )
+        segment.messages = self._connection.execute(f"SELECT max(n) FROM ids_{segment.n}").fetchone()[0]  # noqa: S608
+        self._connection.execute("REPLACE INTO segments VALUES (?, ?, ?)", (segment.n, segment.first, segment.messages))
 
     def _read(self, ids: Sequence[str]) -> Iterator[tuple[str, set[str]]]:
         """Messages and their words. One that is damaged in the spool is found by its id alone."""
         try:
-            rows = self._connection.execute(_READ, (json.dumps(ids),)).fetchall()
-            for row in rows:
+            (rows,) = self._connection.execute(_READ, (json.dumps(ids),)).fetchone()
+            for row in json.loads(rows):
                 yield row[0], _words(row)
         except (sqlite3.DatabaseError, ValueError, TypeError) as error:
             if not is_damage(error):
