@@ -19,8 +19,8 @@ from smtprelay.spool.sqlite.index import BEYOND, Index
 
 log = structlog.get_logger("search")
 
-LINGER = 0.5  # seconds in which more is gathered: one transaction for all
-SLICE = 200  # messages of one transaction
+LINGER = 1.0  # seconds in which more is gathered: one transaction for all
+SLICE = 500  # messages of one transaction
 RETRY = 60.0  # seconds until an index that failed is tried again
 
 
