@@ -9,21 +9,18 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from argon2 import PasswordHasher
-from argon2.exceptions import VerificationError
+if TYPE_CHECKING:
+    from argon2 import PasswordHasher
 
 REMEMBERED = 600.0  # seconds that a success is remembered: old apps log in for every message
 PARALLEL = 2  # argon2 verifications at a time, 19 MiB each
 
-# OWASP's parameters for argon2id: 30 ms, against 167 ms and 64 MiB of the library's defaults.
-_hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-
 
 def hash_password(password: str) -> str:
     """The argon2id hash for `password_hash` in the configuration."""
-    return _hasher.hash(password)
+    return _hasher().hash(password)
 
 
 class Account(Protocol):
@@ -94,10 +91,21 @@ def _matches(password_hash: str, password: str) -> bool:
 
     :param password_hash: ``""`` for an unknown name: it takes as long, so that names cannot be guessed by the clock.
     """
+    from argon2.exceptions import VerificationError
+
     try:
-        return _hasher.verify(password_hash or _nobodys(), password)
+        return _hasher().verify(password_hash or _nobodys(), password)
     except VerificationError:
         return False
+
+
+@cache
+def _hasher() -> PasswordHasher:
+    """Imported with the first log-in: a relay without accounts needs none of its 0.5 MB."""
+    from argon2 import PasswordHasher
+
+    # OWASP's parameters for argon2id: 30 ms, against 167 ms and 64 MiB of the library's defaults.
+    return PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 
 
 @cache

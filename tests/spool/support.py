@@ -13,7 +13,7 @@ from typing import Any
 from smtprelay.message import Envelope, Message, Origin, Recipient, new_id
 from smtprelay.spool import Lease, MessageRecord, Result, Spool, State
 from smtprelay.spool.sqlite import SQLiteSpool
-from smtprelay.spool.sqlite.index import BEYOND
+from smtprelay.spool.sqlite.index_file import BEYOND
 
 NOW = 1_800_000_000_000
 HOUR = 3_600_000

@@ -58,6 +58,7 @@ async def test_every_search_is_fast_and_touches_little(tmp_path: Path) -> None:
     late, long = {}, {}
     async with history(tmp_path) as spool:
         await spool.find(Query(text="offer"), 50)
+        assert spool._finder
         connection = spool._finder._connection
         assert connection
         for name, words in SEARCHES.items():

@@ -31,7 +31,7 @@ def test_the_package_has_them() -> None:
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert examples() == ROOT / "templates"
     assert "templates" in wheel["only-include"]
-    assert wheel["sources"] == {"templates": "smtprelay/templates"}
+    assert wheel["sources"]["templates"] == "smtprelay/templates"
 
 
 @pytest.mark.parametrize(("template", "language"), SHOWN, ids="-".join)

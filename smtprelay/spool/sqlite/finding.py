@@ -120,7 +120,7 @@ class Search:
     def run(self, limit: int, before: str, deadline: float) -> Found:
         """:param deadline: monotonic; when it is over, what was found is all."""
         low = self._wanted.oldest
-        high = min(before or index.BEYOND, self._wanted.beyond or index.BEYOND)
+        high = min(before or index_file.BEYOND, self._wanted.beyond or index_file.BEYOND)
         found: list[MessageRecord] = []
         for ids, reached in self._pages(low, high, limit):
             for message_id in self._kept(ids):

@@ -22,9 +22,9 @@ from typing import Any
 from smtprelay.message import first_id, time_of
 from smtprelay.spool.matching import Lookup, words_of
 from smtprelay.spool.sqlite.errors import is_damage
+from smtprelay.spool.sqlite.index_file import BEYOND
 
 SEGMENT = 20_000  # messages
-BEYOND = "~"  # greater than any id
 LATE = 3_600_000  # milliseconds that a message may be committed after its id was made
 
 _PUNCTUATION = "".join(chr(c) for c in range(0x21, 0x7F) if not chr(c).isalnum() and chr(c) not in "\"'")

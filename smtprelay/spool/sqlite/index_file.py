@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 
 FORMAT = 1  # of the file, and of the words in it: another one is made anew
+BEYOND = "~"  # greater than any id
 
 _TABLES = """
 CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;

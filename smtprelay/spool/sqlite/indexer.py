@@ -10,12 +10,16 @@ from collections.abc import Iterable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
 from smtprelay.spool.sqlite import index_file
 from smtprelay.spool.sqlite.errors import is_damage
-from smtprelay.spool.sqlite.index import BEYOND, Index
+from smtprelay.spool.sqlite.index_file import BEYOND
+
+if TYPE_CHECKING:
+    from smtprelay.spool.sqlite.index import Index
 
 log = structlog.get_logger("search")
 
@@ -104,6 +108,8 @@ class Indexer:
             self._thread.join()
 
     def _run(self) -> None:
+        from smtprelay.spool.sqlite.index import Index  # 0.2 MB, with the first message
+
         with self._changed:
             self._changed.wait_for(lambda: self._hurry or self._closed, LINGER)
         while not self._closed:

@@ -10,13 +10,13 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from smtprelay.message import Message
 from smtprelay.spool.sqlite import capturing, history, leasing, pruning, steering, storing
 from smtprelay.spool.sqlite import events as happened
 from smtprelay.spool.sqlite.errors import explain
 from smtprelay.spool.sqlite.file import Lock, open_for_writing
-from smtprelay.spool.sqlite.finding import Finder
 from smtprelay.spool.sqlite.fresh import FreshBodies
 from smtprelay.spool.sqlite.indexer import Indexer
 from smtprelay.spool.sqlite.readers import Readers
@@ -38,6 +38,9 @@ from smtprelay.spool.values import (
     Waiting,
 )
 
+if TYPE_CHECKING:
+    from smtprelay.spool.sqlite.finding import Finder
+
 FREE_HOLDS = 0.25  # seconds for which the room on the disk is not asked for again: every MAIL wants to know it
 
 
@@ -51,7 +54,7 @@ class SQLiteSpool:
         self._readers = readers
         self._writer = Writer(connection, path)
         self._indexer = Indexer(path)
-        self._finder = Finder(path, self._indexer)
+        self._finder: Finder | None = None
         self._being_written: set[str] = set()  # messages whose bodies are going in ahead of them
         self._fresh = FreshBodies()
         self._free, self._free_until = 0, 0.0
@@ -154,6 +157,10 @@ class SQLiteSpool:
         return await self._readers.run(lambda connection: history.search(connection, selector, limit, before))
 
     async def find(self, query: Query, limit: int, before: str = "") -> Found:
+        if self._finder is None:
+            from smtprelay.spool.sqlite.finding import Finder  # 0.3 MB, for whoever searches
+
+            self._finder = Finder(self._path, self._indexer)
         return await self._finder.find(query, limit, before)
 
     async def show(self, message_id: str) -> MessageRecord | None:
@@ -224,7 +231,8 @@ class SQLiteSpool:
         self._closed = True
         await self._writer.close()
         await self._readers.close()
-        await self._finder.close()
+        if self._finder:
+            await self._finder.close()
         await asyncio.to_thread(self._indexer.close)
         try:
             await asyncio.to_thread(_close, self._connection, self._path)
