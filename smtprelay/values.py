@@ -133,9 +133,17 @@ def parse_sender(text: object) -> str:
 
 
 def matches(patterns: Iterable[str], address: str) -> bool:
-    """Whether an address matches one of the patterns of ``senders``; case does not count, and only ``*`` is wild."""
-    address = address.lower()
-    return any(fnmatchcase(address, pattern.replace("[", "[[]").replace("?", "[?]")) for pattern in patterns)
+    """Whether an address matches one of the patterns of ``senders``; case does not count, and only ``*`` is wild. A
+    quoted local part is what it is without its quotes (RFC 5321 §4.1.2)."""
+    address = _unquoted(address.lower())
+    return any(fnmatchcase(address, _unquoted(p).replace("[", "[[]").replace("?", "[?]")) for p in patterns)
+
+
+def _unquoted(address: str) -> str:
+    local, at, domain = address.rpartition("@")
+    if not local.startswith('"'):
+        return address
+    return re.sub(r"\\(.)", r"\1", local[1:-1]) + at + domain
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,15 @@ def test_routes(account: str, sender: str, recipient: str, live: Route, sandbox:
         assert Routing(upstream(mode, *RULES)).route(account, sender, recipient) == expected, mode
 
 
+@pytest.mark.parametrize("spelled", ['"ceo"@customer.test', '"c\\eo"@customer.test', '"CEO"@CUSTOMER.test'])
+def test_an_address_in_quotes_is_the_same_address(spelled: str) -> None:
+    """RFC 5321 §4.1.2: whom a rule keeps from being mailed is not mailed by another spelling."""
+    live = upstream("live", {"recipient": "ceo@customer.test", "action": "capture"})
+    assert Routing(live).route("app", "a@example.com", spelled) == rule(1)
+    quoted = upstream("live", {"recipient": '"ceo"@customer.test', "action": "capture"})
+    assert Routing(quoted).route("app", "a@example.com", "ceo@customer.test") == rule(1)
+
+
 def test_in_doubt_nobody_is_mailed() -> None:
     """Settings that no file can have, should a check of them ever be lost."""
     live = upstream("live")
