@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, suppress
 
 STATUS_EVERY = 10.0  # seconds between two looks at what there is to say
 _MORE_TIME = 60.0  # seconds that are asked for at a time, where something takes long
+_MAX_LINE = 2000  # octets of a status: systemd drops a notification of more than 4096, and a READY=1 with it
 _SEND = 0.02  # seconds that a manager may take for a line: it must not hold up the loop
 _FIRST_PASSED = 3  # SD_LISTEN_FDS_START
 
@@ -105,8 +106,9 @@ def _notify(*lines: str) -> None:
 
 
 def _line(text: str) -> str:
-    """A line is a field: what came from elsewhere must not make another one."""
-    return " ".join(text.split())
+    """A line is a field: what came from elsewhere must not make another one, nor one too long to be read."""
+    octets = " ".join(text.split()).encode(errors="replace")
+    return octets.decode() if len(octets) <= _MAX_LINE else octets[:_MAX_LINE].decode(errors="ignore") + " …"
 
 
 def _microseconds(seconds: float) -> int:

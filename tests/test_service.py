@@ -64,6 +64,18 @@ def test_a_status_is_one_line_and_no_other_field(notified: Notified) -> None:
     assert notified.messages() == ["READY=1\nSTATUS=refused: 535 no STOPPING=1"]
 
 
+@pytest.mark.parametrize("status", ["x" * 100_000, "邮" * 100_000, "\udcff" * 100_000])
+def test_a_status_of_any_length_does_not_take_the_message_with_it(notified: Notified, status: str) -> None:
+    """systemd reads 4096 octets and ignores what is longer: after a reload that is refused for many reasons, the unit
+    would stay "reloading"."""
+    service.reloading(status)
+    service.ready(status)
+    begun, ended = notified.messages()
+    for message in (begun, ended):
+        assert len(message.encode()) < 4096  # NOTIFY_BUFFER_MAX
+        assert message.endswith(" …")
+
+
 def test_a_manager_that_is_gone_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
     service.stopping()
