@@ -8,6 +8,7 @@ It is looked for beside the scheduler, which leases nothing that waits for those
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -23,6 +24,8 @@ log = structlog.get_logger("delivery")
 
 EVERY = 1.0  # seconds: nobody says when mail becomes due that waited for its time
 LATE = 60_000  # milliseconds until what is due stands in the spool, if all is well
+REST = 9  # times as long as a look took nobody looks again, where much is passed over that leaves
+MOST_REST = 30.0  # seconds
 WHOLE = 600.0  # seconds between looks at all that is due, however late it came and whatever the clock did
 
 
@@ -39,6 +42,7 @@ class Capturing:
         self._wake = asyncio.Event()
         self._since = 0
         self._whole_at = 0.0  # of the loop's clock
+        self._passed = 0  # how many were found by the last look and leave
 
     def wake(self) -> None:
         """Something may have become due."""
@@ -54,12 +58,15 @@ class Capturing:
         while True:
             self._wake.clear()
             if self._routing.captures:
+                began = time.monotonic()
                 await self._look()
+                if self._passed:  # they would be found again at once, with each message that comes
+                    await asyncio.sleep(min((time.monotonic() - began) * REST, MOST_REST))
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), EVERY if self._routing.captures else None)
 
     async def _look(self) -> None:
-        now = self._clock()
+        now, self._passed = self._clock(), 0
         if (at := asyncio.get_running_loop().time()) >= self._whole_at:
             self._since, self._whole_at = 0, at + WHOLE
         try:
@@ -82,4 +89,7 @@ class Capturing:
 
     def _kept(self, due: Due) -> str:
         route = self._routing.route(due.account, due.reverse_path, due.recipient)
-        return str(route) if isinstance(route, Capture) else ""
+        if isinstance(route, Capture):
+            return str(route)
+        self._passed += 1
+        return ""

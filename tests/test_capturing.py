@@ -24,6 +24,7 @@ PILOT = LIVE.model_copy(
         ).rules
     }
 )
+SANDBOX = Upstream.model_validate({"mode": "sandbox"})
 DUE = [Due("1", "app", "a@example.com", "b@c.test"), Due("2", "app", "a@example.com", "b@d.test")]
 
 
@@ -115,3 +116,19 @@ async def test_what_was_to_wait_for_its_time_is_found_without_being_told(monkeyp
         async with asyncio.timeout(10):
             while len(spool.asked) < 3:
                 await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(("settings", "looks"), [(PILOT, 1), (SANDBOX, 3)], ids=["some mail leaves", "none leaves"])
+async def test_what_leaves_is_not_looked_through_with_each_message_that_comes(
+    monkeypatch: pytest.MonkeyPatch, settings: Upstream, looks: int
+) -> None:
+    """A campaign that waits for its rate would cost a processor: 5 µs for each recipient, over and over."""
+    monkeypatch.setattr(capturing, "REST", 1e12)
+    spool = FakeSpool()
+    async with running(settings, spool) as (part, _):
+        await again(part, spool)
+        for _ in range(2):
+            part.wake()
+            for _ in range(10):
+                await asyncio.sleep(0)
+    assert len(spool.asked) == looks
