@@ -308,7 +308,8 @@ def unique(attribute: str) -> AfterValidator:
     def check(items: tuple[object, ...]) -> tuple[object, ...]:
         doubles = [value for value, count in Counter(getattr(item, attribute) for item in items).items() if count > 1]
         if doubles:
-            raise ValueError(f"{', '.join(doubles)} stands here twice")
+            names = ", ".join(value.partition("?")[0] for value in doubles)  # what follows is often a password
+            raise ValueError(f"{names} stands here twice")
         return items
 
     return AfterValidator(check)

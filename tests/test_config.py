@@ -231,6 +231,10 @@ def test_good(text: str, path: str, value: object) -> None:
             LEAST.replace("news@example.com", 'news"\nrewrite_sender = "from'),
             "upstream.credentials[1]: rewrite_sender needs a username that is an address",
         ),
+        (
+            LEAST + '[[webhooks]]\nurl = "https://ops.test/hook?token=1"\nsecret_env = "S"\n' * 2,
+            "webhooks: https://ops.test/hook stands here twice",
+        ),
         (LEAST + '[retry]\nschedule = "0s"', "retry.schedule: a delay of 0 would try without end"),
         (LEAST + '[retry]\nambiguous = "drop"', "retry.ambiguous: "),
         (LEAST + DOMAIN, "domains: example.com stands here twice"),
