@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
 import structlog
 
 log = structlog.get_logger("control")
+
+AGAIN = 5.0  # seconds until a module that could not be imported is tried again
 
 Serve = Callable[[Any, Sequence[socket.socket], asyncio.Event], Awaitable[None]]
 
@@ -46,6 +49,15 @@ class OnDemand:
     async def _answer(self) -> None:
         try:
             module = await asyncio.to_thread(import_module, self._module)
+        except Exception:  # for want of descriptors or memory, say, or while it is being upgraded: that passes
+            log.exception("nobody answers yet", by=self._module)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._closed.wait(), AGAIN)
+            if not self._closed.is_set():
+                self._serving = None
+                self.open(self._socks)
+            return
+        try:
             await self._serve(module, self._socks, self._closed)
         except Exception:
             log.exception("nobody answers any more", by=self._module)
