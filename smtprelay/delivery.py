@@ -19,7 +19,7 @@ from smtprelay.config import Config, Credential
 from smtprelay.message import Message, Recipient, domain_of
 from smtprelay.outcome import Bounce, Captured, Delivered, Fact, Hold, Outcome, Phase, RetryAt, RetryPolicy
 from smtprelay.reply import Reply
-from smtprelay.routing import Routing
+from smtprelay.routing import Parted, Routing
 from smtprelay.spool import (
     OUTCOMES,
     BodyCorrupt,
@@ -85,9 +85,9 @@ class Delivery:
         :param sent: called when the attempt is over, before it is recorded.
         """
         message = self._as_sent(lease.message)
-        parted = self._routing.parted(lease.message, [leased.recipient for leased in lease.recipients])
+        parted = self._parted(lease)
         progress = Progress()
-        body = _Body(self._spool, message.id)
+        body = _Body(self._spool, message.id, lambda: self._parted(lease).sent == parted.sent)
         began = time.monotonic()
         try:
             report = Report(())
@@ -119,7 +119,7 @@ class Delivery:
 
     def leaving(self, lease: Lease) -> int:
         """How many recipients the smarthost will be told of."""
-        return len(self._routing.parted(lease.message, [leased.recipient for leased in lease.recipients]).sent)
+        return len(self._parted(lease).sent)
 
     async def judge_abandoned(self, lease: Lease) -> None:
         """End a lease that the last process left open: nobody knows what came of its attempt."""
@@ -141,6 +141,9 @@ class Delivery:
         except LeaseLost:  # an operator was there first
             return
         self._log(lease, report, results, now)
+
+    def _parted(self, lease: Lease) -> Parted:
+        return self._routing.parted(lease.message, [leased.recipient for leased in lease.recipients])
 
     def _as_sent(self, message: Message) -> Message:
         """The envelope as the credential asks for it; the null reverse-path stays null."""
@@ -309,16 +312,20 @@ class Delivery:
 class _Body:
     """The content of a message, read once.
 
+    :param may_leave: asked when the smarthost waits for it: a reload may have changed who is mailed.
     :ivar unreadable: it could not be read, though it is not known to be corrupt.
     """
 
-    def __init__(self, spool: Spool, message_id: str) -> None:
+    def __init__(self, spool: Spool, message_id: str, may_leave: Callable[[], bool]) -> None:
         self.unreadable = False
         self._spool = spool
         self._message_id = message_id
+        self._may_leave = may_leave
 
     async def chunks(self) -> AsyncIterator[bytes]:
         try:
+            if not self._may_leave():
+                raise SpoolError("not sent: a reload has changed who is mailed; it is tried again by the new rules")
             async for chunk in self._spool.body(self._message_id):
                 yield chunk
         except BodyCorrupt:

@@ -106,6 +106,8 @@ class FakeUpstream:
     error: Exception | None = None
     sent: list[Message] = field(default_factory=list)
     told: list[list[str]] = field(default_factory=list)
+    before_body: Callable[[], None] = lambda: None
+    bodies: list[bytes] = field(default_factory=list)
 
     async def send(
         self,
@@ -122,9 +124,9 @@ class FakeUpstream:
         if self.phase:
             progress.phase = self.phase
             await asyncio.Event().wait()
+        self.before_body()
         try:
-            async for _ in body():
-                pass
+            self.bodies += [chunk async for chunk in body()]
         except SpoolError as error:
             return Report((Fact(Phase.DATA, error=str(error), corrupt=True),) * len(recipients))
         return Report(tuple(self.facts), "smtp.example[1.2.3.4]:25", self.dsn)
@@ -238,6 +240,29 @@ async def test_a_body_that_cannot_be_read_now_is_tried_again() -> None:
     of = parts(FakeUpstream(), body_error=SpoolError("input/output error"))
     await of.delivery.deliver(lease())
     assert [result.state for result in of.spool.results] == [State.QUEUED]
+
+
+@pytest.mark.parametrize("settings", ['mode = "sandbox"', 'mode = "redirect"\nredirect_to = "box@example.com"'])
+async def test_what_a_reload_keeps_here_does_not_leave_though_its_attempt_has_begun(settings: str) -> None:
+    """A smarthost may have it wait for minutes, and who sets the mode to sandbox wants nobody to be mailed any more."""
+    upstream = FakeUpstream()
+    of = parts(upstream)
+    use = parse_config(f"[upstream]\n{settings}\n{CONFIG}".encode(), Path("/nowhere")).upstream
+    upstream.before_body = lambda: of.delivery._routing.use(use)
+    await of.delivery.deliver(lease())
+    [result] = of.spool.results
+    assert (result.state, upstream.bodies) == (State.QUEUED, [])
+    assert "a reload has changed who is mailed" in result.reply
+
+
+async def test_a_reload_that_does_not_concern_a_message_lets_it_leave() -> None:
+    upstream = FakeUpstream()
+    of = parts(upstream)
+    rules = '[[upstream.rules]]\nrecipient = "*@customer.test"\naction = "capture"'
+    use = parse_config(f"{rules}\n{CONFIG}".encode(), Path("/nowhere")).upstream
+    upstream.before_body = lambda: of.delivery._routing.use(use)
+    await of.delivery.deliver(lease())
+    assert [result.state for result in of.spool.results] == [State.DELIVERED]
 
 
 async def test_a_fault_of_ours_is_a_retry_and_no_end() -> None:
