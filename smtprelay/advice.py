@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
 
 from smtprelay.config import Config
+
+_NOTIFICATIONS = "local"  # `Origin.key` of what the relay makes itself
 
 
 def insecurities(config: Config) -> Iterator[str]:
@@ -27,3 +30,18 @@ def insecurities(config: Config) -> Iterator[str]:
             yield f"the password of credential {credential.key} crosses the network without TLS: set [upstream] tls"
     if config.signing.on_missing_key == "send-unsigned":
         yield "mail of a domain without a key leaves without a signature: set [signing] on_missing_key to reject"
+    known = {"", "*", _NOTIFICATIONS, *(account.username for account in gateway.accounts)}
+    for number, rule in enumerate(config.upstream.rules, 1):
+        if rule.account not in known and not _is_address(rule.account):
+            yield (
+                f"[[upstream.rules]] number {number} is about account {rule.account}, which is not in "
+                "[[gateway.accounts]]: it concerns no new mail"
+            )
+
+
+def _is_address(client: str) -> bool:
+    try:
+        ipaddress.ip_address(client)
+    except ValueError:
+        return False
+    return True
