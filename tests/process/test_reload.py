@@ -194,6 +194,23 @@ async def test_a_delivery_in_flight_goes_on_and_the_next_one_takes_the_new_way(t
                     await asyncio.sleep(0.01)
 
 
+async def test_a_delivery_in_flight_whose_message_has_not_left_is_kept_by_the_sandbox(tmp_path: Path) -> None:
+    async with running(tmp_path, timeout="30s") as (relay, smarthost), slow_line(smarthost.port) as (port, clear):
+        await reload(relay, (f"port = {smarthost.port}", f"port = {port}"))
+        async with client(relay.port) as app:
+            clear.clear()
+            await sent(app)
+            async with asyncio.timeout(10):
+                while not smarthost.connections:
+                    await asyncio.sleep(0.01)
+            await reload(relay, ("[upstream]", '[upstream]\nmode = "sandbox"'))
+            clear.set()
+            await relay.logged("attempt", status="deferred")
+            await relay.run("queue", "retry", "--all")
+            await relay.settled(captured=1)
+        assert smarthost.messages == []
+
+
 def put_to_use(folder: Path, name: str) -> None:
     """As a client of a certificate authority does it: the file's name stays."""
     for suffix in ("pem", "key"):
