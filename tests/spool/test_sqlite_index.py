@@ -202,6 +202,21 @@ async def test_mail_goes_on_where_the_index_cannot_be_kept(path: Path, monkeypat
         assert await subjects(spool) == offers(2, 1)
 
 
+async def test_an_index_that_cannot_be_kept_takes_no_memory_for_what_is_put(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fault: a file of root's, say, for days, while a million messages a day come. They will be found missing."""
+    monkeypatch.setattr(indexer, "RETRY", 0.01)
+    index_file.path_of(path).mkdir()
+    async with opened(path) as spool:
+        await put(spool, 1)
+        async with asyncio.timeout(10):
+            while not spool._indexer._failed_at > 0:
+                await asyncio.sleep(0.005)
+        await put(spool, 2, 3)
+        assert not spool._indexer._pending
+
+
 async def test_what_the_spool_has_dropped_is_not_found_and_goes(
     sqlite_spool: SQLiteSpool, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,6 +51,7 @@ class Indexer:
     def __init__(self, spool: Path) -> None:
         self._generation = 0
         self._spool = spool
+        self._keeping = False  # until then, and while it fails, whatever is put is found missing later
         self._pending: set[str] = set()  # put, and not in the index yet
         self._floor: str | None = None  # `Index.floor`; None while there is no index to rely on
         self._failed_at = -RETRY
@@ -74,9 +75,10 @@ class Indexer:
     def add(self, ids: Iterable[str]) -> None:
         """These were committed to the spool."""
         with self._changed:
-            if not self._pending:
-                self._changed.notify()
-            self._pending.update(ids)
+            if self._keeping:
+                if not self._pending:
+                    self._changed.notify()
+                self._pending.update(ids)
         if self._thread is None:
             self.begin()
 
@@ -122,8 +124,7 @@ class Indexer:
     def _keep(self, words: Index) -> None:
         """Until the end. :raises sqlite3.DatabaseError: it cannot be relied on."""
         with self._changed:
-            self._pending.clear()  # they are in the spool, where they will be found missing
-            self._distrusted = False
+            self._keeping, self._distrusted = True, False
         if not words.is_of_this_spool():
             raise sqlite3.DatabaseError("it is not of this spool")
         missed = words.missed()
@@ -177,7 +178,8 @@ class Indexer:
     def _recover(self, error: Exception) -> None:
         """Nobody relies on the index meanwhile."""
         with self._changed:
-            self._floor, self._distrusted = None, False
+            self._floor, self._distrusted, self._keeping = None, False, False
+            self._pending.clear()
         path = index_file.path_of(self._spool)
         if is_damage(error):
             log.error("the search index is damaged, and made anew", path=str(path), reason=str(error))
