@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -215,6 +216,21 @@ async def test_an_index_that_cannot_be_kept_takes_no_memory_for_what_is_put(
                 await asyncio.sleep(0.005)
         await put(spool, 2, 3)
         assert not spool._indexer._pending
+
+
+async def test_an_import_that_fails_is_tried_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fault: no descriptor is left when the first message comes."""
+    monkeypatch.setattr(indexer, "RETRY", 0.01)
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "smtprelay.spool.sqlite.index", None)
+        spool = await SQLiteSpool.open(path, now=NOW)
+        await put(spool, 1)
+        async with asyncio.timeout(10):
+            while not spool._indexer._failed_at > 0:
+                await asyncio.sleep(0.005)
+    await indexed(spool)
+    assert await subjects(spool) == offers(1)
+    await spool.close()
 
 
 async def test_what_the_spool_has_dropped_is_not_found_and_goes(

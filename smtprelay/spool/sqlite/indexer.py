@@ -110,12 +110,12 @@ class Indexer:
             self._thread.join()
 
     def _run(self) -> None:
-        from smtprelay.spool.sqlite.index import Index  # 0.2 MB, with the first message
-
         with self._changed:
             self._changed.wait_for(lambda: self._hurry or self._closed, LINGER)
         while not self._closed:
             try:
+                from smtprelay.spool.sqlite.index import Index  # 0.2 MB, with the first message
+
                 with closing(index_file.open_for_indexing(self._spool)) as connection:
                     self._keep(Index(connection))
             except Exception as error:  # whatever it is: mail goes on, and searches look into the spool itself
