@@ -9,7 +9,19 @@ import pytest
 
 from smtprelay.spool import Due, Selector, Spool, SpoolError, State
 from smtprelay.spool.sqlite import SQLiteSpool, capturing
-from tests.spool.support import HOUR, NOW, lease_all, lease_one, message, opened, read_body, results, shown, states
+from tests.spool.support import (
+    HOUR,
+    NOW,
+    execute,
+    lease_all,
+    lease_one,
+    message,
+    opened,
+    read_body,
+    results,
+    shown,
+    states,
+)
 from tests.spool.test_sqlite_upkeep import count, plan
 
 MEBIBYTE = 2**20
@@ -44,6 +56,15 @@ async def test_some_recipients_are_captured_and_the_others_sent(spool: Spool) ->
     assert await states(spool, original.id) == [State.DELIVERED, State.CAPTURED, State.DELIVERED]
     assert (await shown(spool, original.id)).body_kept
     assert await read_body(spool, original.id) == original.content
+
+
+async def test_an_address_that_is_damaged_does_not_keep_the_others(sqlite_spool: SQLiteSpool, path: Path) -> None:
+    """In the sandbox nobody leases it, and so nobody sets it aside."""
+    damaged, sound = message("a@example.net", "b@example.net"), message("c@example.net")
+    await sqlite_spool.put([damaged, sound])
+    execute(path, "UPDATE recipients SET address = CAST(x'FF40' AS TEXT) WHERE message = ? AND n = 1", [damaged.id])
+    assert len(await capture(sqlite_spool)) == 3
+    assert await states(sqlite_spool, sound.id) == [State.CAPTURED]
 
 
 async def test_what_is_held_sent_or_not_yet_due_is_left_alone(spool: Spool) -> None:

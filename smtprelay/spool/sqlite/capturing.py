@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 from smtprelay.outcome import Phase
 from smtprelay.spool.sqlite import leasing
@@ -36,7 +37,16 @@ def _credentials(connection: sqlite3.Connection) -> Iterator[str]:
 
 
 def due(connection: sqlite3.Connection, credential: str, now: int, after: Place) -> dict[Place, Due]:
-    """The next page of what is due for a credential, in the order of the index."""
+    """The next page of what is due for a credential, in the order of the index. An address that is damaged is no reason
+    to keep all that follow."""
+    connection.text_factory = partial(str, encoding="utf-8", errors="replace")
+    try:
+        return _due(connection, credential, now, after)
+    finally:
+        connection.text_factory = str
+
+
+def _due(connection: sqlite3.Connection, credential: str, now: int, after: Place) -> dict[Place, Due]:
     page = connection.execute(
         """
         SELECT r.next_at, r.message, r.n, r.address, m.reverse_path, m.sender
