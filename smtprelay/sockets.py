@@ -91,9 +91,13 @@ def tls_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | 
     """
     if certificate is None or key is None:
         return None
+
+    def passphrase() -> str:  # or OpenSSL would ask for it at the terminal, and a reload would wait for that
+        raise ListenError(f"tls_key {key} is encrypted: write it without its passphrase (openssl pkey -in … -out …)")
+
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
-        context.load_cert_chain(certificate, key)
+        context.load_cert_chain(certificate, key, passphrase)
     except (OSError, ssl.SSLError) as error:
         raise ListenError(f"tls_certificate {certificate} and tls_key {key} cannot be used: {error}") from error
     return context
