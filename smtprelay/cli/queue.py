@@ -87,8 +87,10 @@ def list_(
             table.add_row(
                 *(first if i == 0 else ("", "", "")), r["recipient"], state_words, local_time(at)[:19], r["reply"]
             )
-    # What is piped into grep or awk is a line a recipient, however long.
-    Console(width=None if sys.stdout.isatty() else PIPED_WIDTH).print(table)
+    # What is piped into grep or awk is a line a recipient, however long. The words are strangers': rich reads no
+    # markup in them.
+    console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, markup=False, emoji=False, highlight=False)
+    console.print(table)
     if len(messages) == limit:
         typer.echo(f"Older ones: --before {messages[-1]['id']}")
 

@@ -21,7 +21,7 @@ from tests.process.test_templates import write_template
 
 pytestmark = pytest.mark.slow
 
-LATER = Rule("RCPT", "451 4.7.1 Later", match="later@")
+LATER = Rule("RCPT", "451 4.7.1 Later [/now] [internal] :no:", match="later@")
 
 
 async def test_the_queue_is_seen_and_steered(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ async def test_the_queue_is_seen_and_steered(tmp_path: Path) -> None:
         assert "is no time: 2026-11-24" in await relay.run("queue", "list", "--since", "noon", status=64)
         table = await relay.run("queue", "list")
         assert waiting in table
-        assert "451 4.7.1 Later" in table
+        assert "451 4.7.1 Later [/now] [internal] :no:" in table
 
         shown = await relay.json("queue", "show", done)
         assert shown["reverse_path"] == ACCOUNT
