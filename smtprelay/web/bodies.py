@@ -40,7 +40,11 @@ class Bodies:
     async def html(self, visit: Visit) -> Response:
         """GET: what is within the frame."""
         mail = await self._mail(visit)
-        headers = {"Content-Security-Policy": _FRAME_POLICY, "X-DNS-Prefetch-Control": "off"}
+        headers = {
+            "Content-Security-Policy": _FRAME_POLICY,
+            "Referrer-Policy": "no-referrer",
+            "X-DNS-Prefetch-Control": "off",
+        }
         return HTMLResponse(await asyncio.to_thread(_CONNECTING.sub, "<x-", mail.html), headers=headers)
 
     async def source(self, visit: Visit) -> Response:

@@ -129,7 +129,7 @@ class TestHeaders:
     async def test_on_every_answer(self, page: Page, path: str) -> None:
         headers = (await Browser(page.app).get(path)).headers
         assert headers["content-security-policy"] == CONTENT_SECURITY_POLICY
-        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["referrer-policy"] == "same-origin"
         assert headers["cross-origin-opener-policy"] == headers["cross-origin-resource-policy"] == "same-origin"
         assert headers["cache-control"] == "no-store"
 

@@ -67,6 +67,7 @@ axe.run(document, {resultTypes: ["violations"]}).then((result) => result.violati
   .filter((found) => ["serious", "critical"].includes(found.impact))
   .map((found) => `${found.id}: ${found.nodes.map((node) => node.html).join(" ")}`))
 """
+UNSAFE = "relay.example"  # by this name, without TLS, a browser tells no Sec-Fetch-Site
 UNFIT = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -106,7 +107,7 @@ def send(port: int, to: str, subject: str, html: str = "<h1>您好</h1><p>Hello<
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    arguments = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+    arguments = ["--no-sandbox", f"--host-resolver-rules=MAP {UNSAFE} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
     expect.set_options(timeout=PATIENCE)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=program("chromium"), args=arguments)
@@ -254,6 +255,11 @@ async def test_a_hostile_mail_does_nothing(browser: Browser, site: Site) -> None
             assert len(watched.complaints) > 3  # Chromium says what it did not do
             watched.complaints.clear()
         assert connections == 0
+
+
+async def test_a_browser_that_tells_only_its_origin_can_log_in(browser: Browser, site: Site) -> None:
+    async with await browser.new_context() as context:
+        await log_in(await context.new_page(), Site(site.relay, site.address.replace("127.0.0.1", UNSAFE)))
 
 
 async def test_without_a_script(browser: Browser, site: Site) -> None:
