@@ -96,11 +96,13 @@ class Access:
 
     def has_accounts(self) -> bool:
         """Whether anybody could log in."""
-        self._follow()
+        self.follow()
         return bool(self._accounts)
 
-    def _follow(self) -> None:
-        """Take over the accounts of another configuration. Whose password changed has to log in again."""
+    def follow(self) -> None:
+        """Take over the accounts of another configuration, and end sessions that are over. Whose password changed has
+        to log in again."""
+        self._sessions.forget_expired()
         configured = self._configured()
         if configured != self._known:
             self._sessions.keep_only({account.username for account in configured if account in self._known})
@@ -114,7 +116,7 @@ class Access:
             another site has it ask for, too.
         :raises TooManyTries: of a password that came along.
         """
-        self._follow()
+        self.follow()
         visit = Visit.unknown(request)
         session = self._sessions.find(request.cookies.get(visit.cookie, ""))
         account = session.account if session else ""

@@ -31,7 +31,7 @@ def app(backstage: Backstage, closing: asyncio.Event) -> ASGIApp:
     site = Site(backstage)
     login, overview, domains, probes = LogIn(site), Overview(site), Domains(site), Probes(backstage)
     messages, message, bodies = Messages(site), MessagePage(site), Bodies(site)
-    live = Live(overview.parts, closing)
+    live = Live(overview.parts, site.access.follow, closing)
     anybody, figures, account = Needs.NOTHING, Needs.FIGURES, Needs.ACCOUNT
     routes = [
         site.route("/healthz", lambda visit: probes.healthz(visit.request), anybody),

@@ -22,11 +22,15 @@ class Live:
     """Streams.
 
     :param parts: HTML by the id of its element.
+    :param follow: ends the sessions that are over, though nobody asks for anything else (`Access.follow`).
     :param closing: set when the server ends.
     """
 
-    def __init__(self, parts: Callable[[Visit], Awaitable[dict[str, str]]], closing: asyncio.Event) -> None:
+    def __init__(
+        self, parts: Callable[[Visit], Awaitable[dict[str, str]]], follow: Callable[[], None], closing: asyncio.Event
+    ) -> None:
         self._parts = parts
+        self._follow = follow
         self._closing = closing
         self._streams = 0
 
@@ -45,7 +49,7 @@ class Live:
             yield f"retry: {_RETRY}\n\n"
             sent: dict[str, str] = {}
             quiet = 0
-            while not any(task.done() for task in waiting):
+            while not (ended.is_set() or self._closing.is_set()):
                 parts = await self._parts(visit)
                 changed = {name: html for name, html in parts.items() if sent.get(name) != html}
                 quiet = 0 if changed else quiet + 1
@@ -55,6 +59,7 @@ class Live:
                     yield ":\n\n"
                 sent = parts
                 await asyncio.wait(waiting, timeout=EVERY, return_when=asyncio.FIRST_COMPLETED)
+                self._follow()
             if not self._closing.is_set():
                 yield "event: logout\ndata:\n\n"
         finally:

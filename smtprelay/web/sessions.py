@@ -45,7 +45,7 @@ class Sessions:
 
     def open(self, account: str) -> tuple[str, Session]:
         """A new session. :returns: the token that the browser keeps, and the session."""
-        self._forget_expired()
+        self.forget_expired()
         while len(self._sessions) >= MAX_SESSIONS:
             self._end(min(self._sessions, key=lambda key: self._sessions[key].seen))
         token, now = secrets.token_urlsafe(32), self._clock()
@@ -55,7 +55,7 @@ class Sessions:
 
     def find(self, token: str) -> Session | None:
         """The session of this token, which is used now."""
-        self._forget_expired()
+        self.forget_expired()
         session = self._sessions.get(_key(token))
         if session:
             session.seen = self._clock()
@@ -72,7 +72,8 @@ class Sessions:
             if session.account not in accounts:
                 self._end(key)
 
-    def _forget_expired(self) -> None:
+    def forget_expired(self) -> None:
+        """End those that rested too long, or are too old."""
         now = self._clock()
         for key, session in list(self._sessions.items()):
             if now - session.seen > IDLE or now - session.since > LONGEST:

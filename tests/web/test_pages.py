@@ -18,7 +18,7 @@ from smtprelay.pulse import Point
 from smtprelay.resolver import Failed, Found
 from smtprelay.signing import Signer, generate_key, load_key
 from smtprelay.spool import Result, SpoolError, State, Waiting
-from smtprelay.web import live
+from smtprelay.web import live, sessions
 from smtprelay.web.message import AT_ONCE
 from smtprelay.web.message import SHOWN as SHOWN_RECIPIENTS
 from smtprelay.web.messages import SHOWN
@@ -108,6 +108,28 @@ class TestLive:
         while b"data: " not in heard:
             await asyncio.sleep(0.01)
         await browser.act("/logout", "/")
+        async with asyncio.timeout(5):
+            await streaming
+        assert b"event: logout" in heard
+
+    async def test_it_ends_with_its_account_though_nobody_else_asks(self, page: Page) -> None:
+        browser, heard = await page.logged_in(), bytearray()
+        streaming = asyncio.create_task(browser.listen("/live", heard.extend))
+        while b"data: " not in heard:
+            await asyncio.sleep(0.01)
+        config = page.behind.config
+        status = config.status.model_copy(update={"accounts": ()})
+        page.behind.config = config.model_copy(update={"status": status})
+        async with asyncio.timeout(5):
+            await streaming
+        assert b"event: logout" in heard
+
+    async def test_it_ends_when_the_session_does(self, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+        browser, heard = await page.logged_in(), bytearray()
+        streaming = asyncio.create_task(browser.listen("/live", heard.extend))
+        while b"data: " not in heard:
+            await asyncio.sleep(0.01)
+        monkeypatch.setattr(sessions, "LONGEST", -1.0)
         async with asyncio.timeout(5):
             await streaming
         assert b"event: logout" in heard
