@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from smtprelay.web.site import NO_PAGE, Site
 from smtprelay.words import Sentence
 
 PATIENCE = 0.2  # seconds for DNS: the page does not wait for it
+FRESH = 60.0  # seconds for which an answer that came too late for one page is there for the next
 LOOK = 2.0  # seconds for DNS where somebody had a domain looked up
 
 _ASKED = Sentence("DNS was asked about {domain}.")
@@ -65,6 +67,7 @@ class Domains:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._asking: asyncio.Task[list[KeyStatus]] | None = None
+        self._asked_at = 0.0  # monotonic
 
     async def page(self, visit: Visit) -> Response:
         """GET."""
@@ -93,8 +96,10 @@ class Domains:
         return Domain(name, verdict, rules, keys.get(name, ()) if keys is not None else None)
 
     async def _keys(self) -> Mapping[str, Sequence[KeyStatus]] | None:
-        """By domain. DNS is asked of them anew; where it takes long, the answer is there when somebody asks again."""
-        if self._asking is None:
+        """By domain. DNS is asked of them anew; where it takes long, the answer is there when somebody soon asks
+        again."""
+        if self._asking is None or time.monotonic() - self._asked_at > FRESH:
+            self._asked_at = time.monotonic()
             self._asking = asyncio.create_task(self._site.backstage.keyring.status())
         await asyncio.wait([self._asking], timeout=PATIENCE)
         if not self._asking.done():

@@ -18,7 +18,7 @@ from smtprelay.pulse import Point
 from smtprelay.resolver import Failed, Found
 from smtprelay.signing import Signer, generate_key, load_key
 from smtprelay.spool import Result, SpoolError, State, Waiting
-from smtprelay.web import live, sessions
+from smtprelay.web import domains, live, sessions
 from smtprelay.web.message import AT_ONCE
 from smtprelay.web.message import SHOWN as SHOWN_RECIPIENTS
 from smtprelay.web.messages import SHOWN
@@ -354,6 +354,17 @@ class TestDomains:
         assert "DNS has not answered yet" in (await browser.get("/domains")).text
         page.behind.keyring.answers.set()
         assert "relay1" in (await browser.get("/domains")).text
+
+    async def test_what_dns_said_long_ago_is_not_told(self, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+        page.behind.keyring.answers.clear()
+        page.behind.keyring.keys = [key(KeyState.PENDING)]
+        browser = await page.logged_in()
+        assert "DNS has not answered yet" in (await browser.get("/domains")).text
+        page.behind.keyring.answers.set()
+        await asyncio.sleep(0)  # it answers, and nobody looks for a day
+        page.behind.keyring.keys = [key(KeyState.ACTIVE)]
+        monkeypatch.setattr(domains, "FRESH", -1.0)
+        assert "relay1 rsa 2048 active" in words((await browser.get("/domains")).text)
 
     async def test_dns_is_asked_now(self, page: Page) -> None:
         page.behind.watch.verdicts["example.com"] = bad_verdict()
