@@ -8,6 +8,7 @@ from importlib import import_module
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from smtprelay.log import masked
 from smtprelay.problems import Problem
 from smtprelay.status import Backstage
 
@@ -52,7 +53,8 @@ class Probes:
 
 
 def _line(problem: Problem) -> str:
-    return f"{problem.severity}: {problem.sentence} {problem.remedy}"
+    """Whoever is on this machine may read it, and a credential is called by an address, mostly."""
+    return str(masked(f"{problem.severity}: {problem.sentence} {problem.remedy}"))
 
 
 def _text(status: int, text: str) -> Response:

@@ -12,6 +12,7 @@ import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
+from smtprelay.log import masked
 from tests.debian import ROOT
 from tests.gateway.wire import PASSWORD, PASSWORD_HASH
 from tests.process.relay import PATIENCE, Relay
@@ -102,7 +103,7 @@ async def shows(relay: Relay, table: Table) -> None:
     status, text = await get(relay, "/readyz")
     first, *lines = text.splitlines()
     assert (status, first) == table.ready
-    assert f"{problem['level']}: {problem['sentence']} {problem['remedy']}" in lines
+    assert masked(f"{problem['level']}: {problem['sentence']} {problem['remedy']}") in lines
     deadline = time.monotonic() + PATIENCE
     while missing := [figure for figure in table.figures if not await _has(relay, figure)]:
         assert time.monotonic() < deadline, missing

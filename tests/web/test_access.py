@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from smtprelay.problems import SPOOL
+from smtprelay.problems import CREDENTIAL, SPOOL
 from smtprelay.spool import State
 from smtprelay.web.headers import CONTENT_SECURITY_POLICY
 from smtprelay.web.login import our_path
@@ -90,6 +90,12 @@ class TestMatrix:
         page.behind.health.wrong = [SPOOL.of(since="noon", words="/secret/path is full")]
         assert "/secret/path" in (await Browser(page.app).get("/readyz")).text
         assert (await Browser(page.app, client=REMOTE).get("/readyz")).text == "not ready\nspool\n"
+
+    async def test_readyz_tells_no_addresses(self, page: Page) -> None:
+        page.behind.health.wrong = [CREDENTIAL.of(name="news@example.com", since="noon", words="535 no", next="soon")]
+        text = (await Browser(page.app).get("/readyz")).text
+        assert "credential n***@example.com since noon: 535 no" in text
+        assert "news@" not in text
 
 
 class TestLocal:
