@@ -277,7 +277,7 @@ class Session(BareSMTP):
         if not hostname:
             raise Reject(501, "5.4", "Syntax: EHLO hostname")
         self._set_rset_state()
-        self._helo = hostname
+        self._helo = "".join(char if char.isprintable() else "?" for char in hostname)  # a terminal would obey it
 
     async def smtp_NOOP(self, argument: str) -> None:
         """RFC 5321 §4.1.1.9."""

@@ -189,6 +189,15 @@ async def test_a_trusted_client_need_not() -> None:
     assert (taken.origin.client, taken.origin.account, taken.origin.protocol) == ("127.0.0.1", "", "SMTP")
 
 
+async def test_a_name_at_ehlo_does_nothing_to_a_terminal() -> None:
+    async with serving({"trusted_networks": ["127.0.0.0/8"]}) as server, server.client() as client:
+        await client.ask("EHLO x\x1b[31m\x07\u202ey \xff", "250-")
+        await converse(client, SENT)
+        [taken] = server.pipeline.taken
+    assert taken.origin.helo.startswith("x?[31m??y")
+    assert taken.origin.helo.isprintable()
+
+
 async def test_no_password_crosses_an_untrusted_network_in_plaintext() -> None:
     async with serving({"plaintext_auth_networks": []}) as server, server.client() as client:
         assert "AUTH" not in await client.ask("EHLO app", "250")
