@@ -31,7 +31,7 @@ def test_promtool_finds_nothing_wrong(arguments: tuple[str, ...]) -> None:
 
 def test_every_alert_is_seen_to_fire() -> None:
     fired = re.findall(r'alertname="(\w+)"', TESTS.read_text(encoding="utf-8"))
-    assert fired == [alert["alert"] for alert in ALERTS]
+    assert list(dict.fromkeys(fired)) == [alert["alert"] for alert in ALERTS]
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
