@@ -75,6 +75,7 @@ class Overview:
             "sums": [_sums(title, points, now - span) for title, span in _SPANS],
             "chart": draw(points, now),
             "mode": backstage.config.upstream.mode,
+            "rules": backstage.config.upstream.rules,
             "credentials": backstage.config.upstream.credentials,
             "hosts": backstage.config.upstream.host,
             "paused": backstage.operator.paused(),

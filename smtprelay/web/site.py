@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from smtprelay.config import Config
 from smtprelay.control import BadRequest
 from smtprelay.spool import SpoolError, State
 from smtprelay.status import Backstage
@@ -43,6 +44,14 @@ class Problem(Exception):
         self.sentence = sentence
 
 
+# Who is really mailed: by `[upstream] mode`, and whether rules make exceptions.
+_GOING: Mapping[tuple[str, bool], Sentence] = {
+    ("live", True): Sentence("rules: some mail does not go to its recipients"),
+    ("redirect", False): Sentence("redirect: one address is mailed"),
+    ("redirect", True): Sentence("redirect, with exceptions"),
+    ("sandbox", False): Sentence("sandbox: nobody is mailed"),
+    ("sandbox", True): Sentence("sandbox, with exceptions: somebody may be mailed"),
+}
 NO_PAGE = Problem(404, Sentence("There is no such page."))
 _FORBIDDEN = Problem(
     403, Sentence("This did not come from a page of yours, or you were logged out. Log in, and try again.")
@@ -107,7 +116,7 @@ class Site:
                 csrf=visit.session.csrf if visit.session else "",
                 path=visit.request.url.path,
                 notice=notice,
-                mode=self.backstage.config.upstream.mode,
+                going=going_of(self.backstage.config),
                 **values,
             ),
             status,
@@ -153,6 +162,11 @@ class Site:
         return RedirectResponse(
             f"/login?next={quote(url.path + ('?' + url.query if url.query else ''), safe='/')}", 303
         )
+
+
+def going_of(config: Config) -> Sentence | None:
+    """Who is really mailed; None where all mail goes to its recipients."""
+    return _GOING.get((config.upstream.mode, bool(config.upstream.rules)))
 
 
 def _has_token(visit: Visit, form: Mapping[str, str]) -> bool:

@@ -8,7 +8,10 @@ from typing import Final
 _FRAME: Mapping[str, str] = {
     "Skip to the content": "跳到正文",
     "sandbox: nobody is mailed": "沙箱模式：不会真正发信",
+    "sandbox, with exceptions: somebody may be mailed": "沙箱模式（有例外）：可能会真正发信",
     "redirect: one address is mailed": "改投模式：只发往一个地址",
+    "redirect, with exceptions": "改投模式（有例外）",
+    "rules: some mail does not go to its recipients": "投递规则：部分邮件不会发给其收件人",
     "Pages": "页面",
     "Now": "概览",
     "Messages": "邮件",
@@ -59,10 +62,11 @@ _OVERVIEW: Mapping[str, str] = {
     "How many waited, minute by minute": "每分钟等待的数量",
     "{count} a minute": "每分钟 {count}",
     "{count} waiting": "{count} 个等待中",
-    "Sandbox: what no rule lets through is kept here and shown, and nobody is mailed.": (
-        "沙箱模式：除规则放行的邮件外，一律留存在此供查看，不会真正发出。"
-    ),
+    "Sandbox: what no rule lets through is kept here and shown.": "沙箱模式：除规则放行的邮件外，一律留存在此供查看。",
     "Redirect: what no rule lets through goes to one address.": "改投模式：除规则放行的邮件外，一律发往同一个地址。",
+    "Some mail does not go to its recipients: see [[upstream.rules]].": (
+        "部分邮件不会发给其收件人：见 [[upstream.rules]]。"
+    ),
     "What was captured": "已截留的邮件",
     "paused: {reply}": "已暂停：{reply}",
     "Account {name} is suspended.": "账户 {name} 已停用。",

@@ -79,6 +79,26 @@ class TestOverview:
             for path in ("/", "/login"):
                 assert words_ in (await Browser(page_of(backstage).app).get(path)).text
 
+    @pytest.mark.parametrize(
+        ("mode", "action", "told"),
+        [
+            ("sandbox", "deliver", "sandbox, with exceptions"),
+            ("redirect", "deliver", "redirect, with exceptions"),
+            ("live", "capture", "some mail does not go to its recipients"),
+        ],
+    )
+    async def test_rules_make_exceptions_and_nobody_is_told_otherwise(
+        self, tmp_path: Path, mode: str, action: str, told: str
+    ) -> None:
+        redirect_to = 'redirect_to = "test@example.com"' if mode == "redirect" else ""
+        rule = f'[[upstream.rules]]\nrecipient = "*@example.net"\naction = "{action}"'
+        async with behind(tmp_path, upstream=f'mode = "{mode}"\n{redirect_to}\n{rule}') as backstage:
+            for path in ("/", "/login"):
+                text = (await Browser(page_of(backstage).app).get(path)).text
+                assert told in text
+                assert "nobody is mailed" not in text
+                assert "one address is mailed" not in text
+
 
 class TestLive:
     async def test_what_changes_is_sent_again(self, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
