@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -122,7 +123,8 @@ class Operator:
             limit, before, more = limit - len(found.records), found.before, bool(found.before)
 
     async def show(self, message_id: str, most: int | None = None) -> dict[str, Any]:
-        """One message with all its attempts, and whether its credential is paused or its sender suspended.
+        """One message with all its attempts, how many recipients are in which state, and whether its credential is
+        paused or its sender suspended.
 
         :param most: recipients at most: those that have not ended first.
         """
@@ -135,6 +137,7 @@ class Operator:
         return {
             **describe(replace(record, recipients=shown)),
             "left_out": len(record.recipients) - len(shown),
+            "states": Counter(r.state.value for r in record.recipients),
             "paused": self.paused().get(record.message.credential),
             "suspended": record.message.origin.key in self._limits.suspended,
         }

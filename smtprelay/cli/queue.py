@@ -262,7 +262,7 @@ def _moment(text: str) -> int:
 def _in_words(key: str, value: Any) -> str:
     """A value of `show` on one line; ``""`` for what is not told there."""
     match key:
-        case "recipients" | "repairs" | "changes":
+        case "recipients" | "repairs" | "changes" | "states":
             return ""
         case "received_at" | "due_at":
             return local_time(value)

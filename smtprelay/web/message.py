@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -66,7 +65,7 @@ class MessagePage:
     async def page(self, visit: Visit) -> Response:
         """GET."""
         message = await self._message(visit)
-        states = Counter(State(recipient["state"]) for recipient in message["recipients"])
+        states = message["states"]
         return self._site.page(
             visit,
             "message.html",

@@ -125,9 +125,9 @@ class Site:
     def shows_mail(self, message: Mapping[str, Any]) -> bool:
         """Whether the mail itself may be shown.
 
-        :param message: as `smtprelay.control.describe` gives it.
+        :param message: as `smtprelay.control.Operator.show` gives it.
         """
-        captured = any(recipient["state"] == State.CAPTURED for recipient in message["recipients"])
+        captured = State.CAPTURED in message["states"]
         return message["body_kept"] and (captured or self.backstage.config.status.show_bodies)
 
     async def read(self, message_id: str) -> bytes:

@@ -110,6 +110,7 @@ _MESSAGE: Mapping[str, str] = {
     "Hold": "挂起",
     "Cancel…": "取消…",
     "It will not be delivered, and nobody is told.": "邮件将不会投递，也不会通知任何人。",
+    "What is being sent right now may arrive all the same.": "此刻正在发送的仍可能送达。",
     "Cancel it": "确认取消",
     "Due now: {count}": "即将重试：{count}",
     "Held: {count}": "已挂起：{count}",

@@ -276,6 +276,14 @@ class TestMessage:
         text = (await (await page.logged_in()).get(f"/messages/{message_id}")).text
         assert text.count('<article class="recipient">') == SHOWN_RECIPIENTS
         assert f"and {1000 - SHOWN_RECIPIENTS} more recipients" in text
+        assert "queued 1,000" in words(text)
+
+    async def test_what_is_being_sent_may_arrive_though_it_is_cancelled(self, page: Page) -> None:
+        message_id = await page.behind.put("bob@example.net")
+        browser, warning = await page.logged_in(), "being sent right now may arrive all the same"
+        assert warning not in (await browser.get(f"/messages/{message_id}")).text
+        await page.behind.spool.lease("test", NOW, HOUR, 1, ["news"], 100)
+        assert warning in (await browser.get(f"/messages/{message_id}")).text
 
     async def test_the_spool_fails(self, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
         async def fail(*_: object) -> None:
