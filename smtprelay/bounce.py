@@ -164,7 +164,7 @@ def _reason(words: Words, fate: Status) -> Iterator[str]:
         yield words.reason.format(_clean(fate.explanation))
     if fate.action == "failed":
         yield words.advice.format(words.remedy(fate.status))
-    if fate.action == "delayed" and fate.will_retry_until:
+    if _is_retried(fate):
         yield words.until.format(_date(fate.will_retry_until))
 
 
@@ -198,8 +198,13 @@ def _recipient_fields(status: Status) -> tuple[tuple[str, str], ...]:
         ("Remote-MTA", f"dns; {_clean(status.remote_mta)}" if status.remote_mta else ""),
         ("Diagnostic-Code", f"smtp; {_clean(status.diagnostic)}" if status.diagnostic else ""),
         ("Last-Attempt-Date", _date(status.last_attempt) if status.last_attempt else ""),
-        ("Will-Retry-Until", _date(status.will_retry_until) if status.will_retry_until else ""),
+        ("Will-Retry-Until", _date(status.will_retry_until) if _is_retried(status) else ""),
     )
+
+
+def _is_retried(status: Status) -> bool:
+    """RFC 3464 §2.3.9: of others than delayed recipients it is not said until when."""
+    return status.action == "delayed" and bool(status.will_retry_until)
 
 
 def _original_recipient(orcpt: str) -> str:

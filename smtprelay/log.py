@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, MutableMapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, TextIO
 
@@ -35,11 +36,21 @@ def configure(settings: Log) -> None:
     structlog.configure(
         processors=[_process],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        logger_factory=lambda *_: _Lines(sys.stdout),
         cache_logger_on_first_use=True,
     )
     # aiosmtpd logs whole AUTH exchanges, base64 passwords included.
     logging.getLogger("mail.log").setLevel(logging.CRITICAL + 1)
+
+
+class _Lines(structlog.PrintLogger):
+    """Mail goes on where its log cannot be written: the disk is full, or who read the pipe is gone."""
+
+    def msg(self, message: str) -> None:
+        with suppress(OSError, ValueError):
+            super().msg(message)
+
+    log = debug = info = warn = warning = err = error = critical = exception = fatal = failure = msg
 
 
 def _process(logger: Any, method: str, event: MutableMapping[str, Any]) -> Any:

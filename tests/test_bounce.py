@@ -177,6 +177,12 @@ def test_status_of_a_delay() -> None:
     assert "What to do" not in words(octets)
 
 
+def test_of_what_failed_it_is_not_said_until_when_it_is_tried() -> None:
+    """RFC 3464 §2.3.9."""
+    octets = build(Status(Recipient("bob@example.org"), "failed", "5.1.1", will_retry_until=NOW))
+    assert "Will-Retry-Until" not in groups(octets)[1]
+
+
 def test_envid_and_orcpt_are_decoded() -> None:
     status = Status(Recipient("bob@example.org", orcpt="rfc822;Bob+2Bx+40y@Example.com"), "failed", "5.1.1")
     about, recipient = groups(build(status, about=message(envid="QQ+3D+2B314159")))

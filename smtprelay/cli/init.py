@@ -128,14 +128,14 @@ def _plan(domain: str, mailbox: str, password_file: Path | None, config: Path) -
     """What is not told by options is asked for."""
     if not (mailbox and password_file) and not _somebody_is_there():
         fail(os.EX_USAGE, "Nobody can be asked here: give --mailbox and --password-file.")
-    mailbox = mailbox or typer.prompt(f"The provider's mailbox that logs in, such as news@{domain}")
+    mailbox = mailbox or typer.prompt(f"The provider's mailbox that logs in, such as news@{domain}", err=True)
     try:
         mailbox = parse_address(mailbox)
     except AddressError as error:
         fail(os.EX_USAGE, f"{error}.")
     if not password_file:
         default = config.parent / f"{mailbox}.password"
-        password_file = Path(typer.prompt("The file with its password", default=str(default)))
+        password_file = Path(typer.prompt("The file with its password", default=str(default), err=True))
     return _Plan(domain, mailbox, config, password_file.absolute())
 
 

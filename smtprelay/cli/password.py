@@ -16,7 +16,7 @@ def hash_password(as_json: JsonOption = False) -> None:
     from smtprelay.accounts import hash_password as make_hash
 
     if sys.stdin.isatty():
-        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     else:
         password = sys.stdin.readline().rstrip("\r\n")
     if not password:

@@ -80,3 +80,13 @@ def _run(config: Path | None) -> None:
         fail(os.EX_CONFIG, str(error))
     except SpoolError as error:
         fail(os.EX_TEMPFAIL, str(error))
+    finally:
+        _let_go_of_the_log()
+
+
+def _let_go_of_the_log() -> None:
+    """What could not be written is not to fail once more when the interpreter ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -42,8 +42,10 @@ X-SMTPRelay-Tag: {tag}
 
 def selftest(
     config: ConfigOption = None,
-    to: Annotated[str, typer.Option(help="An address that you read. Default: [bounces] send_to.")] = "",
-    sender: Annotated[str, typer.Option("--from", help="Default: postmaster@ the first of [[domains]].")] = "",
+    to: Annotated[
+        str, typer.Option(help="An address that you read. Default: where notifications go (send_to), if that is one.")
+    ] = "",
+    sender: Annotated[str, typer.Option("--from", help="Default: postmaster of the first domain.")] = "",
     timeout: Annotated[str, typer.Option(help="How long to follow the message.")] = "5m",
     gateway: Annotated[str, typer.Option(metavar="HOST:PORT", help="Default: where the daemon listens first.")] = "",
     user: Annotated[str, typer.Option(help="Log in as this account, as clients do that are not trusted.")] = "",
@@ -72,7 +74,7 @@ def _account(user: str, password_file: Path | None) -> tuple[str, str] | None:
     if not user:
         return None
     if password_file is None:
-        return user, typer.prompt("Password", hide_input=True)
+        return user, typer.prompt("Password", hide_input=True, err=True)
     try:
         return user, password_file.read_text(encoding="utf-8-sig").removesuffix("\n").removesuffix("\r")
     except (OSError, UnicodeDecodeError) as error:

@@ -6,8 +6,10 @@ import asyncio
 import http.client
 import json
 import os
+import pty
 import socket
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -268,3 +270,22 @@ async def test_hash_password_and_keygen(tmp_path: Path) -> None:
         assert made["name"] == "new._domainkey.example.com"
         assert stat.S_IMODE(Path(made["file"]).stat().st_mode) == 0o600
         await relay.run("nonsense", status=64)
+
+
+async def test_what_is_asked_on_a_terminal_is_no_part_of_the_hash() -> None:
+    """As in `password_hash = "%s"` of docs/sandbox.md: the questions went into the configuration."""
+    ours, theirs = pty.openpty()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "smtprelay", "hash-password",
+            stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+        assert process.stderr
+        for _ in range(2):
+            await asyncio.wait_for(process.stderr.readuntil(b": "), 30)
+            os.write(ours, b"secret\n")
+        said, _ = await asyncio.wait_for(process.communicate(), 30)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert said.startswith(b"$argon2id$")

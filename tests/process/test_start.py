@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from smtprelay.sandbox.smarthost import SILENCE, Rule, Smarthost
-from tests.process.relay import ACCOUNT, PLATFORM, make_relay, running
+from tests.process.relay import ACCOUNT, PATIENCE, PLATFORM, make_relay, running
 from tests.process.test_outcomes import send
 
 pytestmark = pytest.mark.slow
@@ -161,3 +161,42 @@ def test_the_demo_ends_with_0_in_under_15_seconds() -> None:
     assert run.stdout.count("DKIM: verified, verified") == 7
     assert "451 4.3.0 Mailbox busy, try again" in run.stdout
     assert "SIGTERM: the daemon ended with 0" in run.stdout
+
+
+async def test_a_log_that_cannot_be_written_costs_no_mail(tmp_path: Path) -> None:
+    """Who read the pipe is gone: an app was not told 250 for what was stored, and nothing was delivered any more."""
+    async with Smarthost(credentials=PLATFORM) as smarthost:
+        relay = make_relay(tmp_path, smarthost.port)
+        await relay.start()
+        assert relay.process
+        assert relay.process.stdout
+        relay.process.stdout._transport.close()  # type: ignore[attr-defined]
+        with smtplib.SMTP("127.0.0.1", relay.port) as client:
+            await asyncio.to_thread(client.sendmail, "app@example.com", ["a@example.org"], "Subject: x\r\n\r\nx\r\n")
+        await smarthost.wait_for(1)
+        relay.process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(relay.process.wait(), PATIENCE) == 0
+
+
+async def test_nor_does_one_on_a_full_disk(tmp_path: Path) -> None:
+    relay = make_relay(tmp_path, 9)
+    with Path("/dev/full").open("w") as full:
+        process = await asyncio.create_subprocess_exec(
+            *relay.entry, "run", "-c", "config.toml", cwd=tmp_path, stdout=full, stderr=asyncio.subprocess.PIPE
+        )
+        await relay_answers(tmp_path / "control.sock")
+        process.send_signal(signal.SIGTERM)
+        _, said = await asyncio.wait_for(process.communicate(), PATIENCE)
+    assert (process.returncode, said) == (0, b"")
+
+
+async def relay_answers(control: Path) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                _, writer = await asyncio.open_unix_connection(control)
+            except OSError:
+                await asyncio.sleep(0.02)
+            else:
+                writer.close()
+                return
