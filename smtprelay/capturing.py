@@ -45,8 +45,9 @@ class Capturing:
         self._passed = 0  # how many were found by the last look and leave
 
     def wake(self) -> None:
-        """Something may have become due."""
-        self._wake.set()
+        """Something may have become due. Where nothing is captured, no message is to pay for being told of."""
+        if self._routing.captures:
+            self._wake.set()
 
     def look_at_all(self) -> None:
         """The rules have changed."""

@@ -132,3 +132,12 @@ async def test_what_leaves_is_not_looked_through_with_each_message_that_comes(
             for _ in range(10):
                 await asyncio.sleep(0)
     assert len(spool.asked) == looks
+
+
+async def test_where_nothing_is_captured_a_message_costs_no_turn_of_the_loop() -> None:
+    """Each one woke a task for nothing."""
+    part = Capturing(FakeSpool(), Routing(LIVE), lambda: NOW)  # type: ignore[arg-type]
+    part.wake()
+    assert not part._wake.is_set()
+    part.look_at_all()
+    assert part._wake.is_set()
