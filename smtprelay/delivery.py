@@ -103,7 +103,8 @@ class Delivery:
             log.exception("the attempt failed within smtprelay", id=message.id)
             fact = Fact(progress.phase, error=f"smtprelay failed: {error!r}", ambiguous=progress.dot_sent)
             report = Report((fact,) * len(parted.sent), progress.smarthost)
-        report = replace(report, facts=parted.facts(report.facts))
+        if (facts := parted.facts(report.facts)) != report.facts:
+            report = replace(report, facts=facts)
         if body.unreadable:  # for now; the message itself may be sound
             report = replace(report, facts=tuple(replace(fact, corrupt=False) for fact in report.facts))
         self._tell_of_refusals(message.credential, report)

@@ -10,9 +10,11 @@ import logging
 import os
 import re
 import sys
+import time
 from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, TextIO
 
 import structlog
@@ -43,7 +45,7 @@ def configure(settings: Log) -> None:
     logging.getLogger("mail.log").setLevel(logging.CRITICAL + 1)
 
 
-class _Lines(structlog.PrintLogger):
+class _Lines(structlog.WriteLogger):
     """Mail goes on where its log cannot be written: the disk is full, or who read the pipe is gone."""
 
     def msg(self, message: str) -> None:
@@ -135,8 +137,17 @@ def _prioritise(_logger: Any, method: str, line: Any) -> str:
 
 def _stamp(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Local time with its offset: structlog's own stamp leaves the offset out."""
-    event["timestamp"] = datetime.now().astimezone().isoformat(timespec="milliseconds")
+    seconds, milliseconds = divmod(time.time_ns() // 1_000_000, 1000)
+    date_and_time, offset = _local(seconds)
+    event["timestamp"] = f"{date_and_time}.{milliseconds:03d}{offset}"
     return event
+
+
+@lru_cache(maxsize=1)  # a busy relay logs thousands of lines in a second
+def _local(seconds: int) -> tuple[str, str]:
+    """Unix time as local time to the second, and its offset."""
+    stamp = datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
+    return stamp[:19], stamp[19:]
 
 
 def _mask(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -118,7 +118,7 @@ class Pipeline:
     def _limited(self, message: Message) -> Message:
         """Held where its sender is over a limit: what waits for a person must not be let go by DNS."""
         limit = self._limits.reason_to_hold(message.origin, len(message.envelope.recipients), message.received_at)
-        return replace(message, hold=limit or message.hold)
+        return replace(message, hold=limit) if limit else message
 
     def _tell(self, message: Message) -> None:
         _count(message)

@@ -37,9 +37,9 @@ class Reply:
         match = _ENHANCED.match(lines[0])
         if not match or match[1] != str(code // 100):
             return cls(code, "", "\n".join(lines))
-        # RFC 2034 §4: the enhanced code stands on every line.
-        prefix = re.compile(rf"^{re.escape(match[0].strip())}(?:\s+|$)")
-        return cls(code, match[2], "\n".join(prefix.sub("", line) for line in lines))
+        enhanced = match[0].strip()
+        # RFC 2034 §4: it stands on every line.
+        return cls(code, match[2], "\n".join(_without(enhanced, line) for line in lines))
 
     @property
     def enhanced(self) -> str:
@@ -76,6 +76,11 @@ class Reply:
         return b"".join(
             f"{self.code}{' ' if i == last else '-'}{prefix}{line}\r\n".encode("ascii") for i, line in enumerate(lines)
         )
+
+
+def _without(enhanced: str, line: str) -> str:
+    rest = line.removeprefix(enhanced)
+    return rest.lstrip() if not rest or rest[0].isspace() else line
 
 
 def _printable(text: str) -> str:

@@ -57,6 +57,7 @@ class Routing:
         self._rules: Sequence[Rule] = upstream.rules
         by_mode = _BY_MODE.get(upstream.mode, "")
         self._by_mode = _route(by_mode, upstream.redirect_to, f"[upstream] mode = {upstream.mode}")
+        self._diverts = bool(self._rules) or not isinstance(self._by_mode, Deliver)
         self.captures = isinstance(self._by_mode, Capture) or any(rule.action == "capture" for rule in self._rules)
 
     def route(self, account: str, sender: str, recipient: str) -> Route:
@@ -72,6 +73,8 @@ class Routing:
 
     def parted(self, message: Message, recipients: Sequence[Recipient]) -> Parted:
         """The recipients of a message by what becomes of them."""
+        if not self._diverts:
+            return Parted(recipients, (self._by_mode,) * len(recipients))
         account, sender = message.origin.key, message.envelope.reverse_path
         return Parted(recipients, [self.route(account, sender, recipient.address) for recipient in recipients])
 
@@ -122,11 +125,15 @@ class Parted:
         :param of_sent: one for each of `sent`.
         """
         return tuple(
-            Fact(Phase.ROUTING, error=str(route))
-            if isinstance(route, Capture)
-            else replace(of_sent[place], redirected_to=route.to if isinstance(route, Redirect) else "")
+            of_sent[place] if isinstance(route, Deliver) else _fact(route, of_sent, place)
             for place, route in zip(self._places, self._routes, strict=True)
         )
+
+
+def _fact(route: Redirect | Capture, of_sent: Sequence[Fact], place: int) -> Fact:
+    if isinstance(route, Capture):
+        return Fact(Phase.ROUTING, error=str(route))
+    return replace(of_sent[place], redirected_to=route.to)
 
 
 def _applies(rule: Rule, account: str, sender: str, recipient: str) -> bool:

@@ -235,11 +235,12 @@ class Scheduler:
             names = self._ready()
             if not limit or not names or self._stopping:
                 return 0
-            if any(map(self._rates.limited, names)):
+            if limited := any(map(self._rates.limited, names)):
                 limit = 1  # one after the other, so that no more is leased than the rate lets through
             leases = await self._spool.lease(self._owner, self._clock(), LEASE, limit, names, self._max_recipients)
             for lease in leases:
-                self._rates.take(lease.message.credential, self._delivery.leaving(lease))
+                if limited:
+                    self._rates.take(lease.message.credential, self._delivery.leaving(lease))
                 self._sending.add(lease.token)
                 task = asyncio.create_task(self._deliver(lease))
                 self._in_flight[task] = lease

@@ -30,7 +30,7 @@ from smtprelay.instructions import queued_as
 from smtprelay.message import Origin
 from smtprelay.pipeline import Accepted
 from smtprelay.reply import Reject, Reply, SMTPReplyError
-from smtprelay.values import contains
+from smtprelay.values import Network, contains
 
 log = structlog.get_logger("gateway")
 
@@ -71,6 +71,8 @@ class Session(BareSMTP):
         self._unknown = 0
         self._since_message = 0
         self._counted = False
+        self._networks: tuple[Network, ...] | None = None  # by which was found out …
+        self._in_networks = False  # … that it is in them
         self._waiting = True  # for a command; nothing is under way
         self._stopping = False
         self._began = self._heard_at = loop.time()
@@ -244,7 +246,10 @@ class Session(BareSMTP):
 
     @property
     def _trusted(self) -> bool:
-        return contains(self._services.config.trusted_networks, self._peer)
+        networks = self._services.config.trusted_networks
+        if networks is not self._networks:  # until a reload, the same all the time
+            self._networks, self._in_networks = networks, contains(networks, self._peer)
+        return self._in_networks
 
     @property
     def _origin(self) -> Origin:
@@ -277,7 +282,7 @@ class Session(BareSMTP):
         if not hostname:
             raise Reject(501, "5.4", "Syntax: EHLO hostname")
         self._set_rset_state()
-        self._helo = "".join(char if char.isprintable() else "?" for char in hostname)  # a terminal would obey it
+        self._helo = hostname if hostname.isprintable() else _harmless(hostname)
 
     async def smtp_NOOP(self, argument: str) -> None:
         """RFC 5321 §4.1.1.9."""
@@ -473,6 +478,11 @@ class Session(BareSMTP):
             del task  # a refusal holds this frame: together they would keep the message until the next collection
             if self.transport is not None:
                 self._reset_timeout()
+
+
+def _harmless(text: str) -> str:
+    """Without what a terminal would obey."""
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 async def _store(message: Transaction, decoder: DataDecoder, held: AsyncExitStack) -> Accepted:

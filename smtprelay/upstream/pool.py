@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from smtprelay.upstream.connection import Connection, Failure, Progress
 from smtprelay.upstream.handshake import Target, establish, login
 from smtprelay.upstream.lane import Lane
 from smtprelay.upstream.reach import Reach, Way
+from smtprelay.upstream.slots import Slots
 from smtprelay.upstream.transaction import Stale, transact
 
 IDLE = 60.0  # seconds that a connection waits for another message; the platform's places are few
@@ -66,8 +67,7 @@ class Upstream:
         self._on_tls = on_tls
         self._lanes = dict(lanes)
         self.reach = Reach()
-        self._busy = 0
-        self._freed = asyncio.Event()  # a slot was
+        self._busy = Slots(config.connections)
         self._idle: dict[Connection, _Wait] = {}  # the one that has waited longest comes first
         self._leaving: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -86,12 +86,12 @@ class Upstream:
                 lane.context = self._lanes[credential].context
                 self._lanes[credential] = lane
             lane.retired = self._lanes.get(credential) is not lane
-        excess = max(self._busy + len(self._idle) - config.connections, 0)
+        excess = max(self._busy.taken + len(self._idle) - config.connections, 0)
         for i, (connection, wait) in enumerate(list(self._idle.items())):
             if wait.lane.retired or i < excess:
                 self._dismiss(connection)
         self.reach.keep(way for lane in self._lanes.values() for way in lane.ways)
-        self._freed.set()  # there may be more of them
+        self._busy.resize(config.connections)
         return {credential for credential, lane in self._lanes.items() if lane is not before.get(credential)}
 
     async def send(
@@ -136,7 +136,7 @@ class Upstream:
             self._keep(lane, connection)
             return Report(facts, connection.smarthost, "dsn" in connection.extensions)
 
-        async with self._slot():
+        async with self._busy:
             try:
                 if idle := self._take(lane):
                     with suppress(Stale):
@@ -157,7 +157,7 @@ class Upstream:
         return _not_configured(credential)
 
     async def _probe(self, lane: Lane) -> Fact:
-        async with self._slot():
+        async with self._busy:
             try:
                 connection = await self._open(lane, Progress())
             except Failure as failure:
@@ -177,7 +177,7 @@ class Upstream:
     @property
     def open_connections(self) -> dict[str, int]:
         """How many there are: at work, and waiting for the next message."""
-        return {"busy": self._busy, "idle": len(self._idle)}
+        return {"busy": self._busy.taken, "idle": len(self._idle)}
 
     async def close(self) -> None:
         """Take leave of the smarthosts: a few seconds at most. Transactions that go on close their own connections."""
@@ -188,18 +188,6 @@ class Upstream:
             await asyncio.wait(self._leaving)
 
     # Connections
-
-    @asynccontextmanager
-    async def _slot(self) -> AsyncIterator[None]:
-        while self._busy >= self._config.connections:
-            self._freed.clear()
-            await self._freed.wait()
-        self._busy += 1
-        try:
-            yield
-        finally:
-            self._busy -= 1
-            self._freed.set()
 
     async def _open(self, lane: Lane, progress: Progress) -> Connection:
         """A new connection, logged in, to the first host that lets us come as far as AUTH.
@@ -240,7 +228,7 @@ class Upstream:
 
     async def _make_room(self) -> None:
         """Let go of connections that wait for other credentials' messages, so that `connections` is kept to."""
-        excess = self._busy + len(self._idle) + len(self._leaving) - self._config.connections
+        excess = self._busy.taken + len(self._idle) + len(self._leaving) - self._config.connections
         if excess > 0:
             for connection in list(self._idle)[:excess]:
                 self._dismiss(connection)

@@ -28,7 +28,6 @@ SEGMENT = 20_000  # messages
 LATE = 3_600_000  # milliseconds that a message may be committed after its id was made
 
 _PUNCTUATION = "".join(chr(c) for c in range(0x21, 0x7F) if not chr(c).isalnum() and chr(c) not in "\"'")
-_UNQUOTED = str.maketrans("\"'", "``")
 # A batch is one row, and goes in by one statement: after each step of one, this thread would have to get the GIL back
 # from the loop, which costs mail more than the work itself.
 _READ = """
@@ -62,9 +61,14 @@ def _words(row: Sequence[Any]) -> set[str]:
     )
 
 
+def _unquoted(text: str) -> str:
+    """What FTS5's syntax needs; `str.translate` takes a hundred times as long."""
+    return text.replace('"', "`").replace("'", "`")
+
+
 def expression(lookups: Sequence[Lookup]) -> str:
     """What FTS5 is asked for: all of them."""
-    return " AND ".join(f'"{one.word.translate(_UNQUOTED)}"{" *" * one.beginning}' for one in lookups)
+    return " AND ".join(f'"{_unquoted(one.word)}"{" *" * one.beginning}' for one in lookups)
 
 
 class Index:
@@ -149,7 +153,7 @@ class Index:
         for message_id, words in self._read(ids):
             segment = self._segment_for(message_id)
             _, documents = groups.setdefault(segment.n, (segment, {}))
-            documents[message_id] = " ".join(words).translate(_UNQUOTED)
+            documents[message_id] = _unquoted(" ".join(words))
             segment.messages += 1
             self._newest = max(self._newest, message_id)
         for segment, documents in groups.values():

@@ -7,7 +7,7 @@ import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -244,10 +244,13 @@ class SQLiteSpool:
             self._fresh.keep(messages)
             self._indexer.add(message.id for message in messages)
 
-    @asynccontextmanager
-    async def _bodies_ahead(self, messages: Sequence[Message]) -> AsyncIterator[None]:
+    def _bodies_ahead(self, messages: Sequence[Message]) -> AbstractAsyncContextManager[None]:
         """Write the large bodies, in transactions of their own; until the end they are not swept."""
         large = [message for message in messages if storing.is_large(message)]
+        return self._written_ahead(large) if large else nullcontext()
+
+    @asynccontextmanager
+    async def _written_ahead(self, large: Sequence[Message]) -> AsyncIterator[None]:
         ids = {message.id for message in large}
         self._being_written |= ids
         try:
