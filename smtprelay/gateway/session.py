@@ -159,13 +159,13 @@ class Session(BareSMTP):
         self._write(status)
         await self._writer.drain()
 
-    async def _refuse(self, error: SMTPReplyError, command: str) -> None:
+    async def _refuse(self, error: SMTPReplyError, command: str, account: Account | None) -> None:
         metrics.REFUSED.add(command.lower(), reason_of(error))
         log.info(
             "refused",
             command=command,
             client=self._peer,
-            account=self._account.username if self._account else "",
+            account=account.username if account else "",
             reverse_path=self._message.mail.reverse_path if self._message else None,
             reply=str(error.reply),
         )
@@ -206,11 +206,12 @@ class Session(BareSMTP):
         self._reset_timeout()
         verb, _, argument = line.decode("utf-8", "surrogateescape").partition(" ")
         verb = verb.upper()
+        account = self._account  # the reason of a refusal may be that it is gone
         try:
             await self._perform(verb, argument.strip())
         except SMTPReplyError as error:
             # What is no command may be a password in base64, of a client that did not see its AUTH refused.
-            await self._refuse(error, verb if verb in _VERBS else "unknown")
+            await self._refuse(error, verb if verb in _VERBS else "unknown", account)
         except (Closed, ConnectionError, TLSSetupException):
             raise Closed from None
         except Exception:
@@ -341,7 +342,7 @@ class Session(BareSMTP):
             await asyncio.sleep(self._services.login_delay * self._login_failures)
             if self._login_failures < MAX_LOGIN_FAILURES:
                 raise
-            await self._refuse(refusal, "AUTH")
+            await self._refuse(refusal, "AUTH", None)
             self._close()
         else:
             await self.push(Reply(235, "7.0", "Authentication successful"))

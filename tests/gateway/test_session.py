@@ -20,7 +20,7 @@ from aiosmtpd.smtp import SMTP, AuthResult
 from structlog.testing import capture_logs
 
 from smtprelay import log
-from smtprelay.config import Log
+from smtprelay.config import Gateway, Log
 from smtprelay.gateway import session
 from smtprelay.pipeline import Accepted
 from smtprelay.preparation import Submission
@@ -187,6 +187,17 @@ async def test_a_trusted_client_need_not() -> None:
         await converse(client, [("HELO app", "250 "), *SENT])
         [taken] = server.pipeline.taken
     assert (taken.origin.client, taken.origin.account, taken.origin.protocol) == ("127.0.0.1", "", "SMTP")
+
+
+async def test_the_refusal_of_an_account_that_is_gone_names_it_in_the_log() -> None:
+    """The session had forgotten it by then: nobody could tell which app has to be given the new password."""
+    with capture_logs() as entries:
+        async with serving() as server, server.client("") as client:
+            await converse(client, LOGGED_IN)
+            server.listeners.use(Gateway(hostname="relay.test", trusted_networks=()), None)
+            await client.ask(MAIL, r"530 5\.7\.0 Account app is gone")
+    [refusal] = [entry for entry in entries if entry["event"] == "refused"]
+    assert refusal["account"] == "app"
 
 
 async def test_a_name_at_ehlo_does_nothing_to_a_terminal() -> None:
