@@ -18,6 +18,10 @@ _SEND = 0.02  # seconds that a manager may take for a line: it must not hold up 
 _FIRST_PASSED = 3  # SD_LISTEN_FDS_START
 
 
+class ServiceError(Exception):
+    """What the service manager says cannot be understood; the text says what."""
+
+
 def ready(status: str) -> None:
     """It has started, or has reloaded its configuration."""
     _notify("READY=1", f"STATUS={_line(status)}")
@@ -80,15 +84,20 @@ def watchdog_seconds() -> float:
 
 
 def passed_names() -> list[str]:
-    """The FileDescriptorName= of each socket that the manager passed, in their order."""
+    """The FileDescriptorName= of each socket that the manager passed, in their order.
+
+    :raises ServiceError: how many there are is no number.
+    """
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
         return []  # they were for the process that started us
-    names = os.environ.get("LISTEN_FDNAMES", "").split(":")
-    return names[: int(os.environ.get("LISTEN_FDS", "0"))]
+    count = os.environ.get("LISTEN_FDS", "0")
+    if not (count.isascii() and count.isdecimal()):
+        raise ServiceError(f"$LISTEN_FDS is {count!r}, not the number of passed sockets (sd_listen_fds(3))")
+    return os.environ.get("LISTEN_FDNAMES", "").split(":")[: int(count)]
 
 
 def passed_sockets(name: str) -> list[socket.socket]:
-    """Those of this name, as copies: they can be closed, and asked for again."""
+    """Those of this name, as copies: they can be closed, and asked for again. :raises ServiceError: see above."""
     numbers = [_FIRST_PASSED + i for i, passed in enumerate(passed_names()) if passed == name]
     for number in numbers:
         os.set_inheritable(number, False)

@@ -154,3 +154,13 @@ def test_sockets_for_another_process_are_not_ours(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("LISTEN_PID", "1")
     assert service.passed_names() == []
     assert service.passed_sockets("smtp") == []
+
+
+@pytest.mark.parametrize("count", ["two", "-1", "", "²"])
+def test_a_number_of_sockets_that_is_none_is_told(monkeypatch: pytest.MonkeyPatch, count: str) -> None:
+    """It was a traceback; and -1 left out the last."""
+    monkeypatch.setenv("LISTEN_FDS", count)
+    monkeypatch.setenv("LISTEN_FDNAMES", "smtp:submission")
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+    with pytest.raises(service.ServiceError, match=r"LISTEN_FDS is '.*', not the number"):
+        service.passed_sockets("smtp")

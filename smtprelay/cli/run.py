@@ -67,6 +67,7 @@ def _run(config: Path | None) -> None:
     from smtprelay.config import ConfigError
     from smtprelay.control import ControlError
     from smtprelay.daemon import Daemon
+    from smtprelay.service import ServiceError
     from smtprelay.settings import read_settings
     from smtprelay.sockets import ListenError
     from smtprelay.spool import SpoolError
@@ -76,7 +77,7 @@ def _run(config: Path | None) -> None:
         settings = read()
         log.configure(settings.config.log)
         uvloop.run(Daemon(settings, read).run())
-    except (ConfigError, ListenError, ControlError) as error:
+    except (ConfigError, ListenError, ControlError, ServiceError) as error:
         fail(os.EX_CONFIG, str(error))
     except SpoolError as error:
         fail(os.EX_TEMPFAIL, str(error))

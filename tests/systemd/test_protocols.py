@@ -167,6 +167,20 @@ async def test_a_passed_socket_that_cannot_be_listened_on_ends_with_78_and_words
     assert any("ListenStream=" in line.get("text", "") for line in relay.log)
 
 
+async def test_a_number_of_passed_sockets_that_is_none_ends_with_78_and_words(tmp_path: Path) -> None:
+    """Another supervisor's, or a script's: it was a traceback, and a status that systemd starts again for ever."""
+    with ExitStack() as stack:
+        socks = [stack.enter_context(sock) for sock in listening(("127.0.0.1", 0))]
+        relay = make_relay(tmp_path, 1)
+        async with managed(relay, sockets={"smtp": socks}):
+            relay.environment = {**relay.environment, "LISTEN_FDS": "one"}
+            await relay.launch()
+            assert await relay.ended() == 78
+    words = [line.get("text", "") for line in relay.log]
+    assert any("$LISTEN_FDS is 'one'" in line for line in words)
+    assert not any("Traceback" in line for line in words)
+
+
 async def test_no_connection_is_refused_while_the_service_restarts(tmp_path: Path) -> None:
     """The socket is the manager's: the kernel keeps who comes between two processes."""
     with ExitStack() as stack:
