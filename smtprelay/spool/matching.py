@@ -1,7 +1,8 @@
 """What a `Query` means, whatever keeps the messages: the words of a message, and whether a record fits.
 
 A word is found by its beginning, and what is not in ASCII by any part of it: most such scripts write no spaces. Case,
-accents and full width make no difference.
+accents and full width make no difference, nor does punctuation around a word; where nothing else is looked for, it has
+to stand there as it is.
 """
 
 from __future__ import annotations
@@ -131,9 +132,10 @@ class Wanted:
 
 
 def _terms(text: str) -> list[str]:
-    """What has to be found, without the quotes and brackets around it."""
-    stripped = (term.strip(string.punctuation) for term in _UNSEARCHED.sub(" ", fold(text)).split())
-    return [term for term in dict.fromkeys(stripped) if term]
+    """What has to be found, without the quotes and brackets around it; these, where there is nothing else."""
+    terms = dict.fromkeys(_UNSEARCHED.sub(" ", fold(text)).split())
+    stripped = dict.fromkeys(term.strip(string.punctuation) for term in terms)
+    return [term for term in stripped if term] or list(terms)
 
 
 def _found_in(terms: Iterable[_Term], fields: Iterable[str]) -> bool:
@@ -142,11 +144,12 @@ def _found_in(terms: Iterable[_Term], fields: Iterable[str]) -> bool:
 
 
 class _Term:
-    """A part of a text, folded, without spaces; it begins with an ASCII letter or digit, or with what is not ASCII."""
+    """A part of a text, folded, without spaces. Where it begins with an ASCII letter or digit, a word has to."""
 
     def __init__(self, term: str) -> None:
         self._term = term
-        self._pattern = re.compile("(?<![0-9a-z])" + re.escape(term)) if term[0].isascii() else None
+        begins_word = term[0].isascii() and term[0].isalnum()
+        self._pattern = re.compile("(?<![0-9a-z])" + re.escape(term)) if begins_word else None
 
     def occurs_in(self, folded: str) -> bool:
         return bool(self._pattern.search(folded)) if self._pattern else self._term in folded

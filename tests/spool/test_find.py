@@ -111,10 +111,21 @@ async def test_chinese_is_not_found_by_what_does_not_stand_together(spool: Spool
     assert await found(spool, Query(text=text)) == []
 
 
-@pytest.mark.parametrize("text", ["", "   ", "*", '"', "-- ()", "\N{IDEOGRAPHIC SPACE}"])
-async def test_text_without_a_letter_asks_for_nothing(spool: Spool, text: str) -> None:
+@pytest.mark.parametrize("text", ["", "   ", "\N{IDEOGRAPHIC SPACE}"])
+async def test_blanks_ask_for_nothing(spool: Spool, text: str) -> None:
     await fill(spool, RECEIPT, INVOICE)
     assert await found(spool, Query(text=text)) == [INVOICE.id, RECEIPT.id]
+
+
+@pytest.mark.parametrize(
+    ("text", "one"), [("?", []), ("---", []), ('-- "', []), ("<", [RECEIPT]), ("+", [RECEIPT]), ("- <", [RECEIPT])]
+)
+async def test_punctuation_alone_is_found_as_it_stands(spool: Spool, text: str, one: list[Message]) -> None:
+    """The fault: it found everything."""
+    await fill(spool, RECEIPT, INVOICE)
+    assert await found(spool, Query(text=text)) == [each.id for each in one]
+    subject = [each.id for each in one if text in each.subject]
+    assert await found(spool, Query(subject=text)) == subject
 
 
 @pytest.mark.parametrize(

@@ -103,15 +103,17 @@ def _is_address(pattern: str, address: str, *, whole: bool = False) -> bool:
 
 
 def _says(text: str, fields: Sequence[str]) -> bool:
-    """Whether each word of the text begins somewhere in one of the fields."""
+    """Whether each word of the text begins somewhere in one of the fields; punctuation alone stands in one."""
     blanks = {ord(c): " " for c in map(chr, [*range(32), 127])}
-    for word in fold(text).translate(blanks).split():
-        bare = word.strip(string.punctuation)
-        if bare and not any(
-            bare == fold(field)[i : i + len(bare)] for field in fields for i in _beginnings(fold(field))
-        ):
-            return False
-    return True
+    words = fold(text).translate(blanks).split()
+    bare = [word.strip(string.punctuation) for word in words]
+    if not any(bare):
+        return all(any(word in fold(field) for field in fields) for word in words)
+    return all(
+        any(word == fold(field)[i : i + len(word)] for field in fields for i in _beginnings(fold(field)))
+        for word in bare
+        if word
+    )
 
 
 def _beginnings(text: str) -> Iterator[int]:
