@@ -6,7 +6,7 @@ import base64
 import os
 from pathlib import Path
 
-from smtprelay.config import Config, ConfigError
+from smtprelay.config import Config, ConfigError, webhook_names
 from smtprelay.upstream import Lane, lanes
 
 MIN_WEBHOOK_KEY = 24  # octets
@@ -35,7 +35,7 @@ def read_webhook_keys(config: Config) -> dict[str, tuple[bytes, ...]]:
 
     :raises ConfigError: with every one that cannot be read or is no key.
     """
-    keys, problems = {}, []
+    keys, problems, names = {}, [], webhook_names(config.webhooks)
     for webhook in config.webhooks:
         try:
             secret = _read_secret(webhook.secret_file, webhook.secret_env, webhook.secret_credential)
@@ -43,7 +43,7 @@ def read_webhook_keys(config: Config) -> dict[str, tuple[bytes, ...]]:
             if not keys[webhook.url]:
                 raise ValueError("it is empty")
         except ValueError as error:
-            problems.append(f"webhooks {webhook.url.partition('?')[0]}: the secret cannot be used: {error}")
+            problems.append(f"webhooks {names[webhook.url]}: the secret cannot be used: {error}")
     if problems:
         raise ConfigError(problems)
     return keys

@@ -289,8 +289,8 @@ class Parts:
 
     def _webhooks_in_trouble(self) -> list[Problem]:
         return [
-            problems.WEBHOOK.of(url, url=url, since=local_time(trouble.since), words=trouble.words)
-            for url, trouble in self.webhooks.troubles.items()
+            problems.WEBHOOK.of(name, name=name, since=local_time(trouble.since), words=trouble.words)
+            for name, trouble in self.webhooks.troubles.items()
         ]
 
     def _remember_tls(self, host: str) -> None:

@@ -198,7 +198,7 @@ RELOAD = Kind(
 WEBHOOK = Kind(
     "webhook",
     "warning",
-    Sentence("The webhook {url} takes no events since {since}: {words}. They wait for it, three days at most."),
+    Sentence("The webhook {name} takes no events since {since}: {words}. They wait for it, three days at most."),
     Sentence("Check the address and who answers there; the events are told by themselves once it does."),
 )
 NOT_ACCEPTING = Kind(

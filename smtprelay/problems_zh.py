@@ -112,8 +112,8 @@ PROBLEMS: Final[Mapping[str, str]] = {
     "Mend what it says ('smtprelay check' shows all of it), then 'systemctl reload smtprelay'.": (
         "请按提示修正（'smtprelay check' 可显示全部问题），然后执行 'systemctl reload smtprelay'。"
     ),
-    "The webhook {url} takes no events since {since}: {words}. They wait for it, three days at most.": (
-        "自 {since} 起 webhook {url} 不接收事件：{words}。事件会为其保留，最长三天。"
+    "The webhook {name} takes no events since {since}: {words}. They wait for it, three days at most.": (
+        "自 {since} 起 webhook {name} 不接收事件：{words}。事件会为其保留，最长三天。"
     ),
     "Check the address and who answers there; the events are told by themselves once it does.": (
         "请检查该地址及其服务；恢复后事件将自动送达。"

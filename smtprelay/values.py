@@ -189,6 +189,11 @@ def parse_http_address(text: object) -> str:
     return parts.geturl()
 
 
+def place_of(http_address: str) -> str:
+    """Host and port, for people to read: the path and the query of an address are often secret."""
+    return urlsplit(http_address).netloc.lower()
+
+
 def _address(text: object) -> str:
     try:
         return parse_address(text if isinstance(text, str) else "")
@@ -302,14 +307,16 @@ def _optional_text(parse: Callable[[object], object]) -> BeforeValidator:
     return BeforeValidator(lambda value: "" if value == "" else parse(value))
 
 
-def unique(attribute: str) -> AfterValidator:
-    """For lists of models: no two with the same attribute."""
+def unique(attribute: str, shown: Callable[[str], str] = str) -> AfterValidator:
+    """For lists of models: no two with the same attribute.
+
+    :param shown: what may be told of a value.
+    """
 
     def check(items: tuple[object, ...]) -> tuple[object, ...]:
         doubles = [value for value, count in Counter(getattr(item, attribute) for item in items).items() if count > 1]
         if doubles:
-            names = ", ".join(value.partition("?")[0] for value in doubles)  # what follows is often a password
-            raise ValueError(f"{names} stands here twice")
+            raise ValueError(f"{', '.join(map(shown, doubles))} stands here twice")
         return items
 
     return AfterValidator(check)

@@ -31,6 +31,11 @@ def test_every_reason_of_a_refusal_is_explained() -> None:
     assert sorted(explained) == sorted(REASONS)
 
 
+@pytest.mark.parametrize("figure", [figure for figure in FIGURES if "result" in figure.labels], ids=lambda f: f.name)
+def test_every_result_is_listed(figure: Figure) -> None:
+    assert f"\n- `result` of `{figure.name}`: `" in PAGE
+
+
 def test_what_it_asks_for_exists() -> None:
     asked = re.findall(r"smtprelay_\w+", PAGE.split("```promql")[1])
     names = {figure.name for figure in FIGURES}

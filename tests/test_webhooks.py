@@ -16,10 +16,11 @@ from structlog.testing import capture_logs
 
 from smtprelay import metrics
 from smtprelay.clock import now_ms
+from smtprelay.config import Webhook
 from smtprelay.events import Batch, batch, describe
 from smtprelay.spool import Event, Spool, SpoolError, State
 from smtprelay.spool.sqlite import SQLiteSpool
-from smtprelay.webhooks import Target, Webhooks, http, teller, telling
+from smtprelay.webhooks import Target, Webhooks, http, targets, teller, telling
 from smtprelay.webhooks.http import signed
 from tests.spool.support import lease_one, message, opened, results
 from tests.webhook import Endpoint, Request, answering, status
@@ -49,7 +50,7 @@ async def spool(tmp_path: Path) -> AsyncIterator[SQLiteSpool]:
 
 
 def target(endpoint: Endpoint, *kinds: str, keys: Sequence[bytes] = (KEY,)) -> Target:
-    return Target(endpoint.url, kinds or ALL, tuple(keys))
+    return Target(f"127.0.0.1:{endpoint.port}", endpoint.url, kinds or ALL, tuple(keys))
 
 
 @asynccontextmanager
@@ -221,15 +222,26 @@ async def test_the_failure_and_its_end_are_logged_without_what_is_secret(spool: 
             await accept(spool, 1)
             await endpoint.until(lambda e: bool(e.taken))
             await until(lambda: not told.troubles)
-    name = f"http://127.0.0.1:{endpoint.port}/mail?…"
+    name = f"127.0.0.1:{endpoint.port}"
     assert logs.pop(0) == {"event": "webhooks are told", "log_level": "info", "webhooks": [name]}
     assert [(line["event"], line["log_level"], line["webhook"]) for line in logs] == [
         ("webhook does not take events", "warning", name),
         ("webhook takes events again", "info", name),
     ]
     assert logs[0]["reason"] == "it answers 500 Broken"
-    assert "hidden" not in str(logs)
+    assert "mail?token=hidden" not in f"{logs} {target(endpoint)}"
     assert str(KEY) not in repr(target(endpoint))
+
+
+def test_a_webhook_is_called_by_its_host_and_a_number() -> None:
+    """The fault: whoever is on this machine reads names in /metrics, and the path of many a webhook is its secret."""
+    urls = ["https://Chat.example/hook/S3CRET", "https://chat.example/hook/0THER", "https://chat.example:8443/?key=K"]
+    webhooks = [Webhook(url=url, secret_env="S") for url in urls]
+    told = targets(webhooks, dict.fromkeys(urls, (KEY,)))
+    assert [target.name for target in told] == ["chat.example", "chat.example#2", "chat.example:8443"]
+    assert [target.url for target in told] == urls
+    for secret in ("S3CRET", "0THER", "key"):
+        assert secret not in f"{told} {webhooks}"
 
 
 async def test_one_that_is_gone_is_told_nothing_until_a_reload(spool: SQLiteSpool) -> None:

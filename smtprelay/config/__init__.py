@@ -7,7 +7,7 @@ from smtprelay.config.gateway import Account, Gateway
 from smtprelay.config.reading import parse_config, parse_toml, problems
 from smtprelay.config.section import ConfigError, Section
 from smtprelay.config.sections import Config, DomainRules, Log
-from smtprelay.config.status import Event, Status, StatusAccount, Webhook
+from smtprelay.config.status import Event, Status, StatusAccount, Webhook, webhook_names
 from smtprelay.config.upstream import Credential, Rule, Timeouts, TLSMode, Upstream
 
 __all__ = [
@@ -30,4 +30,5 @@ __all__ = [
     "parse_config",
     "parse_toml",
     "problems",
+    "webhook_names",
 ]

@@ -25,6 +25,7 @@ from smtprelay.values import (
     parse_duration,
     parse_schedule,
     parse_size,
+    place_of,
     unique,
 )
 
@@ -136,5 +137,5 @@ class Config(Section):
     bounces: Bounces = Bounces()
     templates: TemplatesSection
     status: Status = Status()
-    webhooks: Annotated[tuple[Webhook, ...], unique("url")] = ()
+    webhooks: Annotated[tuple[Webhook, ...], unique("url", lambda url: f"an address at {place_of(url)}")] = ()
     log: Log = Log()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
 from smtprelay.config.section import PasswordHash, Section, require_tls_pair
-from smtprelay.values import HTTPAddress, Listen, Listens, OptionalPath, RequiredPath, unique
+from smtprelay.values import HTTPAddress, Listen, Listens, OptionalPath, RequiredPath, place_of, unique
 
 Event = Literal["accepted", "delivered", "deferred", "bounced", "held", "captured"]
 
@@ -53,7 +55,7 @@ def _is_loopback(listen: Listen) -> bool:
 class Webhook(Section):
     """`[[webhooks]]`: an address that is told of events, and the secret that signs them."""
 
-    url: HTTPAddress
+    url: HTTPAddress = Field(repr=False)
     secret_file: OptionalPath = None
     secret_env: str = ""
     secret_credential: str = ""
@@ -64,3 +66,14 @@ class Webhook(Section):
         if sum(map(bool, [self.secret_file, self.secret_env, self.secret_credential])) != 1:
             raise ValueError("give exactly one of secret_file, secret_env, secret_credential")
         return self
+
+
+def webhook_names(webhooks: Iterable[Webhook]) -> dict[str, str]:
+    """What webhooks are called wherever they are told of, by URL: ``ops.example.com``, and where several are at one
+    host, ``ops.example.com#2`` and so on, as they stand in the configuration."""
+    names, counts = {}, Counter[str]()
+    for webhook in webhooks:
+        place = place_of(webhook.url)
+        counts[place] += 1
+        names[webhook.url] = place if counts[place] == 1 else f"{place}#{counts[place]}"
+    return names

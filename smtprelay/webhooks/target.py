@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
-from smtprelay.config import Webhook
+from smtprelay.config import Webhook, webhook_names
 
 CURSOR = "webhook/"  # prefix of the facts in the spool that say how far a webhook was told
 
@@ -16,18 +15,14 @@ CURSOR = "webhook/"  # prefix of the facts in the spool that say how far a webho
 class Target:
     """A webhook as it is configured, with its secret.
 
+    :param name: for logs, figures and people: its address is often a secret too.
     :param keys: of HMAC-SHA256; each signs, so that a secret can be changed.
     """
 
-    url: str
+    name: str
+    url: str = field(repr=False)
     events: tuple[str, ...]
     keys: tuple[bytes, ...] = field(repr=False)
-
-    @property
-    def name(self) -> str:
-        """For logs: a query often holds a password."""
-        parts = urlsplit(self.url)
-        return parts._replace(query="…" if parts.query else "", fragment="").geturl()
 
     @property
     def cursor(self) -> str:
@@ -35,9 +30,10 @@ class Target:
         return CURSOR + hashlib.sha256(self.url.encode()).hexdigest()[:16]
 
 
-def targets(webhooks: Iterable[Webhook], secrets: Mapping[str, Sequence[bytes]]) -> tuple[Target, ...]:
+def targets(webhooks: Collection[Webhook], secrets: Mapping[str, Sequence[bytes]]) -> tuple[Target, ...]:
     """The configured webhooks with their secrets, which are given by URL."""
-    return tuple(Target(webhook.url, webhook.events, tuple(secrets[webhook.url])) for webhook in webhooks)
+    names = webhook_names(webhooks)
+    return tuple(Target(names[w.url], w.url, w.events, tuple(secrets[w.url])) for w in webhooks)
 
 
 def wanted(webhooks: Iterable[Webhook | Target]) -> set[str]:
