@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 from starlette.responses import Response
 
 from smtprelay.web.access import Visit
@@ -20,6 +22,14 @@ _FOR_EVER = "public, max-age=31536000, immutable"
 STATIC = {path.name: path.read_bytes() for path in sorted((_FOLDER / "static").iterdir()) if path.suffix in _TYPES}
 VERSION = hashlib.sha256(b"".join(STATIC.values())).hexdigest()[:12]  # in the addresses, so that a new one is fetched
 
+
+def breakable(address: str) -> Markup:
+    """An address for a narrow column: where it has to break, it does so before the ``@``, or else before a dot."""
+    local_part, at, domain = address.rpartition("@")
+    before, after = (Markup("<wbr>").join(re.split(r"(?<=.)(?=\.)", part)) for part in (local_part, at + domain))
+    return Markup('{}<span class="at">{}</span>').format(before, after)
+
+
 _environment = jinja2.Environment(
     loader=jinja2.FileSystemLoader(_FOLDER / "templates"),
     autoescape=True,
@@ -30,7 +40,12 @@ _environment = jinja2.Environment(
     cache_size=-1,
 )
 _environment.filters.update(
-    number=number, octets=octets, local_time=local_time, clock_time=clock_time, list_time=list_time
+    number=number,
+    octets=octets,
+    local_time=local_time,
+    clock_time=clock_time,
+    list_time=list_time,
+    breakable=breakable,
 )
 _environment.globals["static"] = lambda name: f"/static/{name}?v={VERSION}"
 for _name in _environment.list_templates():

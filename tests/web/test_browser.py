@@ -68,6 +68,17 @@ axe.run(document, {resultTypes: ["violations"]}).then((result) => result.violati
   .map((found) => `${found.id}: ${found.nodes.map((node) => node.html).join(" ")}`))
 """
 UNSAFE = "relay.example"  # by this name, without TLS, a browser tells no Sec-Fetch-Site
+# Addresses of the list that are broken elsewhere than before the @.
+BROKEN = """\
+[...document.querySelectorAll(".messages .address bdi")].filter((address) => {
+  const lines = (node) => {
+    const range = document.createRange();
+    range.selectNodeContents(node);
+    return new Set([...range.getClientRects()].map((box) => Math.round(box.top))).size;
+  };
+  return [...address.childNodes].some((part) => lines(part) > 1);
+}).map((address) => address.innerText)
+"""
 UNFIT = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -200,6 +211,18 @@ async def look(tab: Page, site: Site, name: str, path: str, folder: Path | None)
             scheme = "dark" if await tab.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") else "light"
             picture = folder / f"page-{name}-{language}-{tab.viewport_size['width']}-{scheme}.png"
             await tab.screenshot(path=picture, full_page=True)
+
+
+@pytest.mark.parametrize("width", [PHONE, 800, 1100, WIDE])
+async def test_addresses_of_the_list_can_be_read(browser: Browser, site: Site, width: int) -> None:
+    """The fault: at 1100 pixels 'warehouse@example.or' stood above 'g'."""
+    await asyncio.to_thread(send, site.relay.port, "warehouse@example.org", "Goods of the day, " * 9)
+    async with opened(browser, width) as watched:
+        await log_in(watched.tab, site)
+        await watched.tab.goto(f"{site.address}/messages?text=Goods")
+        await expect(watched.tab.locator(".to bdi").first).to_have_text("warehouse@example.org")
+        assert await watched.tab.evaluate(BROKEN) == []
+        assert await watched.tab.evaluate(UNFIT) == 0
 
 
 async def test_where_is_my_mail(browser: Browser, site: Site) -> None:

@@ -175,7 +175,7 @@ class TestMessages:
         for query in ("text=订单", "text=bob@", "address=bob@example.net", "tag=billing&state=queued"):
             text = (await browser.get(f"/messages?{query}")).text
             assert f"/messages/{found}" in text, query
-            assert "carol@" not in text
+            assert "carol" not in text
         assert "No such message." in (await browser.get("/messages?text=nothing")).text
 
     async def test_an_id_leads_to_its_message(self, page: Page) -> None:
@@ -191,7 +191,7 @@ class TestMessages:
         browser = await page.logged_in()
         newer = (await browser.get(f"/messages?since={moment}")).text
         older = (await browser.get(f"/messages?until={moment}")).text
-        assert ["new@" in newer, "old@" in newer, "new@" in older, "old@" in older] == [True, False, False, True]
+        assert [re.findall("<bdi>(new|old)", text) for text in (newer, older)] == [["new"], ["old"]]
 
     @pytest.mark.parametrize(
         "query", ["since=yesterday", "state=lost", "until=99999-01-01", "since=0001-01-01T00:00", "text=" + "x" * 501]
@@ -207,7 +207,7 @@ class TestMessages:
         older = re.search(r'href="(/messages\?[^"]+)" rel="next"', first)
         assert older
         second = (await browser.get(older[1].replace("&amp;", "&"))).text
-        seen = [re.findall(r"to\d+@", text) for text in (first, second)]
+        seen = [re.findall(r"<bdi>to\d+", text) for text in (first, second)]
         assert [len(addresses) for addresses in seen] == [SHOWN, 5]
         assert len(set(seen[0] + seen[1])) == SHOWN + 5
         assert 'href="/messages?tag=t">Newest' in second
