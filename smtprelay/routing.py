@@ -6,7 +6,7 @@ time; and in doubt the answer is to capture.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from smtprelay.config.upstream import Rule, Upstream
@@ -97,43 +97,41 @@ class Routing:
 class Parted:
     """The recipients of one attempt, parted.
 
-    :ivar sent: whom the smarthost is told of: those who are mailed, and each address that mail is redirected to once.
+    :ivar sent: whom the smarthost is told of, each address once: those who are mailed, and whom mail is redirected to.
     """
 
     def __init__(self, recipients: Sequence[Recipient], routes: Sequence[Route]) -> None:
+        self._recipients = recipients
         self._routes = routes
-        self._places: list[int] = []  # of each recipient within `sent`; -1: it is not told of
-        sent: list[Recipient] = []
-        redirected: dict[str, int] = {}
-        for recipient, route in zip(recipients, routes, strict=True):
-            match route:
-                case Deliver():
-                    self._places.append(len(sent))
-                    sent.append(recipient)
-                case Redirect(to):
-                    if to not in redirected:
-                        redirected[to] = len(sent)
-                        sent.append(Recipient(to, notify="NEVER"))  # no report of a test goes to its sender
-                    self._places.append(redirected[to])
-                case Capture():
-                    self._places.append(-1)
-        self.sent = tuple(sent)
+        told = {
+            recipient.address: recipient
+            for recipient, route in zip(recipients, routes, strict=True)
+            if isinstance(route, Deliver)
+        }
+        for route in routes:
+            if isinstance(route, Redirect):  # no report of a test goes to its sender
+                told.setdefault(route.to, Recipient(route.to, notify="NEVER"))
+        self.sent = tuple(told.values())
 
     def facts(self, of_sent: Sequence[Fact]) -> tuple[Fact, ...]:
         """One for each recipient.
 
         :param of_sent: one for each of `sent`.
         """
+        told = {recipient.address: fact for recipient, fact in zip(self.sent, of_sent, strict=True)}
         return tuple(
-            of_sent[place] if isinstance(route, Deliver) else _fact(route, of_sent, place)
-            for place, route in zip(self._places, self._routes, strict=True)
+            _fact(recipient, route, told) for recipient, route in zip(self._recipients, self._routes, strict=True)
         )
 
 
-def _fact(route: Redirect | Capture, of_sent: Sequence[Fact], place: int) -> Fact:
-    if isinstance(route, Capture):
-        return Fact(Phase.ROUTING, error=str(route))
-    return replace(of_sent[place], redirected_to=route.to)
+def _fact(recipient: Recipient, route: Route, told: Mapping[str, Fact]) -> Fact:
+    match route:
+        case Deliver():
+            return told[recipient.address]
+        case Redirect(to):
+            return replace(told[to], redirected_to=to)
+        case Capture():
+            return Fact(Phase.ROUTING, error=str(route))
 
 
 def _applies(rule: Rule, account: str, sender: str, recipient: str) -> bool:

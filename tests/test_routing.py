@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -73,7 +74,7 @@ def test_in_doubt_nobody_is_mailed() -> None:
         assert isinstance(Routing(live.model_copy(update={"mode": mode})).route("", "", "b@else.test"), Capture)
 
 
-ADDRESSES = st.sampled_from(["a@one.test", "b@one.test", "a@two.test", '"odd *"@one.test'])
+ADDRESSES = st.sampled_from(["a@one.test", "b@one.test", "a@two.test", '"odd *"@one.test', BOX])
 PATTERNS = st.sampled_from(["", "*", "*@one.test", "a@two.test", "*@*.test"])
 CAPTURES = st.builds(
     lambda account, sender, recipient: {
@@ -112,8 +113,8 @@ def test_each_recipient_has_one_fact_and_is_mailed_by_its_route_alone(
     routes = [routing.route("10.0.0.1", sender, recipient) for recipient in recipients]
     delivered = {r for r, route in zip(recipients, routes, strict=True) if isinstance(route, Deliver)}
     redirected = {route.to for route in routes if isinstance(route, Redirect)}
-    assert sorted(recipient.address for recipient in parted.sent) == sorted([*delivered, *redirected])
-    assert {r.notify for r in parted.sent if r.address in redirected} <= {"NEVER"}
+    assert sorted(recipient.address for recipient in parted.sent) == sorted(delivered | redirected)
+    assert {r.notify for r in parted.sent if r.address in redirected - delivered} <= {"NEVER"}
     of_sent = [Fact(Phase.DOT, Reply(250, "0.0", f"told {recipient.address}")) for recipient in parted.sent]
     for recipient, route, fact in zip(recipients, routes, parted.facts(of_sent), strict=True):
         match route:
@@ -123,6 +124,17 @@ def test_each_recipient_has_one_fact_and_is_mailed_by_its_route_alone(
                 assert str(fact) == f"250 2.0.0 told {to} (redirected to {to})"
             case Capture():
                 assert fact.phase is Phase.ROUTING
+
+
+def test_whom_mail_is_redirected_to_and_who_is_mailed_anyway_is_told_once() -> None:
+    """The smarthost was given the address twice: it got two copies, or the second was refused."""
+    routing = Routing(upstream("redirect", {"recipient": BOX, "action": "deliver"}))
+    message = Message("1", Envelope("a@example.com", ()), Origin("10.0.0.1"), b"", 0, 0, 0, "plain")
+    own = Recipient(BOX, "SUCCESS", "rfc822;box")
+    parted = routing.parted(message, [Recipient("b@else.test", "FAILURE"), own])
+    assert parted.sent == (own,)
+    told = Fact(Phase.DOT, Reply(250, "0.0", "Ok"))
+    assert parted.facts([told]) == (replace(told, redirected_to=BOX), told)
 
 
 @pytest.mark.parametrize(
