@@ -98,15 +98,16 @@ class Daemon:
         self._warn(self._parts)
 
     def _status(self) -> str:
-        """A line for `systemctl status`: the worst that is wrong, or where it listens."""
+        """A line for `systemctl status`: the worst that is wrong, or where it listens; and what waits."""
         if self._stop.is_set() or not self._parts:
             return "Stopping"
         # What the pulse has seen is a second old, and a reload is told of at once.
         problems = [*self._refused(), *(p for p in self._parts.pulse.problems if p.key != RELOAD.key)]
-        if not problems:
-            return f"Listening on {' '.join(self._parts.listeners.addresses)}"
-        more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
-        return problems[0].sentence + more
+        worst = problems[0].sentence if problems else f"Listening on {' '.join(self._parts.listeners.addresses)}"
+        asides = [f"{len(problems) - 1} more"] if len(problems) > 1 else []
+        if queue := ", ".join(f"{count} {state}" for state, count in self._parts.pulse.queue().items() if count):
+            asides.append(f"recipients: {queue}")
+        return f"{worst} ({'; '.join(asides)})" if asides else worst
 
     def _refused(self) -> list[Problem]:
         problems = self._reload.problems

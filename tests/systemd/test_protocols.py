@@ -20,6 +20,13 @@ pytestmark = pytest.mark.slow
 
 WATCHDOG = 1.0  # seconds
 
+# Looks at the queue, and tells of it, more often.
+HASTY = """
+from smtprelay import pulse, service
+from smtprelay.__main__ import main
+pulse.INTERVAL = service.STATUS_EVERY = 0.1
+main()
+"""
 # Stands still at one place for as long as there is a file of this name.
 STALLING = """
 import os, time
@@ -77,6 +84,16 @@ async def test_the_manager_is_told_of_start_and_stop(tmp_path: Path, abstract: b
         assert await relay.stop() == 0
         await manager.hears("STOPPING", "1", start=place)
         assert "WATCHDOG" not in dict(manager.said)  # which it did not ask for
+
+
+async def test_the_manager_is_told_how_much_waits(tmp_path: Path) -> None:
+    """`systemctl status` told nothing of it, in trouble least of all."""
+    relay = make_relay(tmp_path, 1)
+    relay.entry = [sys.executable, "-c", HASTY]
+    async with managed(relay) as manager:
+        await relay.start()
+        await send(relay, "b@example.org")
+        await manager.hears("STATUS", "recipients: 1 queued)")
 
 
 async def test_a_start_that_takes_long_asks_for_time_and_says_why(tmp_path: Path) -> None:
