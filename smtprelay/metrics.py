@@ -143,7 +143,7 @@ PREPARE_SECONDS = Histogram(
 )
 CLIENTS = Counter("gateway_connections_total", "Connections of clients.")
 CLIENTS_OPEN = Gauge("gateway_connections", "Connections of clients that are open.")
-CLIENTS_REFUSED = Counter("gateway_connections_refused_total", "Connections over the limits: told 421.")
+CLIENTS_REFUSED = Counter("gateway_connections_refused_total", "Connections over the limits: told 421, or closed.")
 
 # Mail out
 DELIVERED = Counter("delivered_total", "Recipients that a smarthost has taken.", "domain", "smarthost")

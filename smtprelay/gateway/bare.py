@@ -1,11 +1,16 @@
-"""What a session stands on: aiosmtpd's protocol without what is in our way, how it reads, and how a conversation breaks
-off."""
+"""What a session stands on: aiosmtpd's protocol without what is in our way, how it reads, how TLS begins, and how a
+conversation breaks off."""
 
 from __future__ import annotations
 
+import asyncio
+import ssl
 from collections.abc import Iterable
+from contextlib import suppress
 
 from aiosmtpd.smtp import SMTP
+
+from smtprelay.connections import begin_tls
 
 CHUNK = 2**16  # octets read at once
 
@@ -38,6 +43,7 @@ class BareSMTP(_Bare, SMTP):
     command_size_limits = _CommandSizes()
     line_length_limit = CHUNK  # of the stream reader: how much it buffers
     _ahead: bytearray  # read, and not used yet: clients talk ahead
+    _handshake: asyncio.Future[None]  # of TLS, where it has begun
 
     async def _fill(self) -> None:
         chunk = await self._reader.read(CHUNK)
@@ -60,6 +66,23 @@ class BareSMTP(_Bare, SMTP):
         if too_long or len(line) > limit:
             raise CommandTooLong
         return line
+
+    def _begin_tls(self, context: ssl.SSLContext) -> None:
+        """Have the handshake begin. aiosmtpd's names: with them it takes over the transport in `connection_made`."""
+        assert self.transport is not None
+        self._original_transport = self.transport
+        self._tls_protocol, self._handshake = begin_tls(self.transport, self, context)
+        self.transport = self._tls_protocol._app_transport
+        self._writer._transport = self.transport  # type: ignore[attr-defined]  # no reply goes out in plaintext any more
+
+    async def _shake_hands(self) -> None:
+        """Wait for the handshake. :raises Closed: TLS never began, and the connection has ended."""
+        with suppress(OSError):  # SSLError among them
+            await self._handshake
+        assert self.session is not None
+        if self.session.ssl is None:
+            self.connection_lost(None)
+            raise Closed
 
 
 NO_HOOKS = _Bare()

@@ -79,6 +79,11 @@ def parse_rcpt(argument: str) -> Recipient:
     return Recipient(address, notify, orcpt)
 
 
+def harmless(hostname: str) -> str:
+    """The name at EHLO, without what a terminal would obey."""
+    return hostname if hostname.isprintable() else "".join(char if char.isprintable() else "?" for char in hostname)
+
+
 def _split(argument: str, keyword: str, syntax: str, *, detail: str) -> tuple[str, dict[str, str]]:
     if not argument.isprintable():
         raise Reject(501, "5.2", "The command holds control characters, or is not UTF-8")

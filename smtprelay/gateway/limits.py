@@ -3,60 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from smtprelay import metrics
+from smtprelay.connections import ConnectionLimit
 
 MESSAGE_MEMORY = 64 * 2**20  # octets of messages under way, over all sessions
 FIRST_BLOCK = 64 * 2**10  # what a message gets with its 354; most need no more
 
 
-def client_address(transport: asyncio.BaseTransport) -> str:
-    """Whom it is from: IPv4 is told as such on a socket for both families too, not as mapped (RFC 4291 §2.5.5.2)."""
-    host = str((transport.get_extra_info("peername") or ("local",))[0])
-    mapped = host.removeprefix("::ffff:")
-    return host if ":" in mapped else mapped
-
-
-class ConnectionLimit:
-    """Counts open connections, in all and by client address.
-
-    :param total: connections at most.
-    :param per_client: connections of one client address at most; trusted clients are not counted.
-    """
-
-    def __init__(self, total: int, per_client: int) -> None:
-        self._open = 0
-        self._by_client: Counter[str] = Counter()
-        self.use(total, per_client)
-
-    def use(self, total: int, per_client: int) -> None:
-        """Keep to other numbers from now on. Whoever is in stays."""
-        self._total = total
-        self._per_client = per_client
+class ClientLimit(ConnectionLimit):
+    """The gateway's, of which the metrics tell."""
 
     def enter(self, client: str, *, trusted: bool) -> bool:
-        """Count a new connection. :returns: False where there is no room for it, and then it is not counted."""
-        if self._open >= self._total or (not trusted and self._by_client[client] >= self._per_client):
+        """See there."""
+        entered = super().enter(client, trusted=trusted)
+        if entered:
+            metrics.CLIENTS.add()
+            metrics.CLIENTS_OPEN.add()
+        else:
             metrics.CLIENTS_REFUSED.add()
-            return False
-        metrics.CLIENTS.add()
-        metrics.CLIENTS_OPEN.add()
-        self._open += 1
-        if not trusted:
-            self._by_client[client] += 1
-        return True
+        return entered
 
     def leave(self, client: str, *, trusted: bool) -> None:
-        """The end of a connection that was counted."""
+        """See there."""
+        super().leave(client, trusted=trusted)
         metrics.CLIENTS_OPEN.add(n=-1)
-        self._open -= 1
-        if not trusted:
-            self._by_client[client] -= 1
-            if not self._by_client[client]:
-                del self._by_client[client]
 
 
 class MemoryBudget:

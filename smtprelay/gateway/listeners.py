@@ -6,11 +6,12 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from smtprelay.accounts import Accounts
 from smtprelay.config import Gateway
-from smtprelay.gateway.limits import MESSAGE_MEMORY, ConnectionLimit, MemoryBudget
+from smtprelay.gateway.limits import MESSAGE_MEMORY, ClientLimit, MemoryBudget
 from smtprelay.gateway.services import Services
 from smtprelay.gateway.session import Session
 from smtprelay.pipeline import Pipeline
@@ -38,7 +39,7 @@ class Listeners:
             config,
             Accounts(config.accounts),
             pipeline,
-            ConnectionLimit(config.max_connections, config.max_connections_per_client),
+            ClientLimit(config.max_connections, config.max_connections_per_client),
             MemoryBudget(MESSAGE_MEMORY, config.max_message_size),
             ServerTLS(tls),
             login_delay=login_delay,
@@ -89,9 +90,8 @@ class Listeners:
         for place, socks in opened.items():
             tls = self._services.tls.context if place.tls else None
             for sock in socks:
-                server = await loop.create_server(
-                    lambda: Session(self._services, loop), sock=sock, ssl=tls, backlog=BACKLOG
-                )
+                session = partial(Session, self._services, loop, tls)
+                server = await loop.create_server(session, sock=sock, backlog=BACKLOG)
                 self._doors.setdefault(place, []).append(_Door(sock, server))
 
     async def stop(self, grace: float) -> None:

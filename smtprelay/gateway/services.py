@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from smtprelay.accounts import Accounts
 from smtprelay.config import Account, Gateway
-from smtprelay.gateway.limits import ConnectionLimit, MemoryBudget
+from smtprelay.gateway.limits import ClientLimit, MemoryBudget
 from smtprelay.pipeline import Accepted, Pipeline
 from smtprelay.sockets import ServerTLS
 
@@ -27,7 +27,7 @@ class Services:
     config: Gateway
     accounts: Accounts[Account]
     pipeline: Pipeline
-    connections: ConnectionLimit
+    connections: ClientLimit
     memory: MemoryBudget
     tls: ServerTLS
     sessions: set[Session] = field(default_factory=set)

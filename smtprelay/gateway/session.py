@@ -1,28 +1,30 @@
 """One client's SMTP session: aiosmtpd's protocol with what legacy apps and strict ones need of it.
 
-aiosmtpd brings the transport, STARTTLS and the table of commands; reading, replies, AUTH and DATA are ours, because
-its own refuse AUTH after HELO, read messages line by line, answer errors with 500 and the exception's text, and log
-passwords (its logger is silenced in `smtprelay.log`).
+aiosmtpd brings the transport, its change to TLS and the table of commands; reading, replies, AUTH and DATA are ours,
+because its own refuse AUTH after HELO, read messages line by line, answer errors with 500 and the exception's text, and
+log passwords (its logger is silenced in `smtprelay.log`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import ssl
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import cast
 
 import structlog
-from aiosmtpd.smtp import SMTP, TLSSetupException
+from aiosmtpd.smtp import SMTP
 
 from smtprelay import metrics
 from smtprelay.config import Account
+from smtprelay.connections import client_address
 from smtprelay.gateway.bare import NO_HOOKS, BareSMTP, Closed, CommandTooLong
-from smtprelay.gateway.commands import parse_mail
+from smtprelay.gateway.commands import harmless, parse_mail
 from smtprelay.gateway.data import DataDecoder
-from smtprelay.gateway.limits import Reservation, client_address
+from smtprelay.gateway.limits import Reservation
 from smtprelay.gateway.refusals import reason_of
 from smtprelay.gateway.services import Services
 from smtprelay.gateway.transaction import Transaction
@@ -49,19 +51,22 @@ _FOREIGN = frozenset({"GET", "POST", "PUT", "CONNECT", "OPTIONS"})  # a browser 
 
 
 class Session(BareSMTP):
-    """One connection of one client."""
+    """One connection of one client.
 
-    def __init__(self, services: Services, loop: asyncio.AbstractEventLoop) -> None:
+    :param tls: where it is set, a handshake comes before the greeting (RFC 8314 §3.3).
+    """
+
+    def __init__(self, services: Services, loop: asyncio.AbstractEventLoop, tls: ssl.SSLContext | None) -> None:
         super().__init__(
             NO_HOOKS,
             hostname=services.config.hostname,
             data_size_limit=services.config.max_message_size,
             enable_SMTPUTF8=True,
-            tls_context=services.tls.context,
             timeout=IDLE,
             loop=loop,
         )
         self._services = services
+        self._tls = tls
         self._ahead = bytearray()
         self._helo = ""
         self._extended = False  # said EHLO: reads replies of several lines, knows enhanced codes
@@ -87,6 +92,8 @@ class Session(BareSMTP):
             self._uncounted = self._trusted  # of its address; it is to be the same at the end
             self._counted = self._services.connections.enter(self._peer, trusted=self._uncounted)
             self._services.sessions.add(self)
+            if self._counted and self._tls:
+                self._begin_tls(self._tls)
 
     def connection_lost(self, error: Exception | None) -> None:
         """The end; a message whose last dot was read is stored all the same."""
@@ -175,16 +182,21 @@ class Session(BareSMTP):
 
     async def _handle_client(self) -> None:
         try:
-            if not self._counted:
+            if self._counted:
+                await self._converse()
+            elif not self._tls:  # there, not even a handshake is worth it
                 await self.push(Reply(421, "7.0", "Too many connections; close some, or raise max_connections"))
-            else:
-                await self.push(f"220 {self.hostname} ESMTP smtprelay\r\n".encode())
-                while self.transport is not None and not self.transport.is_closing():
-                    await self._answer()
         except (Closed, ConnectionError):
             pass
         finally:
             self._close()
+
+    async def _converse(self) -> None:
+        if self._tls:
+            await self._shake_hands()
+        await self.push(f"220 {self.hostname} ESMTP smtprelay\r\n".encode())
+        while self.transport is not None and not self.transport.is_closing():
+            await self._answer()
 
     async def _answer(self) -> None:
         """Read one command and answer it."""
@@ -212,7 +224,7 @@ class Session(BareSMTP):
         except SMTPReplyError as error:
             # What is no command may be a password in base64, of a client that did not see its AUTH refused.
             await self._refuse(error, verb if verb in _VERBS else "unknown", account)
-        except (Closed, ConnectionError, TLSSetupException):
+        except (Closed, ConnectionError):
             raise Closed from None
         except Exception:
             # We could not; that is no verdict on the message, so never 5yz, and never the exception's text.
@@ -283,7 +295,7 @@ class Session(BareSMTP):
         if not hostname:
             raise Reject(501, "5.4", "Syntax: EHLO hostname")
         self._set_rset_state()
-        self._helo = hostname if hostname.isprintable() else _harmless(hostname)
+        self._helo = harmless(hostname)
 
     async def smtp_NOOP(self, argument: str) -> None:
         """RFC 5321 §4.1.1.9."""
@@ -312,18 +324,16 @@ class Session(BareSMTP):
 
     async def smtp_STARTTLS(self, argument: str) -> None:
         """RFC 3207. What the client said before is forgotten, and what it sent ahead in plaintext is dropped (§6)."""
-        self.tls_context = self._services.tls.context
-        if self.tls_context is None:
+        context = self._services.tls.context
+        if context is None:
             raise Reject(502, "5.1", "STARTTLS is not offered here")
         if self._secure:
             raise Reject(503, "5.1", "TLS is active already")
         self._ahead.clear()
         self._helo, self._extended, self._account = "", False, None
-        try:
-            await super().smtp_STARTTLS(None)
-        except TLSSetupException:
-            self.connection_lost(None)  # asyncio does not tell of the end where TLS never began
-            raise
+        await self.push(Reply(220, "0.0", "Ready to start TLS"))
+        self._begin_tls(context)
+        await self._shake_hands()
 
     # AUTH
 
@@ -479,11 +489,6 @@ class Session(BareSMTP):
             del task  # a refusal holds this frame: together they would keep the message until the next collection
             if self.transport is not None:
                 self._reset_timeout()
-
-
-def _harmless(text: str) -> str:
-    """Without what a terminal would obey."""
-    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 async def _store(message: Transaction, decoder: DataDecoder, held: AsyncExitStack) -> Accepted:

@@ -1,11 +1,11 @@
-"""Connections and memory."""
+"""Memory for messages under way."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
 
-from smtprelay.gateway.limits import FIRST_BLOCK, ConnectionLimit, MemoryBudget
+from smtprelay.gateway.limits import FIRST_BLOCK, MemoryBudget
 
 LARGEST = 10 * FIRST_BLOCK
 
@@ -13,17 +13,6 @@ LARGEST = 10 * FIRST_BLOCK
 async def settled() -> None:
     for _ in range(20):
         await asyncio.sleep(0)
-
-
-def test_connections_are_counted_in_all_and_by_client() -> None:
-    limit = ConnectionLimit(3, 2)
-    assert limit.enter("a", trusted=False)
-    assert limit.enter("a", trusted=False)
-    assert not limit.enter("a", trusted=False)
-    assert limit.enter("a", trusted=True)
-    assert not limit.enter("b", trusted=True)
-    limit.leave("a", trusted=False)
-    assert limit.enter("a", trusted=False)
 
 
 async def test_a_message_waits_for_its_354_while_memory_is_taken() -> None:
@@ -90,18 +79,6 @@ async def test_who_waits_for_a_first_block_hears_that_another_has_grown() -> Non
         await leaving.aclose()
         await growing
         await asyncio.wait_for(waiting, 1)
-
-
-def test_another_limit_counts_who_is_in() -> None:
-    limit = ConnectionLimit(3, 3)
-    for _ in range(3):
-        assert limit.enter("a", trusted=False)
-    limit.use(10, 2)
-    assert not limit.enter("a", trusted=False)
-    assert limit.enter("b", trusted=False)
-    for _ in range(2):
-        limit.leave("a", trusted=False)
-    assert limit.enter("a", trusted=False)
 
 
 async def test_messages_under_way_keep_the_room_that_they_were_promised() -> None:

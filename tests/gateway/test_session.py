@@ -10,7 +10,7 @@ import ssl
 import struct
 import weakref
 from collections.abc import Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from typing import Any
 
 import pytest
@@ -19,13 +19,13 @@ import trustme
 from aiosmtpd.smtp import SMTP, AuthResult
 from structlog.testing import capture_logs
 
-from smtprelay import log
+from smtprelay import connections, log
 from smtprelay.config import Gateway, Log
 from smtprelay.gateway import session
 from smtprelay.pipeline import Accepted
 from smtprelay.preparation import Submission
 from smtprelay.reply import Defer, Reject
-from tests.gateway.wire import PASSWORD, Client, FakePipeline, refused, serving
+from tests.gateway.wire import PASSWORD, Client, FakePipeline, Server, refused, serving
 
 
 def b64(text: str) -> str:
@@ -629,6 +629,42 @@ async def test_a_failed_handshake_ends_the_session(
         await asyncio.sleep(0.1)
         async with server.client() as another:
             await another.ask("EHLO app", "250")
+
+
+def smtps(certificate: tuple[dict[str, str], ssl.SSLContext], **settings: Any) -> AbstractAsyncContextManager[Server]:
+    return serving({**certificate[0], "listen": [], "listen_tls": ["127.0.0.1:0"], **settings})
+
+
+@pytest.mark.parametrize("limit", [{"max_connections": 2}, {"max_connections_per_client": 2}])
+async def test_who_connects_for_tls_and_says_nothing_is_counted(
+    certificate: tuple[dict[str, str], ssl.SSLContext], limit: dict[str, int]
+) -> None:
+    """asyncio waits a minute for a handshake and tells nobody: strangers could take all descriptors."""
+    async with smtps(certificate, **limit) as server, server.client(""), server.client(""), server.client("") as third:
+        await third.hear_end()
+
+
+async def test_a_handshake_has_its_time(
+    certificate: tuple[dict[str, str], ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "HANDSHAKE", 0.05)
+    async with smtps(certificate, max_connections=1) as server:
+        for _ in range(3):
+            async with server.client("") as silent:
+                await silent.hear_end()
+        monkeypatch.undo()
+        async with server.client(ssl=certificate[1], server_hostname="relay.test") as client:
+            await client.ask("EHLO app", "250")
+
+
+async def test_a_shutdown_does_not_wait_for_handshakes(certificate: tuple[dict[str, str], ssl.SSLContext]) -> None:
+    """Nor does one that is done later begin a session with a relay that has stopped."""
+    async with smtps(certificate) as server, server.client("") as silent:
+        async with server.client(ssl=certificate[1], server_hostname="relay.test"):
+            pass  # the silent one was accepted before
+        async with asyncio.timeout(5):
+            await server.listeners.stop(grace=60.0)
+            await silent.hear_end()
 
 
 # Secrets
