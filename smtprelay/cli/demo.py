@@ -7,6 +7,7 @@ import email
 import email.policy
 import json
 import os
+import signal
 import smtplib
 import sys
 import tempfile
@@ -30,6 +31,7 @@ DNS = (
     'spf.bestedm.org. IN TXT "v=spf1 ip4:192.0.2.0/24 -all"',
 )
 PATIENCE = 30.0  # seconds for the daemon to start, and for all mail to arrive
+_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _CONFIG = """\
 [gateway]
@@ -91,12 +93,26 @@ def demo(
     stay: Annotated[bool, typer.Option("--stay", help="Leave everything running, to send mail of your own.")] = False,
 ) -> None:
     """A stand-in for the provider, the real daemon before it, and real apps that send: see what arrives."""
-    with tempfile.TemporaryDirectory(prefix="smtprelay-demo-") as folder:
-        try:
-            ok = asyncio.run(_Demo(Path(folder)).run(stay))
-        except KeyboardInterrupt:
-            ok = True
+    try:
+        ok = asyncio.run(_demonstrate(stay))
+    except asyncio.CancelledError:
+        ok = True
     raise typer.Exit(0 if ok else 1)
+
+
+async def _demonstrate(stay: bool) -> bool:
+    _end_at_a_signal()
+    with tempfile.TemporaryDirectory(prefix="smtprelay-demo-") as folder:
+        return await _Demo(Path(folder)).run(stay)
+
+
+def _end_at_a_signal() -> None:
+    """Have a signal cancel this task, so that what it started ends with it."""
+    task = asyncio.current_task()
+    assert task is not None
+    for number in _ENDS:
+        # Once: a terminal that closes sends several, and the daemon's end is waited for meanwhile.
+        asyncio.get_running_loop().add_signal_handler(number, lambda: task.cancelling() or task.cancel())
 
 
 class _Demo:
@@ -121,27 +137,31 @@ class _Demo:
             )  # fmt: skip
             assert daemon.stdout is not None
             reading = asyncio.create_task(self._read_log(daemon.stdout))
+            ok = False
             try:
-                ready = await self._ready()
-                port = int(ready["listen"][0].rpartition(":")[2])
-                self._say(f"smtprelay run: gateway on 127.0.0.1:{port}, spool in {self._folder}")
-                ok = await self._send_and_show(smarthost, port)
-                ok = await self._set_up_a_domain(smarthost, dns, port) and ok
-                if stay:
-                    self._say(f"staying; send to 127.0.0.1:{port} as {SENDER}, password {PASSWORD}; Ctrl-C ends it")
-                    self._say(f"the page: http://{ready['status'][0]}/, same name and password")
-                    self._say(f"the commands: smtprelay queue list -c {self._folder}/config.toml")
-                    await daemon.wait()
+                if ready := await self._ready(reading):
+                    port = int(ready["listen"][0].rpartition(":")[2])
+                    self._say(f"smtprelay run: gateway on 127.0.0.1:{port}, spool in {self._folder}")
+                    ok = await self._send_and_show(smarthost, port)
+                    ok = await self._set_up_a_domain(smarthost, dns, port) and ok
+                    if stay:
+                        self._invite(port, ready["status"][0])
+                        await daemon.wait()
             finally:
                 if daemon.returncode is None:
                     daemon.terminate()
                 await daemon.wait()
                 await reading
-            self._say(f"SIGTERM: the daemon ended with {daemon.returncode}")
+            self._say(f"the daemon ended with {daemon.returncode}")
             return ok and daemon.returncode == 0
 
     def _say(self, text: str) -> None:
         typer.echo(f"{time.monotonic() - self._begin:5.1f}s  {text}")
+
+    def _invite(self, port: int, page: str) -> None:
+        self._say(f"staying; send to 127.0.0.1:{port} as {SENDER}, password {PASSWORD}; Ctrl-C ends it")
+        self._say(f"the page: http://{page}/, same name and password")
+        self._say(f"the commands: smtprelay queue list -c {self._folder}/config.toml")
 
     def _prepare(self, smarthost_port: int, dns: str) -> None:
         """Keys, password and configuration, as an operator would make them."""
@@ -175,14 +195,15 @@ class _Demo:
             except ValueError:
                 typer.echo(line.decode("utf-8", "replace"), err=True)
 
-    async def _ready(self) -> dict[str, Any]:
-        """The line of the log that says so."""
+    async def _ready(self, reading: asyncio.Task[None]) -> dict[str, Any] | None:
+        """The line of the log that says so; None where the log ends without it."""
         async with asyncio.timeout(PATIENCE):
-            while True:
+            while not reading.done():
                 for entry in self._log:
                     if entry["event"] == "ready":
                         return entry
                 await asyncio.sleep(0.02)
+        return None
 
     async def _send_and_show(self, smarthost: Smarthost, port: int) -> bool:
         senders = apps(port)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import smtplib
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -160,7 +162,45 @@ def test_the_demo_ends_with_0_in_under_15_seconds() -> None:
     assert run.returncode == 0, run.stdout + run.stderr
     assert run.stdout.count("DKIM: verified, verified") == 7
     assert "451 4.3.0 Mailbox busy, try again" in run.stdout
-    assert "SIGTERM: the daemon ended with 0" in run.stdout
+    assert "the daemon ended with 0" in run.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_a_demo_that_stays_takes_its_daemon_and_its_folder_along(number: signal.Signals) -> None:
+    """SIGTERM, or the SIGHUPs of a terminal that closes, left both behind."""
+    demo = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "smtprelay", "demo", "--stay"), stdout=asyncio.subprocess.PIPE
+    )
+    assert demo.stdout
+    async with asyncio.timeout(PATIENCE):
+        said = await demo.stdout.readuntil(b"the commands: ")
+        folder = Path(re.findall(r"spool in (.+)", said.decode())[0])
+        daemon = int((folder / "spool.lock").read_text())
+        os.kill(daemon, signal.SIGSTOP)  # it takes its time to end, and a terminal that closes sends SIGHUP twice
+        for _ in range(2):
+            with suppress(ProcessLookupError):
+                demo.send_signal(number)
+            await asyncio.sleep(0.2)
+        os.kill(daemon, signal.SIGCONT)
+        status = await demo.wait()
+    with pytest.raises(ProcessLookupError):
+        os.kill(daemon, signal.SIGKILL)
+    assert (status, folder.exists()) == (0, False)
+
+
+def test_a_demo_whose_daemon_does_not_start_says_so(tmp_path: Path) -> None:
+    """It waited for half a minute, and ended with a traceback."""
+    (deep := tmp_path / ("d" * 100)).mkdir()  # a socket's path is at most 107 octets
+    run = subprocess.run(
+        [sys.executable, "-m", "smtprelay", "demo"],
+        env={**os.environ, "TMPDIR": str(deep)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 1
+    assert "AF_UNIX path too long" in run.stderr
+    assert "the daemon ended with 78" in run.stdout
 
 
 async def test_a_log_that_cannot_be_written_costs_no_mail(tmp_path: Path) -> None:
