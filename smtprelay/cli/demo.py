@@ -28,6 +28,7 @@ NEW_DOMAIN = "shop.example.com"
 DNS = (
     f'{DOMAIN}. IN TXT "v=spf1 include:spf.bestedm.org -all"',
     f"{DOMAIN}. IN MX 10 mail.bestedm.org.",
+    f'_dmarc.{DOMAIN}. IN TXT "v=DMARC1; p=none"',
     'spf.bestedm.org. IN TXT "v=spf1 ip4:192.0.2.0/24 -all"',
 )
 PATIENCE = 30.0  # seconds for the daemon to start, and for all mail to arrive
@@ -130,7 +131,7 @@ class _Demo:
         async with Smarthost(fails_once, credentials={SENDER: PASSWORD}) as smarthost, NameServer(*DNS) as dns:
             self._say(f"sandbox smarthost on 127.0.0.1:{smarthost.port}: wants AUTH LOGIN, verifies DKIM, fails once")
             self._say(f"sandbox DNS on {dns.address}: {DOMAIN} is set up, {NEW_DOMAIN} is not")
-            self._prepare(smarthost.port, dns.address)
+            self._prepare(smarthost.port, dns)
             daemon = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "smtprelay", "run", "-c", "config.toml",
                 cwd=self._folder, stdout=asyncio.subprocess.PIPE,
@@ -163,9 +164,10 @@ class _Demo:
         self._say(f"the page: http://{page}/, same name and password")
         self._say(f"the commands: smtprelay queue list -c {self._folder}/config.toml")
 
-    def _prepare(self, smarthost_port: int, dns: str) -> None:
-        """Keys, password and configuration, as an operator would make them."""
+    def _prepare(self, smarthost_port: int, dns: NameServer) -> None:
+        """Keys and their records, password and configuration, as an operator would make them."""
         from smtprelay.accounts import hash_password
+        from smtprelay.domains.verdict import Record
         from smtprelay.signing import generate_key, load_key
         from smtprelay.templating.examples import examples
 
@@ -174,6 +176,7 @@ class _Demo:
             (self._folder / f"{selector}.pem").write_bytes(pem)
             key = load_key(pem, DOMAIN, selector)
             self._records[key.record_name] = key.record
+            dns.publish(Record(key.record_name, "TXT", key.record).zone_line)
         (self._folder / "platform.password").write_text(PASSWORD + "\n", encoding="utf-8")
         (self._folder / "config.toml").write_text(
             _CONFIG.format(
@@ -181,7 +184,7 @@ class _Demo:
                 new_domain=NEW_DOMAIN,
                 sender=SENDER,
                 port=smarthost_port,
-                dns=dns,
+                dns=dns.address,
                 templates=examples(),
                 password_hash=hash_password(PASSWORD),
             ),
@@ -212,7 +215,8 @@ class _Demo:
             self._say(f"sent: {app.name}")
         await smarthost.wait_for(len(senders), PATIENCE)
         await self._all_recorded(len(senders))
-        self._say(f"all {len(senders)} arrived, over {smarthost.connections} connections:")
+        connections = f"{smarthost.connections} connection{'s' * (smarthost.connections != 1)}"
+        self._say(f"all {len(senders)} arrived, over {connections}:")
         shown = [self._show(smarthost, app) for app in senders]
         retried = next(entry for entry in self._log if entry["event"] == "attempt" and entry["status"] == "deferred")
         self._say(f"the one that failed once, as 'smtprelay queue why {retried['id']}' tells it:")
@@ -240,7 +244,7 @@ class _Demo:
                 return f"{refusal.smtp_code} {refusal.smtp_error.decode()}"
             return ""
 
-        self._say(f"an app sends from {NEW_DOMAIN}, which would be lost at the provider; it is told:")
+        self._say(f"an app sends from {NEW_DOMAIN}, whose mail the provider would lose; it is told:")
         reply = await asyncio.to_thread(send)
         typer.echo("".join(f"        {line}\n" for line in reply.splitlines()), nl=False)
         records = [line.partition(" ")[2] for line in reply.splitlines() if " IN " in line]

@@ -163,6 +163,9 @@ def test_the_demo_ends_with_0_in_under_15_seconds() -> None:
     assert run.stdout.count("DKIM: verified, verified") == 7
     assert "451 4.3.0 Mailbox busy, try again" in run.stdout
     assert "the daemon ended with 0" in run.stdout
+    # It said of its own keys that nobody had published them, and counted "1 connections".
+    assert run.stdout.count("ok     DKIM relay") == 2
+    assert " 1 connections" not in run.stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
