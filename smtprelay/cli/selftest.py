@@ -23,6 +23,7 @@ from smtprelay.outcome import BEFORE_MAIL, Phase
 from smtprelay.spool import DNS, DOMAIN, State
 from smtprelay.story import Story, tell
 from smtprelay.values import parse_duration
+from smtprelay.words import local_time
 
 ANSWER = 60.0  # seconds that the gateway gets for an answer
 LOOK_AGAIN = 0.2  # seconds between two looks at what became of the message
@@ -195,7 +196,7 @@ class _Test:
         while True:
             message = relay.show(self.id)
             story = tell(message)
-            for line in _lines(story):
+            for line in (*_lines(story), *_waiting(message, story)):
                 if line not in told:
                     told.add(line)
                     self._say(line)
@@ -216,7 +217,10 @@ class _Test:
             case State.HELD:
                 self._end(_HELD.get(recipient["reason"], os.EX_TEMPFAIL), _with_advice(told.standing, told.advice))
             case State.QUEUED if story.warnings:  # nothing will happen for longer than anybody waits
-                self._end(os.EX_UNAVAILABLE, " ".join(story.warnings))
+                *before, last = story.warnings
+                for warning in before:
+                    self._say(warning)
+                self._end(os.EX_UNAVAILABLE, last)
             case State.BOUNCED | State.CANCELLED | State.SUPPRESSED:
                 code = os.EX_CONFIG if _last_phase(recipient) == Phase.POLICY else os.EX_UNAVAILABLE
                 self._end(code, _with_advice(told.standing, told.advice))
@@ -245,6 +249,14 @@ def _lines(story: Story) -> Iterator[str]:
     yield from story.head[2:]
     for recipient in story.recipients:
         yield from (str(attempt) for attempt in (*recipient.first, *recipient.last) if attempt.reply)
+
+
+def _waiting(message: Mapping[str, Any], story: Story) -> Iterator[str]:
+    """When it goes on, where an attempt has ended without success."""
+    [recipient] = message["recipients"]
+    if recipient["state"] == State.QUEUED and recipient["attempts"] and not story.warnings:
+        yield f"next attempt {local_time(recipient['next_at'])}"
+        yield "Ctrl-C ends the watching, and nothing else: the message stays in the queue"
 
 
 def _last_phase(recipient: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ async def test_a_message_that_leaves_at_the_second_attempt(tmp_path: Path) -> No
     busy = Rule("DOT", "451 4.3.0 Busy", times=1)
     refused = Rule("RCPT", "550 5.1.1 No such user", match="nobody@")
     read_by = '[bounces]\nsend_to = "ops@example.org"'
-    async with running(tmp_path, busy, refused, more=read_by) as (relay, smarthost):
+    async with running(tmp_path, busy, refused, schedule="3s", more=read_by) as (relay, smarthost):
         told = await relay.run("selftest")
         [message] = await smarthost.wait_for(1)
         by_json = json.loads(await relay.run("selftest", "--from", ACCOUNT, "--json"))
@@ -33,6 +33,8 @@ async def test_a_message_that_leaves_at_the_second_attempt(tmp_path: Path) -> No
         "accepted and on disk as ",
         "added Date",
         "#1 deferred at dot",
+        "next attempt 2",
+        "Ctrl-C ends the watching, and nothing else: the message stays in the queue",
         "#2 delivered at dot",
         "delivered 2",
     )
@@ -88,7 +90,10 @@ async def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
         finally:
             await other.stop()
     assert "Publish in the DNS of example.com" in missing
-    assert "535 5.7.8 Bad password" in password
+    # The smarthost's words and what comes next were one sentence.
+    steps = [line.partition("s  ")[2] for line in password.splitlines()]
+    assert steps[-2].endswith("535 5.7.8 Bad password")
+    assert steps[-1].startswith("next log-in ")
     assert "check username and password of the credential" in password
     assert "no daemon answers on" in stopped
     assert ": dns. What to do: DNS did not tell whether" in held
