@@ -14,6 +14,9 @@ Sentence = NewType("Sentence", str)  # marks a sentence in a table, which is sai
 
 _UNITS = ((86_400, Sentence("{count}d")), (3600, Sentence("{count}h")), (60, Sentence("{count}m")))
 _SECONDS = Sentence("{count}s")
+_BIDI_CONTROLS = {  # Unicode UAX #9 §2
+    code: f"\\u{code:04x}" for code in (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+}
 
 
 class Say(Protocol):
@@ -69,3 +72,8 @@ def octets(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.1f} GiB"
+
+
+def without_bidi_controls(text: str) -> str:
+    """Strangers' words for a terminal: what would have it show the rest of the line in another order is escaped."""
+    return text if text.isascii() else text.translate(_BIDI_CONTROLS)

@@ -11,7 +11,7 @@ import jinja2
 import pytest
 
 from smtprelay.web.words_zh import PAGE
-from smtprelay.words import english, in_language, interval, language_of, local_time, octets
+from smtprelay.words import english, in_language, interval, language_of, local_time, octets, without_bidi_controls
 from smtprelay.words_zh import CHINESE
 
 PACKAGE = Path(__file__).parent.parent / "smtprelay"
@@ -84,6 +84,13 @@ def test_the_language_of_a_terminal() -> None:
 def test_intervals(milliseconds: int, told: str, in_chinese: str) -> None:
     assert interval(milliseconds) == told
     assert interval(milliseconds, in_language("zh")) == in_chinese
+
+
+def test_what_turns_text_around_is_shown_to_a_terminal() -> None:
+    controls = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+    assert without_bidi_controls(controls) == ascii(controls)[1:-1]
+    for text in ("plain", "مرحبا", "👩\u200d👧"):
+        assert without_bidi_controls(text) == text
 
 
 def test_times_and_sizes() -> None:

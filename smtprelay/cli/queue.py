@@ -18,7 +18,7 @@ from smtprelay.clock import now_ms
 from smtprelay.spool import Query, Selector, State
 from smtprelay.story import tell
 from smtprelay.values import parse_duration
-from smtprelay.words import in_language, interval, language_of, local_time, octets
+from smtprelay.words import in_language, interval, language_of, local_time, octets, without_bidi_controls
 
 PIPED_WIDTH = 2000  # columns
 MOMENT = "2026-11-24, '2026-11-24 15:00', or how long ago: 2h, 3d"
@@ -84,9 +84,11 @@ def list_(
             waiting = r["state"] in (State.QUEUED, State.SENDING)
             at = r["next_at"] if waiting else r["updated_at"]
             state_words = f"{r['state']} ({r['reason']})" if r["reason"] else r["state"]
-            table.add_row(
-                *(first if i == 0 else ("", "", "")), r["recipient"], state_words, local_time(at)[:19], r["reply"]
+            cells = (
+                *(first if i == 0 else ("", "", "")),
+                *(r["recipient"], state_words, local_time(at)[:19], r["reply"]),
             )
+            table.add_row(*map(without_bidi_controls, cells))
     # What is piped into grep or awk is a line a recipient, however long. The words are strangers': rich reads no
     # markup in them.
     console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, markup=False, emoji=False, highlight=False)
@@ -109,18 +111,18 @@ def show(
         return
     if diff:
         for line in message["changes"] or ["Repair changed nothing in its header."]:
-            typer.secho(line, fg=_COLOURS.get(line[0]))
+            _echo(line, _COLOURS.get(line[0]))
         return
     if as_json:
         print_json(message)
         return
     for key, value in message.items():
         if text := _in_words(key, value):
-            typer.echo(f"{key:<15} {text}")
+            _echo(f"{key:<15} {text}")
     for repair in message["repairs"]:
-        typer.echo(f"{'repair':<15} {repair}")
+        _echo(f"{'repair':<15} {repair}")
     for r in message["recipients"]:
-        typer.echo(f"{'recipient':<15} {r['recipient']}: {_standing(r)}")
+        _echo(f"{'recipient':<15} {r['recipient']}: {_standing(r)}")
 
 
 @app.command()
@@ -143,7 +145,7 @@ def why(
     if as_json:
         print_json({**message, "explanation": explanation})
     else:
-        typer.echo("\n".join(explanation))
+        _echo("\n".join(explanation))
 
 
 @app.command()
@@ -245,6 +247,11 @@ def cancel(
     _act(
         "cancel", "cancelled", config, Selector(tuple(ids or ()), account, to, state, reason, tag), everything, as_json
     )
+
+
+def _echo(text: str, colour: str | None = None) -> None:
+    """Print what has words of strangers in it."""
+    typer.secho(without_bidi_controls(text), fg=colour)
 
 
 def _moment(text: str) -> int:

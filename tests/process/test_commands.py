@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import pty
+import smtplib
 import socket
 import stat
 import subprocess
@@ -130,6 +131,29 @@ async def test_without_a_daemon_the_commands_work_on_the_spool(tmp_path: Path) -
         assert await relay.json("queue", "hold", "--all") == {"recipients": 1}
         await relay.start()
         await relay.settled(held=1)
+
+
+async def test_what_would_turn_a_line_around_is_escaped(tmp_path: Path) -> None:
+    """The fault: a terminal obeyed U+202E in a subject to the end of the line."""
+
+    def hand_over(port: int) -> str:
+        with smtplib.SMTP("127.0.0.1", port) as smtp:
+            smtp.ehlo()
+            smtp.mail(ACCOUNT)
+            smtp.rcpt("b@example.org")
+            content = f"From: {ACCOUNT}\r\nSubject: \u202egpj.exe\r\nX-SMTPRelay-Tag: \u2067tag\r\n\r\n"
+            return smtp.data(content.encode())[1].split()[-1].decode()
+
+    async with running(tmp_path) as (relay, _):
+        message_id = await asyncio.to_thread(hand_over, relay.port)
+        for command in ("why", "show"):
+            told = await relay.run("queue", command, message_id, PYTHONUTF8="1")
+            assert "\\u202egpj.exe" in told
+            assert "\\u2067tag" in told
+            assert not set("\u202e\u2067") & set(told)
+        difference = await relay.run("queue", "show", message_id, "--diff", PYTHONUTF8="1")
+        assert "-Subject: \\u202egpj.exe" in difference.splitlines()
+        assert (await relay.json("queue", "show", message_id))["subject"] == "\u202egpj.exe"
 
 
 async def test_the_control_socket_is_for_owner_and_group(tmp_path: Path) -> None:

@@ -506,6 +506,17 @@ class TestHostileWords:
             assert "<img" not in text
             assert "alert(1)</" not in text
 
+    async def test_what_turns_text_around_does_so_where_it_stands(self, page: Page) -> None:
+        """In a line of its own, or in an element that the rest of its line is kept apart from."""
+        message_id = await page.behind.put("bob@example.net", subject="\u202egpj.exe", tags=("\u202etag",))
+        browser = await page.logged_in()
+        listed = (await browser.get("/messages")).text
+        for place in ("<bdi>\u202egpj.exe</bdi>", '<bdi class="tag">\u202etag</bdi>'):
+            assert place in listed
+        assert (
+            '<h1 class="subject" dir="auto">\u202egpj.exe</h1>' in (await browser.get(f"/messages/{message_id}")).text
+        )
+
     async def test_what_is_asked_for_comes_back_as_text(self, page: Page) -> None:
         browser = await page.logged_in()
         query = "&".join(f"{name}=%22%3E%3Cimg%20src%3Dx%3E" for name in ("text", "address", "tag", "account"))
