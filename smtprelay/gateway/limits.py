@@ -55,13 +55,16 @@ class MemoryBudget:
         self._total = max(total, 2 * self._largest)
 
     @asynccontextmanager
-    async def reserve(self) -> AsyncIterator[Reservation]:
-        """Room for one message, from its 354 until it is stored."""
+    async def reserve(self, largest: int) -> AsyncIterator[Reservation]:
+        """Room for one message, from its 354 until it is stored.
+
+        :param largest: octets that it may have: perhaps it began before the largest message was made smaller.
+        """
         async with self._changed:
             await self._changed.wait_for(self._first_fits)
             self._used += FIRST_BLOCK
             self._first_blocks += FIRST_BLOCK
-        reservation = Reservation(self, self._largest)
+        reservation = Reservation(self, max(largest, FIRST_BLOCK))
         try:
             yield reservation
         finally:

@@ -441,8 +441,8 @@ class Session(BareSMTP):
             self._set_rset_state()
             raise Reject(554, "5.1", "No valid recipients")
         async with AsyncExitStack() as stack:
-            room = await stack.enter_async_context(self._services.memory.reserve())
             decoder = message.decoder()
+            room = await stack.enter_async_context(self._services.memory.reserve(decoder.limit))
             await self._receive(decoder, room)
             began = time.monotonic()
             self._set_rset_state()

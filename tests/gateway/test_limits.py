@@ -19,9 +19,9 @@ async def test_a_message_waits_for_its_354_while_memory_is_taken() -> None:
     budget = MemoryBudget(2 * LARGEST, LARGEST)
     async with AsyncExitStack() as stack:
         for _ in range(2):
-            room = await stack.enter_async_context(budget.reserve())
+            room = await stack.enter_async_context(budget.reserve(LARGEST))
             await room.cover(LARGEST)
-        waiting = asyncio.create_task(stack.enter_async_context(budget.reserve()))
+        waiting = asyncio.create_task(stack.enter_async_context(budget.reserve(LARGEST)))
         await settled()
         assert not waiting.done()
         await stack.aclose()
@@ -36,7 +36,7 @@ async def test_messages_that_all_outgrow_their_first_block_all_get_through() -> 
 
     async def message() -> None:
         nonlocal done
-        async with budget.reserve() as room:
+        async with budget.reserve(LARGEST) as room:
             await settled()
             await room.cover(FIRST_BLOCK + 1)
             await settled()
@@ -51,7 +51,7 @@ async def test_who_gives_up_waiting_gives_back_what_it_had() -> None:
     budget = MemoryBudget(2 * LARGEST, LARGEST)
 
     async def message() -> None:
-        async with budget.reserve() as room:
+        async with budget.reserve(LARGEST) as room:
             await room.cover(LARGEST)
             await asyncio.Event().wait()
 
@@ -60,7 +60,7 @@ async def test_who_gives_up_waiting_gives_back_what_it_had() -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    async with asyncio.timeout(10), budget.reserve() as first, budget.reserve() as second:
+    async with asyncio.timeout(10), budget.reserve(LARGEST) as first, budget.reserve(LARGEST) as second:
         await first.cover(LARGEST)
         await second.cover(LARGEST)
 
@@ -69,10 +69,10 @@ async def test_who_waits_for_a_first_block_hears_that_another_has_grown() -> Non
     """It looked while that one still waited, and then slept until a message was done."""
     budget = MemoryBudget(3 * LARGEST, LARGEST)
     async with AsyncExitStack() as stack, AsyncExitStack() as leaving:
-        large = await leaving.enter_async_context(budget.reserve())
+        large = await leaving.enter_async_context(budget.reserve(LARGEST))
         await large.cover(LARGEST)
-        small = [await stack.enter_async_context(budget.reserve()) for _ in range(2 * LARGEST // FIRST_BLOCK)]
-        waiting = asyncio.create_task(stack.enter_async_context(budget.reserve()))
+        small = [await stack.enter_async_context(budget.reserve(LARGEST)) for _ in range(2 * LARGEST // FIRST_BLOCK)]
+        waiting = asyncio.create_task(stack.enter_async_context(budget.reserve(LARGEST)))
         await settled()
         growing = asyncio.create_task(small[0].cover(LARGEST))
         await settled()
@@ -85,17 +85,19 @@ async def test_messages_under_way_keep_the_room_that_they_were_promised() -> Non
     """All have their first block when the largest message becomes a small one, and then all of them grow."""
     budget = MemoryBudget(4 * LARGEST, 2 * LARGEST)
     async with asyncio.timeout(10), AsyncExitStack() as stack:
-        rooms = [await stack.enter_async_context(budget.reserve()) for _ in range(2 * LARGEST // FIRST_BLOCK)]
+        rooms = [
+            await stack.enter_async_context(budget.reserve(2 * LARGEST)) for _ in range(2 * LARGEST // FIRST_BLOCK)
+        ]
         budget.use(LARGEST, LARGEST // 2)
 
         assert {room.largest for room in rooms} == {2 * LARGEST}
         await rooms[0].cover(2 * LARGEST)
         await stack.aclose()
-        first = await stack.enter_async_context(budget.reserve())
+        first = await stack.enter_async_context(budget.reserve(LARGEST // 2))
         await first.cover(LARGEST // 2)
-        second = await stack.enter_async_context(budget.reserve())
+        second = await stack.enter_async_context(budget.reserve(LARGEST // 2))
         await second.cover(LARGEST // 2)
-        third = asyncio.create_task(stack.enter_async_context(budget.reserve()))
+        third = asyncio.create_task(stack.enter_async_context(budget.reserve(LARGEST // 2)))
         await settled()
         assert not third.done(), "two of the largest fit, and no more: all that was promised is given back"
         third.cancel()

@@ -376,6 +376,23 @@ async def test_strangers_take_no_memory() -> None:
         await converse(app, [*LOGGED_IN, *SENT])
 
 
+async def test_a_message_has_the_room_of_the_largest_that_it_may_be() -> None:
+    """The fault: a reload between MAIL and DATA had it keep to the one limit, and gave it room by the other."""
+    pipeline = FakePipeline(gate=asyncio.Event())
+    async with serving({"max_message_size": "40MiB"}, pipeline=pipeline) as server, server.client("") as client:
+        await converse(client, [*LOGGED_IN, *SENT[:2]])
+        services = server.listeners._services
+        server.listeners.use(services.config.model_copy(update={"max_message_size": 4 * 2**20}), None)
+        await client.ask("DATA", "354")
+        await client.say(b"x" * 200_000 + b"\r\n.")
+        await asyncio.wait_for(pipeline.submitting.wait(), 10)
+        room = services.memory._used
+        assert pipeline.gate
+        pipeline.gate.set()
+        await client.hear("250")
+        assert (room, services.memory._used) == (40 * 2**20, 0)
+
+
 async def test_memory_is_held_until_the_message_is_stored() -> None:
     """Clients that drop after the dot, and come again, would fill it without end."""
     pipeline = FakePipeline(gate=asyncio.Event())
