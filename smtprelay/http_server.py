@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import uvicorn.config
 import uvicorn.server
@@ -21,16 +20,15 @@ async def serve(
     app: ASGIApp,
     *,
     until: asyncio.Event,
-    protocol: type[H11Protocol] = H11Protocol,
-    tls: ssl.SSLContext | None = None,
+    protocol: Callable[..., H11Protocol],
 ) -> None:
     """Answer on listening sockets until the event is set.
 
-    :param tls: where it is set, nothing else is spoken.
+    :param protocol: makes the one of a new connection, of what uvicorn gives its own.
     """
     config = uvicorn.config.Config(
         app,
-        http=protocol,
+        http=protocol,  # type: ignore[arg-type]  # it is only called
         log_config=None,
         access_log=False,
         proxy_headers=False,
@@ -40,7 +38,6 @@ async def serve(
         timeout_graceful_shutdown=LAST_ANSWERS,  # somebody may ask and never read
     )
     config.load()
-    config.ssl = tls
     server = _Server(config)
     serving, ending = asyncio.create_task(server.serve(sockets=list(socks))), asyncio.create_task(until.wait())
     await asyncio.wait([serving, ending], return_when=asyncio.FIRST_COMPLETED)

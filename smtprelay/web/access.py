@@ -178,14 +178,15 @@ def is_local(connection: HTTPConnection) -> bool:
     """Whether somebody on this machine asks; see above."""
     ours, _port = connection.scope.get("server") or ("", 0)
     return (
-        _is_loopback(client_of(connection))
-        and _is_loopback(ours)
+        is_loopback(client_of(connection))
+        and is_loopback(ours)
         and _is_local_name(connection.headers.get("host", ""))
         and not any(name in connection.headers for name in _FORWARDED)
     )
 
 
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
+    """Whether it is an address of this machine, to which only this machine gets."""
     try:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:
@@ -198,7 +199,7 @@ def _is_local_name(host: str) -> bool:
         name = urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return False
-    return name == "localhost" or name.endswith(".localhost") or _is_loopback(name)
+    return name == "localhost" or name.endswith(".localhost") or is_loopback(name)
 
 
 def is_same_origin(request: Request) -> bool:

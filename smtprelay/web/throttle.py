@@ -32,7 +32,7 @@ class Throttle:
 
     def wait(self, client: str) -> float:
         """Seconds until this client may try again; 0: now."""
-        tries = self._tries.get(_network(client))
+        tries = self._tries.get(network_of(client))
         if tries is None or tries.failed < FREE:
             return 0.0
         delay = min(FIRST_WAIT * 2.0 ** min(tries.failed - FREE, 10), LAST_WAIT)
@@ -40,7 +40,7 @@ class Throttle:
 
     def begin(self, client: str) -> None:
         """A try begins: it counts as failed until it succeeds, so that many at once are no way around."""
-        now, key = self._clock(), _network(client)
+        now, key = self._clock(), network_of(client)
         tries = self._tries.pop(key, _Tries())
         if now - tries.last > FORGOTTEN:
             tries.failed = 0
@@ -51,11 +51,11 @@ class Throttle:
 
     def succeeded(self, client: str) -> None:
         """The password was right."""
-        self._tries.pop(_network(client), None)
+        self._tries.pop(network_of(client), None)
 
 
-def _network(client: str) -> str:
-    """An IPv6 client can have any address of its /64."""
+def network_of(client: str) -> str:
+    """Whom to count a client as: one of IPv6 can have any address of its /64."""
     try:
         address = ipaddress.ip_address(client)
     except ValueError:
