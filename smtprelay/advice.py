@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Iterator
 
 from smtprelay.config import Config
+from smtprelay.values import is_loopback
 
 _NOTIFICATIONS = "local"  # `Origin.key` of what the relay makes itself
 
@@ -25,8 +26,8 @@ def insecurities(config: Config) -> Iterator[str]:
         elif "*" in account.senders:
             yield f"account {account.username} may send as anybody: shorten its senders"
     for credential in config.upstream.credentials:
-        mode = credential.tls or config.upstream.tls
-        if credential.username and mode == "none":
+        mode, hosts = credential.tls or config.upstream.tls, credential.host or config.upstream.host
+        if credential.username and mode == "none" and not all(map(is_loopback, hosts)):
             yield f"the password of credential {credential.key} crosses the network without TLS: set [upstream] tls"
     if config.signing.on_missing_key == "send-unsigned":
         yield "mail of a domain without a key leaves without a signature: set [signing] on_missing_key to reject"

@@ -173,6 +173,14 @@ def parse_listen(text: object) -> Listen:
     raise ValueError('an address to listen on is "127.0.0.1:2525", "[::1]:2525", or "fd:NAME" for a systemd socket')
 
 
+def is_loopback(host: str) -> bool:
+    """Whether what goes to this host stays on this machine. A name other than localhost may be anything."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def parse_http_address(text: object) -> str:
     """``"https://ops.example.com/events"``; plain ``http`` to this machine only."""
     problem = 'an address such as "https://ops.example.com/events" is wanted; "http://" to 127.0.0.1 or [::1] only'

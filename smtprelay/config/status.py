@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, model_validator
 
 from smtprelay.config.section import PasswordHash, Section, require_tls_pair
-from smtprelay.values import HTTPAddress, Listen, Listens, OptionalPath, RequiredPath, place_of, unique
+from smtprelay.values import HTTPAddress, Listen, Listens, OptionalPath, RequiredPath, is_loopback, place_of, unique
 
 Event = Literal["accepted", "delivered", "deferred", "bounced", "held", "captured"]
 
@@ -36,20 +35,13 @@ class Status(Section):
     @model_validator(mode="after")
     def _is_closed_to_strangers(self) -> Status:
         require_tls_pair(self)
-        open_ones = [str(listen) for listen in self.listen if not _is_loopback(listen)]
+        open_ones = [str(listen) for listen in self.listen if not is_loopback(listen.host)]
         if open_ones and not (self.tls_certificate and self.accounts):
             raise ValueError(
                 f"others can reach {', '.join(open_ones)}: set tls_certificate and tls_key, and an account in "
                 "[[status.accounts]]; or listen on 127.0.0.1"
             )
         return self
-
-
-def _is_loopback(listen: Listen) -> bool:
-    try:
-        return ipaddress.ip_address(listen.host).is_loopback
-    except ValueError:  # a name, or a socket of the service manager, may be anything
-        return listen.host == "localhost"
 
 
 class Webhook(Section):
