@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 
 from smtprelay.config import Config
-from smtprelay.values import is_loopback
+from smtprelay.values import is_address, is_loopback
 
 _NOTIFICATIONS = "local"  # `Origin.key` of what the relay makes itself
 
@@ -33,16 +32,8 @@ def insecurities(config: Config) -> Iterator[str]:
         yield "mail of a domain without a key leaves without a signature: set [signing] on_missing_key to reject"
     known = {"", "*", _NOTIFICATIONS, *(account.username for account in gateway.accounts)}
     for number, rule in enumerate(config.upstream.rules, 1):
-        if rule.account not in known and not _is_address(rule.account):
+        if rule.account not in known and not is_address(rule.account):
             yield (
                 f"[[upstream.rules]] number {number} is about account {rule.account}, which is not in "
                 "[[gateway.accounts]]: it concerns no new mail"
             )
-
-
-def _is_address(client: str) -> bool:
-    try:
-        ipaddress.ip_address(client)
-    except ValueError:
-        return False
-    return True

@@ -22,6 +22,7 @@ from smtprelay.on_demand import OnDemand
 from smtprelay.policy import Limits
 from smtprelay.scheduler import Credentials
 from smtprelay.spool import DNS, DOMAIN, ENDED, MessageRecord, Query, Selector, Spool, State
+from smtprelay.values import is_address
 
 MODE = 0o660
 MESSAGE = "message/rfc822"  # the type of an answer that is no JSON
@@ -183,7 +184,12 @@ class Operator:
         """Stop an account, or a trusted client by its address: what waits is held, and so is what comes.
 
         :returns: how many waiting recipients were held.
+        :raises BadRequest: nobody is called so.
         """
+        if not (self._limits.knows(account) or is_address(account)):
+            raise BadRequest(
+                f"{account} is no account in [[gateway.accounts]], and no client's address: nothing was suspended"
+            )
         await self._spool.remember(SUSPENDED + account, str(self._clock()))
         self._limits.suspended.add(account)
         return await self._spool.hold(Selector(account=account), self._clock(), "suspended")

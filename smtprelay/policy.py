@@ -180,6 +180,10 @@ class Limits:
         self._gateway = gateway
         self._accounts = {account.username: account for account in gateway.accounts}
 
+    def knows(self, account: str) -> bool:
+        """Whether there is such an account."""
+        return account in self._accounts
+
     def reason_to_hold(self, origin: Origin, recipients: int, now: int) -> str:
         """Count a message. :returns: ``suspended``, ``recipients_per_day``, ``rate``, or ``""`` where it may go."""
         if origin.key in self.suspended:

@@ -173,6 +173,15 @@ def parse_listen(text: object) -> Listen:
     raise ValueError('an address to listen on is "127.0.0.1:2525", "[::1]:2525", or "fd:NAME" for a systemd socket')
 
 
+def is_address(text: str) -> bool:
+    """Whether it is an IP address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def is_loopback(host: str) -> bool:
     """Whether what goes to this host stays on this machine. A name other than localhost may be anything."""
     try:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
-import os
 from typing import Annotated
 
 import typer
 
 from smtprelay.cli.common import ConfigOption, JsonOption, print_json
-from smtprelay.cli.configuration import fail, load_config
+from smtprelay.cli.configuration import load_config
 from smtprelay.cli.remote import connect
 
 app = typer.Typer(no_args_is_help=True)
@@ -25,25 +23,11 @@ def account() -> None:
 @app.command()
 def suspend(name: Name, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Hold what an account has waiting, and all that it sends from now on. It lasts over a restart."""
-    settings = load_config(config)
-    if name not in {known.username for known in settings.gateway.accounts} and not _is_address(name):
-        fail(
-            os.EX_USAGE,
-            f"{name} is no account in [[gateway.accounts]], and no client's address: nothing was suspended.",
-        )
-    count = connect(settings).account(name, "suspend")
+    count = connect(load_config(config)).account(name, "suspend")
     if as_json:
         print_json({"recipients": count})
         return
     typer.echo(f"{name} is suspended; {count} waiting recipients are held, and so is what comes.")
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 @app.command()

@@ -187,6 +187,7 @@ def ask(path: Path, method: str, target: str, body: bytes | None = None) -> tupl
         ("POST", "/v1/queue/cancel", b'{"ids": "all"}'),
         ("POST", "/v1/queue/explode", b"{}"),
         ("POST", "/v1/accounts/app/explode", None),
+        ("POST", "/v1/accounts/nobody/suspend", None),
     ],
 )
 async def test_the_control_socket_refuses_what_it_does_not_understand(
