@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from smtprelay.config import Config, ConfigError, Event, parse_config
+from smtprelay.config import Config, ConfigError, Event, parse_config, parse_control
 from smtprelay.values import Listen, Rate, parse_network
 
 BASE = Path("/etc/smtprelay")
@@ -327,6 +327,27 @@ def test_secrets_are_not_repeated() -> None:
 @pytest.mark.parametrize("octets", [codecs.BOM_UTF8 + LEAST.encode(), LEAST.replace("\n", "\r\n").encode()])
 def test_windows_files_are_read(octets: bytes) -> None:
     assert parse_config(octets, BASE) == parse(LEAST)
+
+
+@pytest.mark.parametrize(
+    ("text", "control"),
+    [
+        ('spoool = 1\n[status]\ncontrol = "here.sock"\nlisten = 5', BASE / "here.sock"),
+        ("[spool]\nurl = 5", Path("/run/smtprelay/control.sock")),
+        # Where the name may be misspelt, the default one may be another daemon's.
+        ('[stauts]\ncontrol = "here.sock"', None),
+        ('[status]\ncontorl = "here.sock"', None),
+        ("[status]\ncontrol = 5", None),
+        ("status = 5", None),
+        ("[status", None),
+    ],
+)
+def test_where_the_daemon_answers_is_told_though_the_rest_is_wrong(text: str, control: Path | None) -> None:
+    if control:
+        assert parse_control(text.encode(), BASE) == control
+    else:
+        with pytest.raises(ConfigError):
+            parse_control(text.encode(), BASE)
 
 
 def test_other_encoding_is_told_with_its_line() -> None:

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from smtprelay.cli.common import ConfigOption, JsonOption, print_json
-from smtprelay.cli.configuration import load_config
 from smtprelay.cli.remote import connect
 
 app = typer.Typer(no_args_is_help=True)
@@ -23,7 +22,7 @@ def account() -> None:
 @app.command()
 def suspend(name: Name, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Hold what an account has waiting, and all that it sends from now on. It lasts over a restart."""
-    count = connect(load_config(config)).account(name, "suspend")
+    count = connect(config).account(name, "suspend")
     if as_json:
         print_json({"recipients": count})
         return
@@ -33,7 +32,7 @@ def suspend(name: Name, config: ConfigOption = None, as_json: JsonOption = False
 @app.command()
 def resume(name: Name, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Let an account send again. What was held stays held until it is released or cancelled."""
-    count = connect(load_config(config)).account(name, "resume")
+    count = connect(config).account(name, "resume")
     if as_json:
         print_json({"recipients": count})
         return

@@ -83,15 +83,14 @@ def rotate(
     from smtprelay.cli.remote import connect
     from smtprelay.keyring import Wish
 
-    settings = load_config(config)
-    rotation = connect(settings).rotate(Wish(checked_domain(domain), kind.value, bits, selector.lower()))
+    overlap = interval(load_config(config).signing.rotation_overlap)
+    rotation = connect(config).rotate(Wish(checked_domain(domain), kind.value, bits, selector.lower()))
     record = Record(rotation["name"], "TXT", rotation["value"])
     if as_json:
         print_json({**rotation, **records.as_dict(record)})
         return
     if rotation["warning"]:
         typer.echo(f"Warning: {rotation['warning']}.", err=True)
-    overlap = interval(settings.signing.rotation_overlap)
     typer.echo("\n".join(_rotation_as_text(rotation, record, overlap)))
 
 
@@ -114,7 +113,7 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Show every key of every domain, and what DNS says of it."""
     from smtprelay.cli.remote import connect
 
-    keys = connect(load_config(config)).keys()
+    keys = connect(config).keys()
     if as_json:
         print_json(keys)
         return

@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import typer
 
 from smtprelay.cli.common import ConfigOption, JsonOption, print_json
-from smtprelay.cli.configuration import load_config
 from smtprelay.cli.remote import connect
 from smtprelay.clock import now_ms
 from smtprelay.spool import Query, Selector, State
@@ -60,7 +59,7 @@ def list_(
 ) -> None:
     """Messages, newest first."""
     query = Query(text, "", tag, account, state, _moment(since), _moment(until), subject, to, reason)
-    messages = connect(load_config(config)).list(query, limit, before)
+    messages = connect(config).list(query, limit, before)
     if as_json:
         print_json(messages)
         return
@@ -105,7 +104,7 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Everything that is known of one message."""
-    message = connect(load_config(config)).show(message_id)
+    message = connect(config).show(message_id)
     if diff and as_json:
         print_json(message["changes"])
         return
@@ -131,7 +130,7 @@ def source(
     config: ConfigOption = None,
 ) -> None:
     """The captured mail itself, as it would have left: for a reader of mail, or a test of the app that sent it."""
-    sys.stdout.buffer.write(connect(load_config(config)).source(message_id))
+    sys.stdout.buffer.write(connect(config).source(message_id))
 
 
 @app.command()
@@ -139,7 +138,7 @@ def why(
     message_id: Annotated[str, typer.Argument(metavar="ID")], config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
     """What happened to a message, attempt by attempt, and what to do."""
-    message = connect(load_config(config)).show(message_id)
+    message = connect(config).show(message_id)
     say = in_language(language_of(os.environ))
     explanation = list(tell(message, say).lines(say))
     if as_json:
@@ -151,7 +150,7 @@ def why(
 @app.command()
 def stats(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """The queue in figures."""
-    figures = connect(load_config(config)).stats()
+    figures = connect(config).stats()
     if as_json:
         print_json(figures)
         return
@@ -180,7 +179,7 @@ def _act(
         raise typer.BadParameter(
             f"say which messages to {action}: IDs, --account, --to, --state, --reason, --tag, or --all"
         )
-    count = connect(load_config(config)).act(action, selector, reason)
+    count = connect(config).act(action, selector, reason)
     if as_json:
         print_json({"recipients": count})
     else:

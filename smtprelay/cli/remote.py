@@ -10,6 +10,7 @@ import os
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -17,9 +18,10 @@ from urllib.parse import quote, urlencode
 
 import structlog
 
-from smtprelay.cli.configuration import fail
+from smtprelay.cli.configuration import config_path, fail
 from smtprelay.clock import now_ms
 from smtprelay.config import Config, ConfigError
+from smtprelay.config_file import read_config, read_control
 from smtprelay.control import MESSAGE, SUSPENDED, BadRequest, Operator
 from smtprelay.keyfiles import configured_keys
 from smtprelay.keyring import Keyring, KeyState, RotationRefused, Wish
@@ -55,14 +57,35 @@ class Relay(Protocol):
     def keys(self) -> Sequence[dict[str, Any]]: ...
 
 
-def connect(config: Config) -> Relay:
-    """The running daemon, or the spool where none runs."""
-    return running(config) or _Offline(config)
+def connect(option: Path | None) -> Relay:
+    """The running daemon, or the spool where none runs.
+
+    A daemon that runs is reached though its configuration has errors meanwhile.
+
+    :param option: the configuration's file, where it is named.
+    """
+    file = config_path(option)
+    try:
+        config = read_config(file)
+    except ConfigError as error:
+        return _despite(error, file)
+    return running(config.status.control) or _Offline(config)
 
 
-def running(config: Config) -> Relay | None:
-    """The running daemon, if one runs."""
-    path = config.status.control
+def _despite(error: ConfigError, file: Path) -> Relay:
+    with suppress(ConfigError):
+        if relay := running(read_control(file)):
+            words = "has errors ('smtprelay check' tells them); the daemon that runs keeps to what it has read"
+            print(f"{file} {words}.", file=sys.stderr)
+            return relay
+    return fail(os.EX_CONFIG, str(error))
+
+
+def running(path: Path) -> Relay | None:
+    """The running daemon, if one runs.
+
+    :param path: of its control socket.
+    """
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.connect(str(path))

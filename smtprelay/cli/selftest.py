@@ -131,9 +131,9 @@ class _Test:
 
     def run(self, order: _Order, gateway: str, account: tuple[str, str] | None, patience: float) -> NoReturn:
         """Send it and follow it. :raises _End: always."""
-        relay = running(self.config)
+        control = self.config.status.control
+        relay = running(control)
         if relay is None:
-            control = self.config.status.control
             self._end(
                 os.EX_TEMPFAIL, f"no daemon answers on {control}: 'systemctl start smtprelay', or 'smtprelay run'"
             )

@@ -4,7 +4,7 @@ Every bad key is reported at once, each with its place. Relative paths are relat
 """
 
 from smtprelay.config.gateway import Account, Gateway
-from smtprelay.config.reading import parse_config, parse_toml, problems
+from smtprelay.config.reading import parse_config, parse_control, parse_toml, problems
 from smtprelay.config.section import ConfigError, Section
 from smtprelay.config.sections import Config, DomainRules, Log
 from smtprelay.config.status import Event, Status, StatusAccount, Webhook, webhook_names
@@ -28,6 +28,7 @@ __all__ = [
     "Upstream",
     "Webhook",
     "parse_config",
+    "parse_control",
     "parse_toml",
     "problems",
     "webhook_names",

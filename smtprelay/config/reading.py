@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from smtprelay.config.section import ConfigError
 from smtprelay.config.sections import Config
+from smtprelay.config.status import Status
 
 # Pydantic's words where they would puzzle an operator, by the type of error.
 _WORDS: Mapping[str, str] = {
@@ -35,6 +36,27 @@ def parse_config(data: bytes, base: Path) -> Config:
         return Config.model_validate({"templates": {}, **tables}, context={"base": base})
     except ValidationError as error:
         raise ConfigError(problems(error)) from None  # the original shows values, and a value may be a secret
+
+
+def parse_control(data: bytes, base: Path) -> Path:
+    """`[status] control` alone, of a configuration whose other keys may be wrong.
+
+    :param base: as of `parse_config`.
+    :raises ConfigError: it cannot be told.
+    """
+    tables = parse_toml(data)
+    match tables.get("status", {}):
+        case {"control": control}:
+            given = {"control": control}
+        # A name that is misspelt may stand for this one: another daemon may answer at the default place.
+        case dict() as status if not {*tables} - {*Config.model_fields} and not {*status} - {*Status.model_fields}:
+            given = {}
+        case _:
+            raise ConfigError(["status.control: it cannot be told"])
+    try:
+        return Status.model_validate(given, context={"base": base}).control
+    except ValidationError as error:
+        raise ConfigError(problems(error)) from None
 
 
 def parse_toml(data: bytes) -> dict[str, Any]:

@@ -184,9 +184,10 @@ def protocol(received: Received) -> str:
 
 async def mended(relay: Relay, received: Received) -> set[str]:
     """What the relay says that it repaired."""
-    config = load_config(relay.folder / "config.toml")
-    [message_id] = re.findall(rf"by {config.gateway.hostname} with \w+ id (\w+)", received.content.decode("ascii"))
-    repairs = (await asyncio.to_thread(connect(config).show, message_id))["repairs"]
+    file = relay.folder / "config.toml"
+    hostname = load_config(file).gateway.hostname
+    [message_id] = re.findall(rf"by {hostname} with \w+ id (\w+)", received.content.decode("ascii"))
+    repairs = (await asyncio.to_thread(connect(file).show, message_id))["repairs"]
     return {next(word for part, word in MENDED.items() if part in repair) for repair in repairs}
 
 

@@ -156,6 +156,22 @@ async def test_what_would_turn_a_line_around_is_escaped(tmp_path: Path) -> None:
         assert (await relay.json("queue", "show", message_id))["subject"] == "\u202egpj.exe"
 
 
+async def test_a_file_with_errors_keeps_nobody_from_the_daemon_that_runs(tmp_path: Path) -> None:
+    """An operator in the midst of an edit could not look at the queue, nor stop an app."""
+    async with running(tmp_path, LATER) as (relay, _):
+        message_id = await send(relay, "later@example.org")
+        await relay.logged("attempt", id=message_id)
+        config = tmp_path / "config.toml"
+        config.write_text(config.read_text().replace("[spool]", "[spoool]").replace(ACCOUNT, "half"))
+        why = await relay.run("queue", "why", message_id)
+        assert "config.toml has errors ('smtprelay check' tells them)" in why
+        assert "451 4.7.1 Later" in why
+        assert "is suspended" in await relay.run("account", "suspend", ACCOUNT)
+        assert "spoool: this key is not known" in await relay.run("check", status=os.EX_CONFIG)
+        await relay.stop()
+        assert "spoool: this key is not known" in await relay.run("queue", "list", status=os.EX_CONFIG)
+
+
 async def test_the_control_socket_is_for_owner_and_group(tmp_path: Path) -> None:
     async with running(tmp_path) as (relay, _):
         assert stat.S_IMODE((relay.folder / "control.sock").stat().st_mode) == 0o660
