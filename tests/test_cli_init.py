@@ -22,6 +22,7 @@ OPTIONS = ("--mailbox", "news@example.com", "--password-file", "platform.passwor
 def _in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SMTPRELAY_CONFIG", raising=False)
+    monkeypatch.setattr(command, "_hostname", lambda: "relay.example.com")
 
 
 def init(*arguments: str, answers: str = "") -> Result:
@@ -75,6 +76,17 @@ def test_a_password_that_is_there_is_not_asked_for(tmp_path: Path) -> None:
     output = init(*OPTIONS, "-c", "config.toml").output
     assert "\n1. Publish these records" in output
     assert "secret" not in output + (tmp_path / "config.toml").read_text()
+
+
+@pytest.mark.parametrize("hostname", ["relay", "localhost"])
+def test_a_hostname_without_a_dot_is_told(hostname: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was written in silence, and the smarthost refused it at EHLO."""
+    monkeypatch.setattr(command, "_hostname", lambda: hostname)
+    output = init(*OPTIONS, "-c", "config.toml").output
+    assert written(tmp_path / "config.toml").gateway.hostname == hostname
+    assert f'\n1. Set hostname in {tmp_path}/config.toml, now "{hostname}", to ' in output
+    monkeypatch.setattr(command, "_hostname", lambda: f"{hostname}.example.com")
+    assert "Set hostname" not in init(*OPTIONS, "-c", "other/config.toml").output
 
 
 def test_where_nobody_can_be_asked_it_says_what_to_give(tmp_path: Path) -> None:

@@ -193,5 +193,11 @@ def _as_text(plan: _Plan, to_publish: list[Record]) -> Iterator[str]:
             f"Write the password of {plan.mailbox} into its file, for the daemon's user alone:\n   "
             f"install -m 600 /dev/stdin {shlex.quote(str(plan.password_file))}    type it, Enter, Ctrl-D",
         )
+    if "." not in (hostname := _hostname()):  # RFC 5321 §2.3.5
+        steps.insert(
+            0,
+            f'Set hostname in {plan.config}, now "{hostname}", to this machine\'s full name, such as '
+            f"relay.{plan.domain}: the smarthost may refuse a name without a dot at EHLO.",
+        )
     for number, step in enumerate(steps, 1):
         yield f"{number}. {step}"
