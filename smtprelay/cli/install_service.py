@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -82,13 +83,23 @@ def _files(root: Path, *, sockets: bool) -> Iterator[_File]:
     places += [(conf, f"etc/{conf.parent.name}") for conf in sorted(source.glob("*.d/*.conf"))]
     for file, folder in places:
         path = root / folder / file.name
-        text = file.read_text(encoding="utf-8").replace(_EXECUTABLE, str(_executable()))
+        text = file.read_text(encoding="utf-8").replace(_EXECUTABLE, _as_word(_executable()))
         yield _File(path, text, path.read_text(encoding="utf-8", errors="replace") if path.exists() else None)
 
 
 def _executable() -> Path:
     """This installation's command: beside its interpreter, be that of a virtual environment or the system's."""
     return Path(sys.executable).parent / "smtprelay"
+
+
+def _as_word(path: Path) -> str:
+    """As it stands in ExecStart=: a lone "%" begins a specifier (systemd.unit(5)), and a space ends a word without
+    quotes (systemd.syntax(7))."""
+    if re.search(r"[\x00-\x1f\x7f'\"\\]", str(path)):
+        words = "systemd starts nothing that has quotes, backslashes or control characters in its path"
+        fail(os.EX_CONFIG, f"{words}, as {path} has: install smtprelay in /opt, say.")
+    word = str(path).replace("%", "%%")
+    return f'"{word}"' if " " in word else word
 
 
 def _hidden() -> list[Path]:

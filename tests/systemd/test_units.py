@@ -86,6 +86,27 @@ def test_they_are_for_this_installation(installed: Path, tmp_path: Path) -> None
     assert written == {f"etc/systemd/system/{name}" for name in UNITS} | CONFS
 
 
+@needs("systemd-analyze")
+@pytest.mark.parametrize("folder", ["100%u", "my relay", "$HOME"])
+def test_a_path_is_not_read_as_anything_else(folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A space ended the command, and "%u" was a specifier."""
+    command = tmp_path / folder / "smtprelay"
+    command.parent.mkdir()
+    command.touch(0o755)
+    monkeypatch.setattr(sys, "executable", str(command.with_name("python")))
+    install(tmp_path, "--write")
+    assert analyze("verify", str(tmp_path / "etc/systemd/system/smtprelay.service")) == ""
+
+
+@pytest.mark.parametrize("folder", ["it's", 'a"b', "a\\b", "a\nb"])
+def test_a_path_that_systemd_does_not_take_is_refused(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", f"/opt/{folder}/bin/python")
+    assert "systemd starts nothing that has quotes" in install(tmp_path, "--write", status=78)
+    assert not list(tmp_path.iterdir())
+
+
 def test_without_sockets_there_are_none(tmp_path: Path) -> None:
     install(tmp_path, "--write")
     assert [path.name for path in (tmp_path / "etc/systemd/system").iterdir()] == ["smtprelay.service"]
