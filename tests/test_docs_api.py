@@ -6,6 +6,7 @@ import asyncio
 import email
 import email.policy
 import re
+import shutil
 import sys
 from collections import Counter
 from pathlib import Path
@@ -38,15 +39,16 @@ def program(document: Path, port: int) -> str:
     return "\n".join(lines).replace("2525", str(port))
 
 
-async def run(document: Path, folder: Path, *, queued: int) -> tuple[str, list[Received]]:
+async def run(document: Path, folder: Path, *, queued: int, more: str = "") -> tuple[str, list[Received]]:
     """What the program prints, and what the provider gets of it.
 
     :param queued: recipients whose time comes later.
+    :param more: of the configuration.
     """
     (folder / "contacts.csv").write_text(CONTACTS, encoding="utf-8")
     (folder / "invoice.pdf").write_bytes(b"%PDF-1.7")
     (folder / "logo.png").write_bytes((ROOT / "templates/_logo.png").read_bytes())
-    async with running(folder, keys=["ed25519"], more=TEMPLATES) as (relay, smarthost):
+    async with running(folder, keys=["ed25519"], more=more) as (relay, smarthost):
         (folder / "program.py").write_text(program(document, relay.port), encoding="utf-8")
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-W", "error", "program.py"),
@@ -67,13 +69,16 @@ def subjects(messages: list[Received]) -> Counter[str]:
 
 
 async def test_the_readme(tmp_path: Path) -> None:
+    """Its steps left out the template that its program names."""
+    assert "mkdir ~/relay && cp -r templates ~/relay " in (ROOT / "README.md").read_text(encoding="utf-8")
+    shutil.copytree(ROOT / "templates", tmp_path / "templates")
     output, messages = await run(ROOT / "README.md", tmp_path, queued=0)
     assert re.fullmatch(r"[0-9a-v]{16}\nli@example\.org [0-9a-v]{16}\n", output)
     assert subjects(messages) == {"您的订单": 1, "Receipt for your order A-20462": 1}
 
 
 async def test_the_api(tmp_path: Path) -> None:
-    output, messages = await run(ROOT / "docs/api.md", tmp_path, queued=4)
+    output, messages = await run(ROOT / "docs/api.md", tmp_path, queued=4, more=TEMPLATES)
     [first, no_template, nobody] = output.splitlines()
     assert re.fullmatch("[0-9a-v]{16}", first)
     assert "there is none of this name" in no_template
