@@ -59,7 +59,7 @@ def send(
     from smtprelay.cli.sending.order import Inputs, batch_key, headers, moment
     from smtprelay.cli.sending.route import Way, open_way
     from smtprelay.cli.sending.run import send_one, send_to_contacts
-    from smtprelay.cli.sending.show import show_receipt, showing
+    from smtprelay.cli.sending.show import show_end, show_receipt, showing
     from smtprelay.cli.sending.tally import status_of
     from smtprelay.client.message import Common, Message
 
@@ -96,16 +96,5 @@ def send(
         tally = uvloop.run(send_to_contacts(transport, fields, key, file, show))
         if not tally.unheard:
             show.summary(tally, key)
-    if tally.unheard:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # what is left goes there, and not to a traceback
-        print(f"The results cannot be written: {tally.unheard}.", file=sys.stderr)
-    if tally.unreachable:
-        print(tally.unreachable, file=sys.stderr)
-    if way is Way.RELAY and not tally.complete:
-        how = f" with --idempotency-key {key} in place of --again" if again else ""
-        print(f"Not all was sent. To go on, run the same command again{how}.", file=sys.stderr)
-    elif way is Way.RELAY and tally.status and not idempotency_key:  # another file would be another key
-        print(f"For the rest, mend it and add --idempotency-key {key}: nobody gets it twice then.", file=sys.stderr)
+    show_end(tally, way, key, again=again, named=bool(idempotency_key))
     sys.exit(tally.status)

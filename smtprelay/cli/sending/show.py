@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,6 +58,25 @@ def show_receipt(receipt: Receipt, way: Way, *, lines: bool) -> None:
     print(f"{name}{way}{' before, and not again' if receipt.repeated else ''}")
     for address, error in others.items():
         print(f"{address}: {error}")
+
+
+def show_end(tally: Tally, way: Way, key: str, *, again: bool, named: bool) -> None:
+    """On standard error, what ended the run early, and how to go on.
+
+    :param again: whether the key is one of --again.
+    :param named: whether the key is the caller's own.
+    """
+    if tally.unheard:
+        # What is left goes there, and not to a traceback.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"The results cannot be written: {tally.unheard}.", file=sys.stderr)
+    if tally.unreachable:
+        print(tally.unreachable, file=sys.stderr)
+    if way is Way.RELAY and not tally.complete:
+        how = f" with --idempotency-key {key} in place of --again" if again else ""
+        print(f"Not all was sent. To go on, run the same command again{how}.", file=sys.stderr)
+    elif way is Way.RELAY and tally.status and not named:  # another file would be another key
+        print(f"For the rest, mend it and add --idempotency-key {key}: nobody gets it twice then.", file=sys.stderr)
 
 
 class _Lines:
