@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import pytest
 
 from smtprelay.message import Envelope, Message, Origin, Recipient, first_id
@@ -200,6 +202,29 @@ async def test_it_goes_on_from_where_it_ended(spool: Spool) -> None:
     rest = await spool.find(Query(text="offer"), 3, first.before)
     assert [record.message.id for record in rest.records] == newest[3:]
     assert rest.before == (await spool.find(Query(text="offer"), 5)).before == ""
+
+
+async def test_a_search_is_a_few_steps(spool: Spool) -> None:
+    """The fault: each message and each recipient was a row of its own, after which the thread that searches had to get
+    the GIL back from the loop: mail was slower by a quarter while somebody searched."""
+    await fill(spool, *(message("a@example.net", "b@example.org", subject=f"Offer {n}") for n in range(100)))
+    await found(spool, Query(text="offer"))
+    assert isinstance(spool, SQLiteSpool)
+    assert spool._finder
+    connection = spool._finder._connection
+    assert connection
+    rows = 0
+
+    def count(cursor: sqlite3.Cursor, values: tuple[object, ...]) -> sqlite3.Row:
+        nonlocal rows
+        rows += 1
+        return sqlite3.Row(cursor, values)
+
+    connection.row_factory = count
+    for query in (Query(text="offer"), Query(text="offer 7"), Query(state=State.QUEUED), Query()):
+        rows = 0
+        assert await found(spool, query)
+        assert rows < 20, query
 
 
 async def test_what_was_just_put_is_found(spool: Spool) -> None:

@@ -163,6 +163,8 @@ def small(segment: int, few: int, rare: int) -> Iterator[None]:
             (finding, "FEW", few),
             (finding, "RARE", rare),
             (finding, "PAGE", 3),
+            (finding, "GROUP", 2),
+            (finding, "CROWD", 3),
             (finding, "BUDGET", 60.0),
         ]:
             patch.setattr(module, name, value)

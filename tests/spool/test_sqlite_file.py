@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from smtprelay.spool import BodyCorrupt, Selector, SpoolError, State
+from smtprelay.spool import BodyCorrupt, Query, Selector, SpoolError, State
 from smtprelay.spool.sqlite import SQLiteSpool, schema
 from tests.spool.support import NOW, TTL, execute, lease_all, message, opened, read_body, shown, states
 
@@ -148,6 +148,7 @@ async def test_a_message_that_cannot_be_read_is_set_aside(
         assert f"message {broken} is damaged" in caplog.text
         assert (await spool.stats()).held == {"corrupt": 1}
         assert {record.message.id for record in await spool.search(Selector(), 10)} == {broken, whole}
+        assert [record.message.id for record in (await spool.find(Query(), 10)).records] == [whole, broken]
         assert (await shown(spool, broken)).message.subject.startswith("(damaged")
 
 

@@ -2,6 +2,9 @@
 
 There are three ways: a state that few are in; the index of words; and all messages, one after the other, where there is
 no index yet. What takes longer than it may goes on from where it was cut.
+
+Whatever is many comes as one row, a JSON array: after each row this thread would have to get the GIL back from the
+loop, which costs mail more than the search itself.
 """
 
 from __future__ import annotations
@@ -10,18 +13,20 @@ import asyncio
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import structlog
 
 from smtprelay.spool.matching import Lookup, Wanted
-from smtprelay.spool.sqlite import history, index, index_file
+from smtprelay.spool.sqlite import index, index_file
 from smtprelay.spool.sqlite.errors import explain, is_damage
 from smtprelay.spool.sqlite.file import open_for_reading
 from smtprelay.spool.sqlite.indexer import Covered, Indexer
+from smtprelay.spool.sqlite.records import records_of
 from smtprelay.spool.values import ENDED, Found, MessageRecord, Query, SpoolError, State
 
 log = structlog.get_logger("search")
@@ -30,6 +35,8 @@ BUDGET = 0.2  # seconds of one search
 FEW = 2000  # recipients in a state: so many are looked at one by one
 RARE = 50  # messages of a segment: so many are looked at, whatever else has to match
 PAGE = 500  # candidates of one read
+GROUP = 20  # messages that are compared at once …
+CROWD = 500  # … with so many recipients together at most, or one with more
 MOST_LOOKUPS = 16
 
 Page = tuple[Sequence[str], str]  # candidates, the newest first, and the id down to which there are no others
@@ -123,14 +130,14 @@ class Search:
         high = min(before or index_file.BEYOND, self._wanted.beyond or index_file.BEYOND)
         found: list[MessageRecord] = []
         for ids, reached in self._pages(low, high, limit):
-            for message_id in self._kept(ids):
-                record = history.record_of(self.connection, message_id)
-                if self._wanted.fits(record):
-                    if len(found) == limit:
-                        return Found(tuple(found), found[-1].message.id)
-                    found.append(record)
-                if time.monotonic() > deadline:
-                    return Found(tuple(found), message_id)
+            for group in _groups(self._kept(ids)):
+                for record in records_of(self.connection, group):
+                    if self._wanted.fits(record):
+                        if len(found) == limit:
+                            return Found(tuple(found), found[-1].message.id)
+                        found.append(record)
+                    if time.monotonic() > deadline:
+                        return Found(tuple(found), record.message.id)
             if time.monotonic() > deadline and reached > low:
                 return Found(tuple(found), reached)
         return Found(tuple(found))
@@ -148,30 +155,29 @@ class Search:
 
     def _few_in_state(self, state: State) -> list[str] | None:
         """All messages in a state, where they are few."""
-        rows = self.connection.execute(
-            f"SELECT message FROM recipients WHERE state = '{state}' LIMIT {FEW + 1}"  # noqa: S608 - our own words
-        ).fetchall()
-        if len(rows) > FEW:
-            return None
-        return sorted({row["message"] for row in rows}, reverse=True)
+        messages = self._list(
+            f"SELECT json_group_array(message) FROM (SELECT message FROM recipients WHERE state = '{state}' LIMIT ?)",  # noqa: S608
+            FEW + 1,
+        )
+        return list(dict.fromkeys(messages)) if len(messages) <= FEW else None
 
     def _one_after_the_other(self, low: str, high: str) -> Iterator[Page]:
-        statement = f"{_ids_in(self._state)} ORDER BY id DESC LIMIT ?"
+        statement = f"SELECT json_group_array(id) FROM ({_ids_in(self._state)} ORDER BY id DESC LIMIT ?)"  # noqa: S608
         full = low < high
         while full:
-            ids = [row["id"] for row in self.connection.execute(statement, (high, low, PAGE))]
+            ids = self._list(statement, high, low, PAGE)
             full = len(ids) == PAGE
             high = ids[-1] if full else low
             yield ids, high
 
     def _by_words(self, low: str, high: str, limit: int) -> Iterator[Page]:
-        segments = self.connection.execute("SELECT n, first FROM words.segments ORDER BY first DESC").fetchall()
+        segments = self._list("SELECT json_group_array(json_array(first, n)) FROM words.segments")
         beyond = high
-        for segment in segments:
-            first = max(segment["first"], low)
+        for begin, segment in segments:
+            first = max(begin, low)
             if first < beyond:
-                yield from self._in_segment(segment["n"], first, beyond, limit)
-            beyond = min(beyond, segment["first"])
+                yield from self._in_segment(segment, first, beyond, limit)
+            beyond = min(beyond, begin)
             if beyond <= low:
                 return
 
@@ -195,14 +201,16 @@ class Search:
                 AND +w.rowid IN (SELECT n FROM words.ids_{segment} WHERE id IN ({_ids_in(self._state)}))
             """  # noqa: S608
             values += [high, low]
-        rows = self.connection.execute(
+        return self._list(
             f"""
-            SELECT i.id FROM words.words_{segment} AS w CROSS JOIN words.ids_{segment} AS i ON i.n = w.rowid
-            WHERE words_{segment} MATCH ? AND i.id < ? AND i.id >= ? {in_state} ORDER BY i.id DESC LIMIT ?
+            SELECT json_group_array(id) FROM (
+                SELECT i.id FROM words.words_{segment} AS w CROSS JOIN words.ids_{segment} AS i ON i.n = w.rowid
+                WHERE words_{segment} MATCH ? AND i.id < ? AND i.id >= ? {in_state} ORDER BY i.id DESC LIMIT ?
+            )
             """,  # noqa: S608 - a number of ours
-            (*values, size),
+            *values,
+            size,
         )
-        return [row["id"] for row in rows]
 
     def _expression(self, segment: int) -> str:
         """What to ask a segment for: the rarest word, where it is in few messages, or all; ``""`` where there is none.
@@ -227,23 +235,45 @@ class Search:
         )
         return int(found.fetchone()[0])
 
-    def _kept(self, ids: Sequence[str]) -> list[str]:
-        """Those that are still in the spool, with a recipient in the state that is asked for."""
+    def _kept(self, ids: Sequence[str]) -> list[tuple[str, int]]:
+        """Those that are still in the spool, with a recipient in the state that is asked for; and how many recipients
+        each has."""
         if not ids:
             return []
         in_state = "true"
         if self._state:
             in_state = f"EXISTS (SELECT 1 FROM recipients WHERE message = m.id AND state = '{self._state}')"  # noqa: S608
-        rows = self.connection.execute(
+        kept = self._list(
             f"""
-            SELECT m.id FROM json_each(?) CROSS JOIN messages AS m ON m.id = value
-            WHERE {in_state} ORDER BY m.id DESC
+            SELECT json_group_array(json_array(m.id, m.recipients))
+            FROM json_each(?) CROSS JOIN messages AS m ON m.id = value WHERE {in_state}
             """,  # noqa: S608 - our own words
-            (json.dumps(ids),),
+            json.dumps(ids),
         )
-        kept = [row["id"] for row in rows]
         self._state_parts = self._state_parts or len(kept) * 10 < len(ids)
         return kept
+
+    def _list(self, statement: str, *values: str | int) -> list[Any]:
+        """The JSON array that a statement makes, the greatest first."""
+        (array,) = self.connection.execute(statement, values).fetchone()
+        return sorted(json.loads(array), reverse=True)
+
+
+def _groups(messages: Iterable[tuple[str, int]]) -> Iterator[list[str]]:
+    """Messages that are read at once.
+
+    :param messages: each with the number of its recipients.
+    """
+    group: list[str] = []
+    crowd = 0
+    for message_id, recipients in messages:
+        if group and (len(group) == GROUP or crowd + recipients > CROWD):
+            yield group
+            group, crowd = [], 0
+        group.append(message_id)
+        crowd += recipients
+    if group:
+        yield group
 
 
 def _ids_in(state: State | None) -> str:

@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
 
-from smtprelay.message import Envelope, Message, Origin, first_id, share_of_key
+from smtprelay.message import first_id, share_of_key
 from smtprelay.spool.sqlite import rows
-from smtprelay.spool.sqlite.errors import is_damage
+from smtprelay.spool.sqlite.records import record_of
 from smtprelay.spool.sqlite.selection import Where, where
 from smtprelay.spool.values import ENDED, Attempt, MessageRecord, Selector, State, Stats, Waiting
-
-_log = logging.getLogger(__name__)
 
 LOOKED_THROUGH = 10_000  # messages whose app may want them later: some 20 ms
 # In the words of the index, so that SQLite recognises it.
 _ENDED = "(" + " OR ".join(f"state = '{state}'" for state in State if state in ENDED) + ")"
-_ALL = Where(())
-_MESSAGE = """
-    SELECT *, iif(ended_at, EXISTS (
-        SELECT 1 FROM recipients WHERE message = messages.id AND state = 'captured'
-    ), 1) AS body_kept
-    FROM messages WHERE id = ?
-"""
-_RECIPIENTS = """
-    SELECT r.*, (
-        SELECT reply FROM attempts AS a
-        WHERE a.message = r.message AND a.n = r.n AND a.ended_at > 0 ORDER BY number DESC LIMIT 1
-    ) AS reply
-    FROM recipients AS r JOIN messages AS m ON m.id = r.message
-"""
 
 
 def is_any(connection: sqlite3.Connection) -> bool:
@@ -57,46 +39,6 @@ def show(connection: sqlite3.Connection, message_id: str) -> MessageRecord | Non
     for row in connection.execute("SELECT * FROM attempts WHERE message = ? ORDER BY number", (message_id,)):
         history[row["n"]].append(rows.attempt_of(row))
     return record_of(connection, message_id, history=history)
-
-
-def record_of(
-    connection: sqlite3.Connection,
-    message_id: str,
-    chosen: Where = _ALL,
-    history: Mapping[int, Sequence[Attempt]] | None = None,
-) -> MessageRecord:
-    """One message that is there, with those of its recipients that were chosen."""
-    history = history or {}
-    try:
-        row = connection.execute(_MESSAGE, (message_id,)).fetchone()
-        recipients = tuple(
-            rows.recipient_record_of(recipient, history.get(recipient["n"], ()))
-            for recipient in connection.execute(
-                f"{_RECIPIENTS} WHERE r.message = ? AND {chosen} ORDER BY r.n", (message_id, *chosen.values)
-            )
-        )
-        message = rows.message_of(row, [record.recipient for record in recipients])
-    except Exception as error:
-        if not is_damage(error):
-            raise
-        _log.error("message %s is damaged in the spool: %s", message_id, error)
-        return MessageRecord(_unreadable(message_id), ())
-    return MessageRecord(message, recipients, body_kept=bool(row["body_kept"]))
-
-
-def _unreadable(message_id: str) -> Message:
-    """What stands for a damaged message, so that one does not hide the others."""
-    return Message(
-        id=message_id,
-        envelope=Envelope("", ()),
-        origin=Origin("local"),
-        content=b"",
-        size=0,
-        received_at=0,
-        due_at=0,
-        credential="",
-        subject="(damaged in the spool: it cannot be read)",
-    )
 
 
 def with_key(connection: sqlite3.Connection, sender: str, idempotency_key: str) -> list[str]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from smtprelay.message import Envelope, Message, Origin, Recipient
 from smtprelay.spool.values import Attempt, LeasedRecipient, RecipientRecord, State
+
+Row = sqlite3.Row | Mapping[str, Any]
 
 INSERT_MESSAGE = """
     INSERT INTO messages (
@@ -76,7 +79,7 @@ def recipient_rows(message: Message) -> list[tuple[str | int, ...]]:
     ]
 
 
-def message_of(row: sqlite3.Row, recipients: Sequence[Recipient]) -> Message:
+def message_of(row: Row, recipients: Sequence[Recipient]) -> Message:
     """The message without its content.
 
     :raises ValueError: the row is damaged.
@@ -109,7 +112,7 @@ def message_of(row: sqlite3.Row, recipients: Sequence[Recipient]) -> Message:
     )
 
 
-def recipient_of(row: sqlite3.Row) -> Recipient:
+def recipient_of(row: Row) -> Recipient:
     return Recipient(row["address"], row["notify"], row["orcpt"])
 
 
@@ -117,7 +120,7 @@ def leased_recipient_of(row: sqlite3.Row) -> LeasedRecipient:
     return LeasedRecipient(row["n"], recipient_of(row), row["attempts"], row["held_ms"], bool(row["warned"]))
 
 
-def recipient_record_of(row: sqlite3.Row, history: Sequence[Attempt] = ()) -> RecipientRecord:
+def recipient_record_of(row: Row, history: Sequence[Attempt] = ()) -> RecipientRecord:
     return RecipientRecord(
         id=row["n"],
         recipient=recipient_of(row),

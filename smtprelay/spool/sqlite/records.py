@@ -1,0 +1,99 @@
+"""Messages with their recipients as the books have them: one, or many at once."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+
+from smtprelay.message import Envelope, Message, Origin
+from smtprelay.spool.sqlite import rows
+from smtprelay.spool.sqlite.errors import is_damage
+from smtprelay.spool.sqlite.selection import Where
+from smtprelay.spool.values import Attempt, MessageRecord, RecipientRecord
+
+_log = logging.getLogger(__name__)
+
+_ALL = Where(())
+_REPLY = """(
+    SELECT reply FROM attempts AS a
+    WHERE a.message = r.message AND a.n = r.n AND a.ended_at > 0 ORDER BY number DESC LIMIT 1
+)"""
+_BODY_KEPT = "iif(m.ended_at, EXISTS (SELECT 1 FROM recipients WHERE message = m.id AND state = 'captured'), 1)"
+_MESSAGE = f"SELECT m.*, {_BODY_KEPT} AS body_kept FROM messages AS m WHERE m.id = ?"  # noqa: S608 - our own words
+_RECIPIENTS = f"SELECT r.*, {_REPLY} AS reply FROM recipients AS r JOIN messages AS m ON m.id = r.message"  # noqa: S608
+
+
+def _pairs(table: str, columns: str) -> str:
+    return ", ".join(f"'{column}', {table}.{column}" for column in columns.split())
+
+
+_OF_MESSAGE = _pairs(
+    "m",
+    "id reverse_path ret envid smtputf8 client helo protocol account size received_at due_at credential domain"
+    " selectors author_domain subject message_id repairs hold dsn_for idempotency_key tags changes",
+)
+_OF_RECIPIENT = _pairs("r", "n address notify orcpt state reason next_at attempts updated_at dsn")
+_TOGETHER = f"""
+    SELECT json_group_array(json_object({_OF_MESSAGE}, 'body_kept', {_BODY_KEPT}, 'recipients', (
+        SELECT json_group_array(json_object({_OF_RECIPIENT}, 'reply', {_REPLY}))
+        FROM recipients AS r WHERE r.message = m.id
+    )))
+    FROM json_each(?) CROSS JOIN messages AS m ON m.id = value
+"""  # noqa: S608 - our own words
+
+
+def record_of(
+    connection: sqlite3.Connection,
+    message_id: str,
+    chosen: Where = _ALL,
+    history: Mapping[int, Sequence[Attempt]] | None = None,
+) -> MessageRecord:
+    """One message that is there, with those of its recipients that were chosen."""
+    history = history or {}
+    try:
+        row = connection.execute(_MESSAGE, (message_id,)).fetchone()
+        recipients = connection.execute(
+            f"{_RECIPIENTS} WHERE r.message = ? AND {chosen} ORDER BY r.n", (message_id, *chosen.values)
+        )
+        return _record(row, [rows.recipient_record_of(one, history.get(one["n"], ())) for one in recipients])
+    except Exception as error:
+        if not is_damage(error):
+            raise
+        _log.error("message %s is damaged in the spool: %s", message_id, error)
+        return MessageRecord(_unreadable(message_id), ())
+
+
+def records_of(connection: sqlite3.Connection, ids: Sequence[str]) -> list[MessageRecord]:
+    """The same of messages that are there, in one row of SQLite's, with all their recipients; the newest first."""
+    try:
+        (together,) = connection.execute(_TOGETHER, (json.dumps(ids),)).fetchone()
+        found = sorted(json.loads(together), key=lambda row: row["id"], reverse=True)
+        return [_record(row, map(rows.recipient_record_of, row["recipients"])) for row in found]
+    except Exception as error:
+        if not is_damage(error):
+            raise
+        return [record_of(connection, message_id) for message_id in sorted(ids, reverse=True)]
+
+
+def _record(row: rows.Row, recipients: Iterable[RecipientRecord]) -> MessageRecord:
+    """:raises ValueError: the row is damaged."""
+    in_order = sorted(recipients, key=lambda record: record.id)
+    message = rows.message_of(row, [record.recipient for record in in_order])
+    return MessageRecord(message, tuple(in_order), body_kept=bool(row["body_kept"]))
+
+
+def _unreadable(message_id: str) -> Message:
+    """What stands for a damaged message, so that one does not hide the others."""
+    return Message(
+        id=message_id,
+        envelope=Envelope("", ()),
+        origin=Origin("local"),
+        content=b"",
+        size=0,
+        received_at=0,
+        due_at=0,
+        credential="",
+        subject="(damaged in the spool: it cannot be read)",
+    )
