@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from smtprelay import metrics
@@ -43,16 +43,17 @@ class MemoryBudget:
     """
 
     def __init__(self, total: int, largest: int) -> None:
-        self.use(total, largest)
         self._used = 0
         self._first_blocks = 0
         self._growing = 0
-        self._changed = asyncio.Condition()
+        self._changed = asyncio.Event()
+        self.use(total, largest)
 
     def use(self, total: int, largest: int) -> None:
         """Keep to other sizes from now on. Messages under way keep the room that they were promised."""
         self._largest = max(largest, FIRST_BLOCK)
         self._total = max(total, 2 * self._largest)
+        self._changed.set()
 
     @asynccontextmanager
     async def reserve(self, largest: int) -> AsyncIterator[Reservation]:
@@ -60,10 +61,9 @@ class MemoryBudget:
 
         :param largest: octets that it may have: perhaps it began before the largest message was made smaller.
         """
-        async with self._changed:
-            await self._changed.wait_for(self._first_fits)
-            self._used += FIRST_BLOCK
-            self._first_blocks += FIRST_BLOCK
+        await self._until(self._first_fits)
+        self._used += FIRST_BLOCK
+        self._first_blocks += FIRST_BLOCK
         reservation = Reservation(self, max(largest, FIRST_BLOCK))
         try:
             yield reservation
@@ -73,25 +73,21 @@ class MemoryBudget:
             else:
                 self._used -= FIRST_BLOCK
                 self._first_blocks -= FIRST_BLOCK
-            async with self._changed:
-                self._changed.notify_all()
+            self._changed.set()
 
-    async def grow(self, largest: int) -> None:
+    async def grow(self, reservation: Reservation) -> None:
         """Trade a first block for the room of the largest message."""
-        more = largest - FIRST_BLOCK
+        more = reservation.largest - FIRST_BLOCK
         self._growing += 1
         try:
-            async with self._changed:
-                # Where the sizes were made smaller meanwhile, the first blocks may take the room of the only large one.
-                await self._changed.wait_for(
-                    lambda: self._used + more <= self._total or self._used == self._first_blocks
-                )
-                self._used += more
-                self._first_blocks -= FIRST_BLOCK
+            # Where the sizes were made smaller meanwhile, the first blocks may take the room of the only large one.
+            await self._until(lambda: self._used + more <= self._total or self._used == self._first_blocks)
+            self._used += more
+            self._first_blocks -= FIRST_BLOCK
+            reservation.whole = True
         finally:
             self._growing -= 1
-        async with self._changed:
-            self._changed.notify_all()  # first blocks waited for this
+            self._changed.set()  # first blocks waited for this
 
     def _first_fits(self) -> bool:
         return (
@@ -100,11 +96,17 @@ class MemoryBudget:
             and self._first_blocks + FIRST_BLOCK <= self._total - self._largest
         )
 
+    async def _until(self, fits: Callable[[], bool]) -> None:
+        while not fits():
+            self._changed.clear()
+            await self._changed.wait()
+
 
 class Reservation:
     """One message's share of the budget.
 
     :param largest: octets that it gets where it outgrows its first block.
+    :ivar whole: it has.
     """
 
     def __init__(self, budget: MemoryBudget, largest: int) -> None:
@@ -115,5 +117,4 @@ class Reservation:
     async def cover(self, size: int) -> None:
         """Wait until this many octets of the message may be in memory."""
         if size > FIRST_BLOCK and not self.whole:
-            await self._budget.grow(self.largest)
-            self.whole = True
+            await self._budget.grow(self)
