@@ -239,6 +239,7 @@ class Upstream:
         for connection in reversed([c for c, wait in self._idle.items() if wait.lane is lane]):
             self._idle.pop(connection).expiry.cancel()
             if connection.usable:
+                connection.timeouts = self._config.timeouts  # a reload may have changed them meanwhile
                 return connection
             connection.close()
         return None

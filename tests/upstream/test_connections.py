@@ -13,6 +13,7 @@ from smtprelay.upstream import Progress, lanes
 from tests.upstream.support import (
     ACCOUNT,
     CONTENT,
+    SHORT,
     TWO,
     USER,
     code,
@@ -173,6 +174,17 @@ async def test_connections_of_a_way_that_stays_are_kept_and_others_are_closed_po
         assert host.connections == 2
         await relay.report(mails[1])
         assert host.connections == 3
+
+
+async def test_a_connection_that_is_kept_over_a_reload_has_the_new_timeouts() -> None:
+    """It kept those of its beginning as long as it was in use."""
+    async with Smarthost(credentials=ACCOUNT) as host, relay_to(host) as relay:
+        await relay.send_one()
+        changed = settings(host.port, timeouts={"dot": SHORT})
+        relay.upstream.use(changed, hostname="relay.example.com", lanes=lanes(changed, ACCOUNT))
+        host.rules.append(Rule("DOT", SILENCE))
+        assert "no answer within 0.1 s" in (await relay.send_one()).error
+        assert host.connections == 1
 
 
 async def test_a_credential_that_is_gone_fails_before_mail() -> None:
