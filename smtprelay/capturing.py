@@ -24,7 +24,7 @@ log = structlog.get_logger("delivery")
 
 EVERY = 1.0  # seconds: nobody says when mail becomes due that waited for its time
 LATE = 60_000  # milliseconds until what is due stands in the spool, if all is well
-REST = 9  # times as long as a look took nobody looks again, where much is passed over that leaves
+REST = 9  # times as long as a look took nobody looks again, where what it passed over is still there
 MOST_REST = 30.0  # seconds
 WHOLE = 600.0  # seconds between looks at all that is due, however late it came and whatever the clock did
 
@@ -60,13 +60,13 @@ class Capturing:
             self._wake.clear()
             if self._routing.captures:
                 began = time.monotonic()
-                await self._look()
-                if self._passed:  # they would be found again at once, with each message that comes
+                if await self._look():
                     await asyncio.sleep(min((time.monotonic() - began) * REST, MOST_REST))
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), EVERY if self._routing.captures else None)
 
-    async def _look(self) -> None:
+    async def _look(self) -> bool:
+        """:returns: whether another one would come to the same at once: with each message, say, that arrives."""
         now, self._passed = self._clock(), 0
         if (at := asyncio.get_running_loop().time()) >= self._whole_at:
             self._since, self._whole_at = 0, at + WHOLE
@@ -85,8 +85,9 @@ class Capturing:
         except SpoolError as error:
             log.error("what is to be captured could not be looked for", reason=str(error))
             self._whole_at = 0.0
-        else:
-            self._since = max(now - LATE, 0)
+            return True
+        self._since = max(now - LATE, 0)
+        return self._passed > 0
 
     def _kept(self, due: Due) -> str:
         route = self._routing.route(due.account, due.reverse_path, due.recipient)

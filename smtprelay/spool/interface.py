@@ -77,6 +77,7 @@ class Spool(Protocol):
         :param since: what has been due for longer was looked at before.
         :param kept: why a recipient is not mailed, or ``""`` where it is.
         :returns: what was captured, once that is durable.
+        :raises SpoolError: where some of it is damaged, only after all the rest was captured.
         """
 
     async def reclaim(self, now: int, ttl: int, limit: int) -> list[Lease]:

@@ -50,6 +50,10 @@ class SpoolFull(SpoolError):
     """The disk is full: nothing was stored."""
 
 
+class SpoolDamaged(SpoolError):
+    """What is in the way cannot be read: another part of the spool perhaps can."""
+
+
 class LeaseLost(SpoolError):
     """The lease's token is stale: it ran out and was reclaimed. Nothing was written."""
 

@@ -22,6 +22,7 @@ from tests.spool.support import (
     shown,
     states,
 )
+from tests.spool.test_sqlite_file import scribble
 from tests.spool.test_sqlite_upkeep import count, plan
 
 MEBIBYTE = 2**20
@@ -65,6 +66,29 @@ async def test_an_address_that_is_damaged_does_not_keep_the_others(sqlite_spool:
     execute(path, "UPDATE recipients SET address = CAST(x'FF40' AS TEXT) WHERE message = ? AND n = 1", [damaged.id])
     assert len(await capture(sqlite_spool)) == 3
     assert await states(sqlite_spool, sound.id) == [State.CAPTURED]
+
+
+@pytest.mark.parametrize("table", ["recipients", "messages"])
+async def test_a_damaged_page_does_not_keep_what_stands_beyond_it(path: Path, table: str) -> None:
+    """The fault: each look came to it, and ended there, as long as it was in the file."""
+    ids = [f"{n:016}" for n in range(300)]
+    async with opened(path) as spool:
+        await spool.put([message(f"{one}@example.net", id=one, subject=f"S{one}") for one in ids])
+    execute(path, "VACUUM")  # so that nothing stands in the file twice
+    mark = f"{ids[100]}@" if table == "recipients" else f"S{ids[100]}"
+    scribble(path, path.read_bytes().index(mark.encode()) // 4096 * 4096, b"\x13" * 4096)
+    async with opened(path) as spool:
+        captured: list[str] = []
+        with pytest.raises(SpoolError, match="damaged"):  # noqa: PT012
+            async for due in spool.capture(NOW, 0, lambda due: "kept here"):
+                captured.append(due.message)
+        lost = [one for one in ids if one not in captured]
+        assert ids[100] in lost
+        assert ids.index(lost[-1]) - ids.index(lost[0]) < 150, "those of the page, and at most its neighbours"
+        if table == "messages":
+            assert await capture(spool) == [], "they are set aside, and not come upon again"
+            aside = execute(path, "SELECT message FROM recipients WHERE state = 'held' AND reason = 'corrupt'")
+            assert sorted(aside) == [(one,) for one in lost]
 
 
 async def test_what_is_held_sent_or_not_yet_due_is_left_alone(spool: Spool) -> None:
@@ -130,9 +154,11 @@ async def test_the_index_serves(sqlite_spool: SQLiteSpool, path: Path) -> None:
         connection.set_trace_callback(statements.append)
         for credential in capturing.credentials(connection):
             capturing.due(connection, credential, NOW, capturing.first(0))
+        for message_id in capturing.messages(connection, ""):
+            capturing.due_of(connection, message_id, NOW)
         connection.set_trace_callback(None)
 
     await sqlite_spool._readers.run(look)
     steps = [step for statement in statements for step in plan(path, statement)]
-    assert len(steps) >= 3
+    assert len(steps) >= 5
     assert all(step.startswith("SEARCH") for step in steps), steps

@@ -1,10 +1,14 @@
-"""What stays here in place of being sent: looked for among what is due, and ended."""
+"""What stays here in place of being sent: looked for among what is due, and ended.
+
+It is looked for in the order in which it became due. Where that comes to a page of the file that is damaged, which
+nobody can look beyond, it is looked for message by message.
+"""
 
 from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from smtprelay.outcome import Phase
@@ -37,31 +41,50 @@ def _credentials(connection: sqlite3.Connection) -> Iterator[str]:
 
 
 def due(connection: sqlite3.Connection, credential: str, now: int, after: Place) -> dict[Place, Due]:
-    """The next page of what is due for a credential, in the order of the index. An address that is damaged is no reason
-    to keep all that follow."""
-    connection.text_factory = partial(str, encoding="utf-8", errors="replace")
-    try:
-        return _due(connection, credential, now, after)
-    finally:
-        connection.text_factory = str
-
-
-def _due(connection: sqlite3.Connection, credential: str, now: int, after: Place) -> dict[Place, Due]:
-    page = connection.execute(
+    """The next page of what is due for a credential, in the order of the index."""
+    return _read(
+        connection,
         """
-        SELECT r.next_at, r.message, r.n, r.address, m.reverse_path, m.sender
-        FROM recipients AS r CROSS JOIN messages AS m ON m.id = r.message
-        WHERE r.state = 'queued' AND r.credential = ? AND r.next_at <= ? AND (r.next_at, r.message, r.n) > (?, ?, ?)
+        r.credential = ? AND r.next_at <= ? AND (r.next_at, r.message, r.n) > (?, ?, ?)
         ORDER BY r.next_at, r.message, r.n LIMIT ?
         """,
         (credential, now, *after, PAGE),
     )
-    return {
-        (row["next_at"], row["message"], row["n"]): Due(
-            row["message"], row["sender"], row["reverse_path"], row["address"]
+
+
+def messages(connection: sqlite3.Connection, after: str) -> list[str]:
+    """The next page of messages that have not ended: an index alone tells, whatever is damaged beside it."""
+    page = connection.execute(
+        "SELECT id FROM messages WHERE ended_at = 0 AND id > ? ORDER BY id LIMIT ?", (after, PAGE)
+    )
+    return [row["id"] for row in page]
+
+
+def due_of(connection: sqlite3.Connection, message_id: str, now: int) -> dict[Place, Due]:
+    """What is due of a message."""
+    return _read(connection, "r.message = ? AND r.next_at <= ?", (message_id, now))
+
+
+def _read(connection: sqlite3.Connection, where: str, values: Sequence[str | int]) -> dict[Place, Due]:
+    """What waits. An address that is damaged is no reason to keep all that follow."""
+    connection.text_factory = partial(str, encoding="utf-8", errors="replace")
+    try:
+        page = connection.execute(
+            f"""
+            SELECT r.next_at, r.message, r.n, r.address, m.reverse_path, m.sender
+            FROM recipients AS r CROSS JOIN messages AS m ON m.id = r.message
+            WHERE r.state = 'queued' AND {where}
+            """,  # noqa: S608 - our own words
+            values,
         )
-        for row in page
-    }
+        return {
+            (row["next_at"], row["message"], row["n"]): Due(
+                row["message"], row["sender"], row["reverse_path"], row["address"]
+            )
+            for row in page
+        }
+    finally:
+        connection.text_factory = str
 
 
 def capture(connection: sqlite3.Connection, now: int, kept: Mapping[Place, str]) -> list[Place]:
@@ -71,10 +94,10 @@ def capture(connection: sqlite3.Connection, now: int, kept: Mapping[Place, str])
     :returns: those that were captured.
     """
     captured: list[Place] = []
-    messages: defaultdict[str, dict[int, Place]] = defaultdict(dict)
+    by_message: defaultdict[str, dict[int, Place]] = defaultdict(dict)
     for place in kept:
-        messages[place[1]][place[2]] = place
-    for message_id, places in messages.items():
+        by_message[place[1]][place[2]] = place
+    for message_id, places in by_message.items():
         token, taken = leasing.take_at_once(connection, message_id, now, list(places), "state = 'queued'")
         results = [Result(n, State.CAPTURED, phase=Phase.ROUTING, reply=kept[places[n]]) for n in taken]
         leasing.finish(connection, token, now, results, ())

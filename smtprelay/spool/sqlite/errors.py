@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from smtprelay.spool.values import SpoolError, SpoolFull
+from smtprelay.spool.values import SpoolDamaged, SpoolError, SpoolFull
 
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
@@ -36,7 +36,7 @@ def _spool_error(error: sqlite3.Error, path: Path) -> SpoolError:
         return SpoolFull(f"The disk that holds {path} is full: nothing was stored. Free some space on it.")
     code = _primary_code(error)
     if code in _DAMAGE:
-        return SpoolError(
+        return SpoolDamaged(
             f"{path} is damaged (SQLite says: {error}); nothing was changed. Stop the daemon, copy the file and its"
             f" -wal aside, then run: sqlite3 {path} .recover | sqlite3 recovered.db"
         )

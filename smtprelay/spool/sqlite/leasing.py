@@ -66,7 +66,7 @@ def _take_most_overdue(
         except Exception as error:
             if not is_damage(error):
                 raise
-            _set_aside(connection, first["message"], "", now, error)
+            set_aside(connection, first["message"], "", now, error)
 
 
 def _take(
@@ -108,9 +108,8 @@ def _lease_of(
     return Lease(token, message, recipients)
 
 
-def _set_aside(connection: sqlite3.Connection, message_id: str, token: str, now: int, error: Exception) -> None:
+def set_aside(connection: sqlite3.Connection, message_id: str, token: str, now: int, error: Exception) -> None:
     """Hold a message that cannot be read: it stays for a person to look at, and lets the others pass."""
-    _log.error("message %s is damaged in the spool and was set aside (held, reason: corrupt): %s", message_id, error)
     values = {"now": now, "message": message_id, "token": token}
     connection.execute(
         """
@@ -129,6 +128,7 @@ def _set_aside(connection: sqlite3.Connection, message_id: str, token: str, now:
         """,
         values,
     )
+    _log.error("message %s is damaged in the spool and was set aside (held, reason: corrupt): %s", message_id, error)
 
 
 def extend(connection: sqlite3.Connection, token: str, until: int) -> None:
@@ -257,7 +257,7 @@ def reclaim(connection: sqlite3.Connection, now: int, ttl: int, limit: int) -> l
         except Exception as error:
             if not is_damage(error):
                 raise
-            _set_aside(connection, row["message"], row["token"], now, error)
+            set_aside(connection, row["message"], row["token"], now, error)
             connection.execute("DELETE FROM leases WHERE token = ?", (row["token"],))
     return leases
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,7 @@ from smtprelay.spool.values import (
     Query,
     Result,
     Selector,
+    SpoolDamaged,
     SpoolError,
     Stats,
     Waiting,
@@ -108,17 +109,13 @@ class SQLiteSpool:
         self._stored(new)
 
     async def capture(self, now: int, since: int, kept: Callable[[Due], str]) -> AsyncIterator[Due]:
-        for credential in await self._readers.run(capturing.credentials):
-            place, full = capturing.first(since), True
-            while full:
-                page = await self._readers.run(partial(capturing.due, credential=credential, now=now, after=place))
-                words = {at: reason for at, due in page.items() if (reason := kept(due))}
-                if words:
-                    for at in await self._writer.run(partial(capturing.capture, now=now, kept=words)):
-                        self._fresh.take(page[at].message)
-                        yield page[at]
-                full = len(page) == capturing.PAGE
-                place = max(page, default=place)
+        try:
+            async for due in self._capture_in_order(now, since, kept):
+                yield due
+        except SpoolDamaged:
+            async for due in self._capture_one_by_one(now, kept):
+                yield due
+            raise
 
     async def reclaim(self, now: int, ttl: int, limit: int) -> list[Lease]:
         return await self._writer.run(lambda connection: leasing.reclaim(connection, now, ttl, limit))
@@ -238,6 +235,41 @@ class SQLiteSpool:
             await asyncio.to_thread(_close, self._connection, self._path)
         finally:
             self._lock.release()
+
+    async def _capture_in_order(self, now: int, since: int, kept: Callable[[Due], str]) -> AsyncIterator[Due]:
+        for credential in await self._readers.run(capturing.credentials):
+            place, full = capturing.first(since), True
+            while full:
+                page = await self._readers.run(partial(capturing.due, credential=credential, now=now, after=place))
+                for due in await self._captured(page, now, kept):
+                    yield due
+                full = len(page) == capturing.PAGE
+                place = max(page, default=place)
+
+    async def _capture_one_by_one(self, now: int, kept: Callable[[Due], str]) -> AsyncIterator[Due]:
+        """Pass over messages that are damaged; what can be is set aside, and in nobody's way any more."""
+        last = ""
+        while page := await self._readers.run(partial(capturing.messages, after=last)):
+            for last in page:
+                try:
+                    of_message = await self._readers.run(partial(capturing.due_of, message_id=last, now=now))
+                    captured = await self._captured(of_message, now, kept)
+                except SpoolDamaged as error:
+                    aside = partial(leasing.set_aside, message_id=last, token="", now=now, error=error)
+                    with suppress(SpoolDamaged):
+                        await self._writer.run(aside)
+                    continue
+                for due in captured:
+                    yield due
+
+    async def _captured(self, page: Mapping[capturing.Place, Due], now: int, kept: Callable[[Due], str]) -> list[Due]:
+        words = {at: reason for at, due in page.items() if (reason := kept(due))}
+        if not words:
+            return []
+        captured = await self._writer.run(partial(capturing.capture, now=now, kept=words))
+        for at in captured:
+            self._fresh.take(page[at].message)
+        return [page[at] for at in captured]
 
     def _stored(self, messages: Sequence[Message]) -> None:
         if messages:
