@@ -66,11 +66,11 @@ class Daemon:
         try:
             await parts.webhooks.start()  # before anything happens that they want to be told
             async with service.takes_long("Ending the attempts that the last run left open"):
-                recovered = await parts.scheduler.recover()
+                recovered = await parts.way_out.scheduler.recover()
             self._warn(parts)
             await parts.control.start()
             status = parts.status.start()
-            listen = await parts.listeners.start()
+            listen = await parts.way_in.listeners.start()
             ongoing = (*parts.work(), self._prune(parts), service.report(self._status, spool.answer))
             background = [asyncio.create_task(work) for work in (self._reload.run(), *ongoing)]
             _spare_the_collector()
@@ -82,14 +82,16 @@ class Daemon:
             parts.health.accepting = False
             await self._reload.stop()  # or it would open anew what is closed here
             # Mail in first, so that what is accepted last is still delivered or kept; then mail out; then the books.
-            await parts.listeners.stop(SESSION_GRACE)
-            await parts.scheduler.stop(DELIVERY_GRACE)
+            await parts.way_in.listeners.stop(SESSION_GRACE)
+            await parts.way_out.scheduler.stop(DELIVERY_GRACE)
             for task in background:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
             await parts.status.close()
-            for part in (parts.control, parts.watch, parts.resolver, parts.upstream, parts.rendering, parts.offload):
+            for part in (parts.control, parts.watch, parts.resolver, parts.way_out.upstream):
                 await part.close()
+            for worker in (parts.way_in.rendering, parts.way_in.offload):
+                await worker.close()
 
     async def _follow(self, settings: Settings) -> None:
         """See `Parts.follow`."""
@@ -103,7 +105,8 @@ class Daemon:
             return "Stopping"
         # What the pulse has seen is a second old, and a reload is told of at once.
         problems = [*self._refused(), *(p for p in self._parts.pulse.problems if p.key != RELOAD.key)]
-        worst = problems[0].sentence if problems else f"Listening on {' '.join(self._parts.listeners.addresses)}"
+        listening = f"Listening on {' '.join(self._parts.way_in.listeners.addresses)}"
+        worst = problems[0].sentence if problems else listening
         asides = [f"{len(problems) - 1} more"] if len(problems) > 1 else []
         if queue := ", ".join(f"{count} {state}" for state, count in self._parts.pulse.queue().items() if count):
             asides.append(f"recipients: {queue}")
@@ -120,7 +123,7 @@ class Daemon:
             log.warning("insecure configuration", problem=problem)
         for problem in filter(None, (key.warning for key in parts.keyring.signing())):
             log.warning("weak key", problem=problem)
-        if mode := parts.routing.told():
+        if mode := parts.way_out.routing.told():
             log.warning("not live", mode=mode)
         # Who connects to a socket that nobody accepts from waits for ever.
         heard = (*config.gateway.listen, *config.gateway.listen_tls, *config.status.listen)

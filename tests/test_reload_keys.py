@@ -248,7 +248,7 @@ async def test_nothing_of_the_old_configuration_is_left_in_any_part(
     parts = await Parts.build(old, spool)
     try:
         parts.status.start()
-        await parts.listeners.start()
+        await parts.way_in.listeners.start()
         file.write_text(text(2))
         new = read_settings(file)
         await parts.follow(new)
@@ -262,11 +262,11 @@ async def test_nothing_of_the_old_configuration_is_left_in_any_part(
         for section, key in AT_THE_NEXT_START:
             assert getattr(getattr(parts.config, section), key) == getattr(getattr(old.config, section), key)
         assert parts.config.retry == new.config.retry
-        assert [address.partition(":")[0] for address in parts.listeners.addresses] == ["127.0.0.2", "127.0.0.4"]
+        assert [address.partition(":")[0] for address in parts.way_in.listeners.addresses] == ["127.0.0.2", "127.0.0.4"]
         assert [address.partition(":")[0] for address in parts.status.addresses] == ["127.0.0.6"]
     finally:
-        await parts.listeners.stop(0)
+        await parts.way_in.listeners.stop(0)
         await parts.status.close()
-        for part in (parts.watch, parts.resolver, parts.upstream, parts.offload):
+        for part in (parts.watch, parts.resolver, parts.way_out.upstream, parts.way_in.offload):
             await part.close()
         await spool.close()
