@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 
 import structlog
 
-from smtprelay import bounce, metrics, outcome
+from smtprelay import metrics, outcome
 from smtprelay.config import Config, Credential
 from smtprelay.message import Message, Recipient, domain_of
+from smtprelay.notifications import Notifications, Notify
 from smtprelay.outcome import Bounce, Captured, Delivered, Fact, Hold, Outcome, Phase, RetryAt, RetryPolicy
 from smtprelay.reply import Reply
 from smtprelay.routing import Parted, Routing
@@ -38,9 +39,6 @@ from smtprelay.upstream import Progress, Report, Upstream
 log = structlog.get_logger("delivery")
 
 FINISH_AGAIN = 5.0  # seconds
-RETURN_WHOLE = 2**20  # octets: larger messages are returned by their header alone, whatever RET says
-
-Notify = Callable[[Message, Sequence[bounce.Status], bytes, bytes | None], Awaitable[Message | str]]
 
 
 class Delivery:
@@ -67,7 +65,7 @@ class Delivery:
         self._spool = spool
         self._upstream = upstream
         self._routing = routing
-        self._notify = notify
+        self._notifications = Notifications(config, spool, notify)
         self._refused = refused
         self._clock = clock
         self._chance = chance
@@ -76,7 +74,7 @@ class Delivery:
     def use(self, config: Config) -> None:
         """Judge by another configuration from now on."""
         self._credentials = {credential.key: credential for credential in config.upstream.credentials}
-        self._delay_warning = config.bounces.delay_warning
+        self._notifications.use(config)
         self._policy = RetryPolicy(config.retry.schedule, config.retry.give_up_after, config.retry.ambiguous)
 
     async def deliver(self, lease: Lease, sent: Callable[[], None] = lambda: None) -> None:
@@ -180,7 +178,7 @@ class Delivery:
             self._result(leased, fact, verdict, report)
             for leased, fact, verdict in zip(lease.recipients, report.facts, verdicts, strict=True)
         ]
-        return await self._with_notifications(lease, report, verdicts, results, now)
+        return await self._notifications.due(lease, report, verdicts, results, now)
 
     def _log(self, lease: Lease, report: Report, results: Sequence[Result], now: int) -> None:
         for leased, result, fact in zip(lease.recipients, results, report.facts, strict=True):
@@ -228,86 +226,6 @@ class Delivery:
                 return replace(result, state=State.BOUNCED, reason=cause)
             case Captured():
                 return replace(result, state=State.CAPTURED, smarthost="")
-
-    async def _with_notifications(
-        self, lease: Lease, report: Report, verdicts: Sequence[Outcome], results: Sequence[Result], now: int
-    ) -> tuple[list[Result], list[Message]]:
-        """The DSNs that these verdicts ask for, and the results with their ids."""
-        results = list(results)
-        statuses: dict[bounce.Action, dict[int, bounce.Status]] = {}
-        for i, (leased, fact, verdict) in enumerate(zip(lease.recipients, report.facts, verdicts, strict=True)):
-            action = self._action(lease.message, leased, fact, verdict, report, now)
-            if action and lease.message.dsn_for:
-                results[i] = replace(results[i], dsn="none: this was a notification itself")
-            elif action and not bounce.wants(leased.recipient, action):
-                results[i] = replace(results[i], dsn=f"none: NOTIFY={leased.recipient.notify}")
-            elif action:
-                statuses.setdefault(action, {})[i] = self._status(leased, fact, verdict, report, lease.message, now)
-        notifications = []
-        for action, about in statuses.items():
-            try:
-                header, body = await self._original(lease.message)
-                made = await self._notify(lease.message, list(about.values()), header, body)
-            except Exception:
-                log.exception("no notification could be made", id=lease.message.id)
-                made = "none: it could not be made; the log says why"
-            if isinstance(made, Message):
-                notifications.append(made)
-            for i in about:
-                dsn = made.id if isinstance(made, Message) else made
-                results[i] = replace(results[i], dsn=dsn, warned=results[i].warned or action == "delayed")
-        return results, notifications
-
-    def _action(
-        self, message: Message, leased: LeasedRecipient, fact: Fact, verdict: Outcome, report: Report, now: int
-    ) -> bounce.Action | None:
-        match verdict:
-            case Bounce():
-                return "failed"
-            case Delivered() if fact.redirected_to:
-                return None  # it was not relayed to whom its sender asked about
-            case Delivered() if "SUCCESS" in leased.recipient.notify and not report.dsn_offered:
-                return "relayed"  # RFC 3461 §5.2.2: the next hop will not report, so we do
-            case RetryAt() if self._delay_warning and not leased.warned and not message.dsn_for:
-                waited = now - message.due_at - leased.held
-                return "delayed" if waited >= self._delay_warning else None
-        return None
-
-    def _status(
-        self, leased: LeasedRecipient, fact: Fact, verdict: Outcome, report: Report, message: Message, now: int
-    ) -> bounce.Status:
-        match verdict:
-            case Bounce(_, status):
-                action: bounce.Action = "failed"
-            case Delivered():
-                action, status = "relayed", "2.0.0"
-            case _:
-                action, status = "delayed", fact.reply.status if fact.reply and fact.reply.temporary else "4.4.7"
-        from_smarthost = fact.reply is not None and not fact.local
-        return bounce.Status(
-            leased.recipient,
-            action,
-            status,
-            diagnostic=str(fact) if from_smarthost else "",
-            remote_mta=report.smarthost.partition("[")[0] if from_smarthost else "",
-            explanation="" if from_smarthost else str(fact),
-            last_attempt=now,
-            will_retry_until=message.due_at + leased.held + self._policy.give_up_after,
-        )
-
-    async def _original(self, message: Message) -> tuple[bytes, bytes | None]:
-        """Header, and body where the whole is to be returned (RFC 3461 §4.3), of the message that a DSN is about."""
-        whole = message.envelope.ret == "FULL" and message.size <= RETURN_WHOLE
-        octets = b""
-        try:
-            async for chunk in self._spool.body(message.id):
-                octets += chunk
-                if not whole and b"\r\n\r\n" in octets:
-                    break
-        except SpoolError:  # corrupt, or not to be read now: the bounce cannot wait for it
-            whole = False
-        header, _, body = octets.partition(b"\r\n\r\n")
-        return header + b"\r\n", body if whole else None
 
 
 class _Body:

@@ -9,7 +9,8 @@ from typing import TypedDict
 from smtprelay.capturing import Capturing
 from smtprelay.clock import now_ms
 from smtprelay.config import Config
-from smtprelay.delivery import Delivery, Notify
+from smtprelay.delivery import Delivery
+from smtprelay.notifications import Notify
 from smtprelay.routing import Routing
 from smtprelay.scheduler import Credentials, Scheduler
 from smtprelay.settings import Settings
