@@ -99,6 +99,7 @@ class Listeners:
 
         :param grace: seconds; then what is still open is cut.
         """
+        self._services.stopping = True  # for those too that were accepted, and begin only now
         for doors in self._doors.values():
             for door in doors:
                 door.server.close()

@@ -22,6 +22,7 @@ class Services:
 
     :param config: may change, and so may `pipeline`: a message keeps to those that it began with.
     :param login_delay: seconds that a failed log-in takes longer each time.
+    :ivar stopping: no message begins any more.
     """
 
     config: Gateway
@@ -33,3 +34,4 @@ class Services:
     sessions: set[Session] = field(default_factory=set)
     submissions: set[asyncio.Task[Accepted]] = field(default_factory=set)
     login_delay: float = 0.0
+    stopping: bool = False

@@ -79,7 +79,6 @@ class Session(BareSMTP):
         self._networks: tuple[Network, ...] | None = None  # by which was found out …
         self._in_networks = False  # … that it is in them
         self._waiting = True  # for a command; nothing is under way
-        self._stopping = False
         self._began = self._heard_at = loop.time()
 
     # The connection
@@ -124,8 +123,8 @@ class Session(BareSMTP):
             self._close()
 
     def stop(self) -> None:
-        """End politely: at once between two messages, otherwise after the one under way."""
-        self._stopping = True
+        """End politely: at once between two messages, otherwise after the one under way. Who is not greeted yet hears
+        421 in place of 220, as of postscreen(8): for clients that is temporary too (RFC 5321 §3.8)."""
         if self._waiting and self.transport is not None:
             self._write(self._goodbye())
             self._close()
@@ -201,7 +200,7 @@ class Session(BareSMTP):
     async def _answer(self) -> None:
         """Read one command and answer it."""
         between_messages = self._message is None
-        if self._stopping and between_messages:
+        if self._services.stopping and between_messages:
             await self._end(self._goodbye())
             return
         if between_messages and self.loop.time() - self._began > MAX_SESSION:

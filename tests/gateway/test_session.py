@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import gc
+import re
 import socket
 import ssl
 import struct
@@ -572,6 +573,24 @@ async def test_a_shutdown_ends_idle_sessions_and_waits_for_messages_under_way() 
         await busy.hear("250")
         await busy.hear(r"421 4\.3\.2")
         await stopping
+
+
+async def test_a_session_that_begins_while_it_stops_ends() -> None:
+    """Between its acceptance and its session, nobody knew of it: it was greeted by a relay that had stopped."""
+    own = asyncio.get_running_loop().__class__.__module__.startswith("asyncio")
+    for turns in range(8):  # of the loop, in which it is accepted, begins and is greeted
+        if own and turns == 2:
+            continue  # asyncio itself lets go of what it accepted for a server that is closed by then
+        async with serving() as server:
+            sock = socket.create_connection(("127.0.0.1", server.port))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await server.listeners.stop(grace=10.0)
+            reader, writer = await asyncio.open_connection(sock=sock)
+            with suppress(ConnectionResetError):  # it was not accepted
+                heard = await asyncio.wait_for(reader.read(), 10)
+                assert re.fullmatch(rb"(220 .*\r\n)?421 4\.3\.2 .*\r\n", heard)
+            writer.close()
 
 
 # TLS
