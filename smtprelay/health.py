@@ -28,6 +28,7 @@ WAITS_LONG = 4 * 3_600_000  # milliseconds
 TRY_AGAIN = 60_000  # milliseconds
 NAMED = 3  # domains that one sentence names
 
+_SILENT = Sentence("it has not answered for a day")
 _BY_PHASE: Mapping[str, Sentence] = {Phase.STARTTLS: problems.TLS_ADVICE, Phase.EHLO: problems.EHLO_ADVICE}
 
 
@@ -150,7 +151,7 @@ class Health:
         stale: dict[str, str] = {}
         for domain, verdict in self._watch.standing():
             if verdict is None or (unknown := verdict.unknown(rules.require)):
-                silent[domain] = unknown[0].problem if verdict else "it has not answered for a day"
+                silent[domain] = unknown[0].problem if verdict else _SILENT
             elif any(f.status is Status.STALE for f in verdict.findings if f.rule in rules.require):
                 stale[domain] = ""
             for finding in verdict.failing(rules.require) if verdict else ():
@@ -191,7 +192,7 @@ def _of_dns(kind: Kind, domains: Mapping[str, str]) -> Problem:
     if len(domains) > NAMED:
         named += f" … ({len(domains)})"
     first = next(iter(domains))
-    return kind.of(domains=named, domain=first, words=domains[first])
+    return kind.of(domains=named, domain=first, problem=domains[first])
 
 
 def _quoted(words: str) -> str:

@@ -29,7 +29,7 @@ class Kind:
         """A problem of this kind.
 
         :param about: tells problems of one kind apart.
-        :param values: what stands in the placeholders.
+        :param values: what stands in the placeholders; `problem` is a finding's, in English.
         """
         return Problem(self, about, values)
 
@@ -66,7 +66,8 @@ class Problem:
 
     def tell(self, say: Say) -> tuple[str, str]:
         """What is wrong and what to do, in the reader's language."""
-        return say(self.kind.text, **self.values), say(self.kind.advice, **self.values)
+        values = {name: say(str(value)) if name == "problem" else value for name, value in self.values.items()}
+        return say(self.kind.text, **values), say(self.kind.advice, **values)
 
 
 _ASK = Sentence(
@@ -130,7 +131,7 @@ DISK = Kind(
 DNS_HOLDS = Kind(
     "dns",
     "critical",
-    Sentence("DNS does not tell how {domains} stands: {words}. Mail in its name is accepted and held."),
+    Sentence("DNS does not tell how {domains} stands: {problem}. Mail in its name is accepted and held."),
     Sentence(
         "Check the name servers, [domain_rules] nameservers or /etc/resolv.conf: 'smtprelay domain check {domain}' "
         "asks them. What is held goes by itself once DNS answers."
@@ -139,7 +140,7 @@ DNS_HOLDS = Kind(
 DNS_UNKNOWN = Kind(
     "dns",
     "warning",
-    Sentence("DNS does not tell how {domains} stands: {words}. Mail in its name is sent without that."),
+    Sentence("DNS does not tell how {domains} stands: {problem}. Mail in its name is sent without that."),
     Sentence("Check the name servers: 'smtprelay domain check {domain}' asks them."),
 )
 DNS_STALE = Kind(

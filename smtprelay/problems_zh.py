@@ -53,16 +53,17 @@ PROBLEMS: Final[Mapping[str, str]] = {
         "请在该磁盘上释放空间，或调低 [spool] min_free；之后将自动恢复接收。许多应用会丢弃被拒收的邮件："
         "请让它们重新发送。"
     ),
-    "DNS does not tell how {domains} stands: {words}. Mail in its name is accepted and held.": (
-        "DNS 未能给出 {domains} 的状态：{words}。以其名义发送的邮件照常接收，但会挂起。"
+    "it has not answered for a day": "一天以来没有答复",
+    "DNS does not tell how {domains} stands: {problem}. Mail in its name is accepted and held.": (
+        "DNS 未能给出 {domains} 的状态：{problem}。以其名义发送的邮件照常接收，但会挂起。"
     ),
     "Check the name servers, [domain_rules] nameservers or /etc/resolv.conf: 'smtprelay domain check {domain}' "
     "asks them. What is held goes by itself once DNS answers.": (
         "请检查域名服务器，即 [domain_rules] nameservers 或 /etc/resolv.conf："
         "'smtprelay domain check {domain}' 可向其查询。DNS 恢复答复后，挂起的邮件将自动发出。"
     ),
-    "DNS does not tell how {domains} stands: {words}. Mail in its name is sent without that.": (
-        "DNS 未能给出 {domains} 的状态：{words}。以其名义发送的邮件不待结论直接发出。"
+    "DNS does not tell how {domains} stands: {problem}. Mail in its name is sent without that.": (
+        "DNS 未能给出 {domains} 的状态：{problem}。以其名义发送的邮件不待结论直接发出。"
     ),
     "Check the name servers: 'smtprelay domain check {domain}' asks them.": (
         "请检查域名服务器：'smtprelay domain check {domain}' 可向其查询。"

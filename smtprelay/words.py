@@ -1,13 +1,13 @@
 """What is told to people: in their language, and times, intervals and sizes as they read them.
 
 A sentence in English is its own key: `say("held since {at}", at=…)`. `smtprelay.words_zh` has the Chinese ones, and is
-imported where somebody reads Chinese.
+imported where somebody reads Chinese. What was kept or sent in English is told anew, by `smtprelay.retelling`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NewType, Protocol
 
 Sentence = NewType("Sentence", str)  # marks a sentence in a table, which is said later; tests look for the mark
@@ -23,7 +23,7 @@ class Say(Protocol):
     """Tells a sentence in the reader's language."""
 
     def __call__(self, sentence: str, /, **values: object) -> str:
-        """:param sentence: in English, with ``{placeholders}``."""
+        """:param sentence: in English, with ``{placeholders}``; or, without `values`, what was told in English."""
 
 
 def english(sentence: str, /, **values: object) -> str:
@@ -37,9 +37,24 @@ def in_language(language: str) -> Say:
     """
     if not language.lower().startswith("zh"):
         return english
-    from smtprelay.words_zh import CHINESE
+    from smtprelay.retelling import Retelling
+    from smtprelay.words_zh import CHINESE, RETOLD
 
-    return lambda sentence, /, **values: english(CHINESE.get(sentence, sentence), **values)
+    return saying(CHINESE, Retelling(RETOLD))
+
+
+def saying(sentences: Mapping[str, str], retell: Callable[[str], str]) -> Say:
+    """Tells the sentences of a catalogue.
+
+    :param retell: for what was told in English and is none of them.
+    """
+
+    def say(sentence: str, /, **values: object) -> str:
+        if values or sentence in sentences:
+            return english(sentences.get(sentence, sentence), **values)
+        return retell(sentence)
+
+    return say
 
 
 def language_of(environment: Mapping[str, str]) -> str:

@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from smtprelay.findings_zh import FINDINGS
 from smtprelay.problems_zh import PROBLEMS
+from smtprelay.repairs_zh import REPAIRS
 
 _WORDS: Mapping[str, str] = {
     "{count}d": "{count} 天",
@@ -153,3 +155,4 @@ _STORY: Mapping[str, str] = {
 }
 
 CHINESE: Final[Mapping[str, str]] = {**_WORDS, **_STORY, **PROBLEMS}
+RETOLD: Final[Mapping[str, str]] = {**FINDINGS, **REPAIRS}

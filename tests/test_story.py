@@ -47,6 +47,12 @@ def ended(state: State, **fields: Any) -> RecipientRecord:
     return replace(WAITING, state=state, next_at=0, **fields)
 
 
+def test_repairs_are_told_in_the_readers_language() -> None:
+    """The fault: they were in English in a Chinese story."""
+    message = replace(MESSAGE, repairs=("added Date", "body: 8-bit text encoded as base64"))
+    assert "  已修复：已添加 Date; 正文：8 位文本已编码为 base64" in lines(WAITING, message, "zh")
+
+
 def test_the_whole_story() -> None:
     assert lines(WAITING) == [
         f"0hk2r5q0c1d2e3f4  accepted {local_time(NOW)} from account billing, 192.0.2.7 (ESMTPA, 5.2 KiB)",

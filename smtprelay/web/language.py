@@ -7,16 +7,17 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
+from smtprelay.retelling import Retelling
 from smtprelay.web.words_zh import PAGE
-from smtprelay.words import Say, Sentence, english, interval, local_time
-from smtprelay.words_zh import CHINESE
+from smtprelay.words import Say, Sentence, english, interval, local_time, saying
+from smtprelay.words_zh import CHINESE, RETOLD
 
 Language = Literal["en", "zh"]
 
 MAX_ACCEPTED = 20  # ranges of an Accept-Language field that are looked at
 
 _RANGE = re.compile(r"\s*(\*|[A-Za-z]{1,8})(?:-[A-Za-z0-9-]+)?\s*(?:;\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s*)?")
-_CATALOGUE = {**CHINESE, **PAGE}
+_chinese = saying({**CHINESE, **PAGE}, Retelling(RETOLD))
 
 # Words that templates say of a value.
 TERMS = (
@@ -38,10 +39,6 @@ def preferred(accept_language: str) -> Language:
             wishes.setdefault(match[1].lower(), float(match[2] or 1))
     other = wishes.get("*", 0.0)
     return "zh" if wishes.get("zh", other) > wishes.get("en", other) else "en"
-
-
-def _chinese(sentence: str, /, **values: object) -> str:
-    return english(_CATALOGUE.get(sentence, sentence), **values)
 
 
 @dataclass(frozen=True, slots=True)
