@@ -83,9 +83,13 @@ class Delivery:
         :param sent: called when the attempt is over, before it is recorded.
         """
         message = self._as_sent(lease.message)
-        parted = self._parted(lease)
+        parted, rules = self._parted(lease), self._routing.changes
         progress = Progress()
-        body = _Body(self._spool, message.id, lambda: self._parted(lease).sent == parted.sent)
+        body = _Body(
+            self._spool,
+            message.id,
+            may_leave=lambda: rules == self._routing.changes or self._parted(lease).sent == parted.sent,
+        )
         began = time.monotonic()
         try:
             report = Report(())

@@ -47,13 +47,19 @@ Route = Deliver | Redirect | Capture
 
 
 class Routing:
-    """The rules, and the mode where none of them matches."""
+    """The rules, and the mode where none of them matches.
+
+    :ivar captures: some mail stays here.
+    :ivar changes: how often there have been other rules.
+    """
 
     def __init__(self, upstream: Upstream) -> None:
+        self.changes = 0
         self.use(upstream)
 
     def use(self, upstream: Upstream) -> None:
         """Go by other rules from now on."""
+        self.changes += 1
         self._rules: Sequence[Rule] = upstream.rules
         by_mode = _BY_MODE.get(upstream.mode, "")
         self._by_mode = _route(by_mode, upstream.redirect_to, f"[upstream] mode = {upstream.mode}")

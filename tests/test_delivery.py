@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -263,6 +264,16 @@ async def test_a_reload_that_does_not_concern_a_message_lets_it_leave() -> None:
     upstream.before_body = lambda: of.delivery._routing.use(use)
     await of.delivery.deliver(lease())
     assert [result.state for result in of.spool.results] == [State.DELIVERED]
+
+
+async def test_without_a_reload_who_is_mailed_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each message paid for the question twice."""
+    of = parts(FakeUpstream())
+    parted = Mock(wraps=of.delivery._routing.parted)
+    monkeypatch.setattr(of.delivery._routing, "parted", parted)
+    await of.delivery.deliver(lease())
+    assert [result.state for result in of.spool.results] == [State.DELIVERED]
+    parted.assert_called_once()
 
 
 async def test_a_fault_of_ours_is_a_retry_and_no_end() -> None:
