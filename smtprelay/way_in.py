@@ -27,7 +27,7 @@ class WayIn:
 
     :param facts: what the spool remembers.
     :param today: recipients accepted since midnight UTC, by `Origin.key`.
-    :param verdict: on a domain, where there is one.
+    :param verdict: how a domain stands (`Watch.verdict`).
     :param smtputf8: whether a credential's smarthost offers it, where that is known.
     :param accepted: told of each message that was stored.
     :ivar policy: like `gate`, `preparer` and `pipeline` it never changes: other settings make another one, and so do
