@@ -8,7 +8,6 @@ passed it on, since a proxy's clients may be anywhere.
 from __future__ import annotations
 
 import base64
-import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
@@ -18,6 +17,7 @@ from starlette.requests import HTTPConnection, Request
 
 from smtprelay.accounts import Accounts
 from smtprelay.config.status import StatusAccount
+from smtprelay.values import is_loopback
 from smtprelay.web.language import Words, preferred
 from smtprelay.web.sessions import Session, Sessions
 from smtprelay.web.throttle import Throttle
@@ -185,21 +185,13 @@ def is_local(connection: HTTPConnection) -> bool:
     )
 
 
-def is_loopback(address: str) -> bool:
-    """Whether it is an address of this machine, to which only this machine gets."""
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
-
-
 def _is_local_name(host: str) -> bool:
     """RFC 6761 §6.3: what ends in localhost is loopback, whatever DNS says."""
     try:
         name = urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return False
-    return name == "localhost" or name.endswith(".localhost") or is_loopback(name)
+    return name.endswith(".localhost") or is_loopback(name)
 
 
 def is_same_origin(request: Request) -> bool:

@@ -15,7 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from smtprelay import http_server
 from smtprelay.connections import ConnectionLimit, begin_tls, client_address
 from smtprelay.status import Backstage
-from smtprelay.web.access import is_loopback
+from smtprelay.values import is_loopback
 from smtprelay.web.app import app
 from smtprelay.web.throttle import network_of
 

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from smtprelay.domains.spf.macros import MacroString, parse_domain_spec, parse_macro_string
 from smtprelay.domains.txt import readable, shorten
+from smtprelay.values import is_address
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -230,17 +231,9 @@ def _domain(argument: str) -> MacroString:
     if not argument.startswith(":"):
         raise ValueError("a ':' and a domain name must follow")
     domain = argument[1:]
-    if "%" not in domain and _is_address(domain):
+    if "%" not in domain and is_address(domain):
         raise ValueError(f"{domain} is an IP address: write ip{'6' if ':' in domain else '4'}:{domain}")
     return parse_domain_spec(domain)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _network(name: str, argument: str) -> Network:
