@@ -132,7 +132,8 @@ class Session(BareSMTP):
     def _close(self) -> None:
         """End once the client has taken the last replies; close() alone would wait for that for ever."""
         if self.transport is not None:
-            self.transport.close()
+            if not self.transport.is_closing():  # closed twice, asyncio's TLS can neither be asked nor aborted any more
+                self.transport.close()
             self._silence_timer()
             self._timeout_handle = self.loop.call_later(LINGER, self.abort)
 

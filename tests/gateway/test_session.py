@@ -693,6 +693,31 @@ async def test_a_handshake_has_its_time(
             await client.ask("EHLO app", "250")
 
 
+async def test_a_session_under_tls_ends_without_a_word(certificate: tuple[dict[str, str], ssl.SSLContext]) -> None:
+    """It closed twice: each QUIT of a client that closes its TLS too was a traceback among the logs."""
+    troubles: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: troubles.append(context))
+    async with smtps(certificate) as server:
+        async with server.client(ssl=certificate[1], server_hostname="relay.test") as client:
+            await client.ask("QUIT", "221")
+            await client.hear_end()
+        await server.listeners.stop(grace=5.0)
+    assert troubles == []
+
+
+async def test_a_client_that_does_not_read_is_cut_under_tls_too(
+    certificate: tuple[dict[str, str], ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had closed twice, and what is closed twice could not be aborted."""
+    monkeypatch.setattr(session, "LINGER", 0.1)
+    async with smtps(certificate) as server, server.client(ssl=certificate[1], server_hostname="relay.test") as client:
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]  # nor does it answer that TLS ends
+        await client.say("QUIT")
+        async with asyncio.timeout(5):
+            while server.listeners._services.sessions:
+                await asyncio.sleep(0.01)
+
+
 async def test_a_shutdown_does_not_wait_for_handshakes(certificate: tuple[dict[str, str], ssl.SSLContext]) -> None:
     """Nor does one that is done later begin a session with a relay that has stopped."""
     async with smtps(certificate) as server, server.client("") as silent:
