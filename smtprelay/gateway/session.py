@@ -333,6 +333,7 @@ class Session(BareSMTP):
         self._helo, self._extended, self._account = "", False, None
         await self.push(Reply(220, "0.0", "Ready to start TLS"))
         self._begin_tls(context)
+        self._waiting = True  # nothing is under way that a shut-down would have to wait for
         await self._shake_hands()
 
     # AUTH

@@ -728,6 +728,16 @@ async def test_a_shutdown_does_not_wait_for_handshakes(certificate: tuple[dict[s
             await silent.hear_end()
 
 
+async def test_a_shutdown_does_not_wait_for_starttls(certificate: tuple[dict[str, str], ssl.SSLContext]) -> None:
+    """A client that said no more held it up as long as a message under way may."""
+    async with serving(certificate[0]) as server, server.client() as silent:
+        await silent.ask("EHLO app", "250")
+        await silent.ask("STARTTLS", "220")
+        async with asyncio.timeout(5):
+            await server.listeners.stop(grace=60.0)
+            await silent.hear_end()
+
+
 # Secrets
 
 
