@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,41 @@ async def test_a_damaged_page_does_not_keep_what_stands_beyond_it(path: Path, ta
             assert await capture(spool) == [], "they are set aside, and not come upon again"
             aside = execute(path, "SELECT message FROM recipients WHERE state = 'held' AND reason = 'corrupt'")
             assert sorted(aside) == [(one,) for one in lost]
+
+
+@pytest.mark.parametrize(
+    ("table", "damage", "aside"),
+    [("messages", "reverse_path = x'FF' WHERE id", True), ("recipients", "address = x'FF' WHERE message", False)],
+)
+async def test_what_is_no_text_any_more_does_not_keep_the_others(
+    path: Path, table: str, damage: str, aside: bool
+) -> None:
+    """The fault: it was taken for an address, and the error ended the daemon, at each start anew. And where SQLite does
+    not write the row again, to set the message aside, the others were not come to."""
+    damaged, sound = message("a@example.net", id="1" * 16), message("b@example.net", id="2" * 16)
+    async with opened(path) as spool:
+        await spool.put([damaged, sound])
+    _without_types(path, table, f"UPDATE {table} SET {damage} = '{damaged.id}'")
+    async with opened(path) as spool:
+        captured: list[str] = []
+        with pytest.raises(SpoolError, match=f"{damaged.id} is damaged"):  # noqa: PT012
+            async for due in spool.capture(NOW, 0, lambda due: f"kept: {due.reverse_path + due.recipient}"):
+                captured.append(due.message)
+    assert captured == [sound.id]
+    held = execute(path, "SELECT message FROM recipients WHERE state = 'held' AND reason = 'corrupt'")
+    assert held == ([(damaged.id,)] if aside else [])
+
+
+def _without_types(path: Path, table: str, statement: str) -> None:
+    """What a hand at the file would do that no types hold back."""
+    retyped = f"""
+        PRAGMA writable_schema = ON;
+        UPDATE sqlite_schema SET sql = replace(sql, '%s', '%s') WHERE name = '{table}';
+        PRAGMA writable_schema = RESET;
+    """
+    strict, loose = ") STRICT, WITHOUT", ") WITHOUT"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(f"{retyped % (strict, loose)} {statement}; {retyped % (loose, strict)}")
 
 
 async def test_what_is_held_sent_or_not_yet_due_is_left_alone(spool: Spool) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 
 from smtprelay.outcome import Phase
 from smtprelay.spool.sqlite import leasing
-from smtprelay.spool.values import Due, Result, State
+from smtprelay.spool.values import Due, Result, SpoolDamaged, State
 
 PAGE = 200  # recipients of one transaction: some 20 ms
 
@@ -66,7 +66,10 @@ def due_of(connection: sqlite3.Connection, message_id: str, now: int) -> dict[Pl
 
 
 def _read(connection: sqlite3.Connection, where: str, values: Sequence[str | int]) -> dict[Place, Due]:
-    """What waits. An address that is damaged is no reason to keep all that follow."""
+    """What waits. An address that is not UTF-8 is no reason to keep all that follow.
+
+    :raises SpoolDamaged: where a number or a text belongs, a row has something else.
+    """
     connection.text_factory = partial(str, encoding="utf-8", errors="replace")
     try:
         page = connection.execute(
@@ -77,14 +80,16 @@ def _read(connection: sqlite3.Connection, where: str, values: Sequence[str | int
             """,  # noqa: S608 - our own words
             values,
         )
-        return {
-            (row["next_at"], row["message"], row["n"]): Due(
-                row["message"], row["sender"], row["reverse_path"], row["address"]
-            )
-            for row in page
-        }
+        return dict(map(_placed, page))
     finally:
         connection.text_factory = str
+
+
+def _placed(row: sqlite3.Row) -> tuple[Place, Due]:
+    texts = row["message"], row["sender"], row["reverse_path"], row["address"]
+    if not (isinstance(row["n"], int) and all(isinstance(text, str) for text in texts)):
+        raise SpoolDamaged(f"A recipient of {row['message']} is damaged in the spool.")
+    return (row["next_at"], row["message"], row["n"]), Due(*texts)
 
 
 def capture(connection: sqlite3.Connection, now: int, kept: Mapping[Place, str]) -> list[Place]:

@@ -256,7 +256,7 @@ class SQLiteSpool:
                     captured = await self._captured(of_message, now, kept)
                 except SpoolDamaged as error:
                     aside = partial(leasing.set_aside, message_id=last, token="", now=now, error=error)
-                    with suppress(SpoolDamaged):
+                    with suppress(SpoolError):  # SQLite may refuse to write such a row again
                         await self._writer.run(aside)
                     continue
                 for due in captured:
