@@ -111,7 +111,8 @@ def _end_at_a_signal() -> None:
     """Have a signal cancel this task, so that what it started ends with it."""
     task = asyncio.current_task()
     assert task is not None
-    for number in _ENDS:
+    # What is ignored from the start on stays so: the demo was to go on beyond its terminal (nohup).
+    for number in (one for one in _ENDS if signal.getsignal(one) is not signal.SIG_IGN):
         # Once: a terminal that closes sends several, and the daemon's end is waited for meanwhile.
         asyncio.get_running_loop().add_signal_handler(number, lambda: task.cancelling() or task.cancel())
 

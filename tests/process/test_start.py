@@ -191,6 +191,21 @@ async def test_a_demo_that_stays_takes_its_daemon_and_its_folder_along(number: s
     assert (status, folder.exists()) == (0, False)
 
 
+async def test_a_demo_under_nohup_outlives_its_terminal() -> None:
+    """The fault: it took SIGHUP all the same, and ended."""
+    demo = await asyncio.create_subprocess_exec(
+        *("nohup", sys.executable, "-m", "smtprelay", "demo", "--stay"), stdout=asyncio.subprocess.PIPE
+    )
+    assert demo.stdout
+    async with asyncio.timeout(PATIENCE):
+        await demo.stdout.readuntil(b"the commands: ")
+        demo.send_signal(signal.SIGHUP)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(demo.wait(), 1.0)
+        demo.send_signal(signal.SIGTERM)
+        assert await demo.wait() == 0
+
+
 def test_a_demo_whose_daemon_does_not_start_says_so(tmp_path: Path) -> None:
     """It waited for half a minute, and ended with a traceback."""
     (deep := tmp_path / ("d" * 100)).mkdir()  # a socket's path is at most 107 octets
