@@ -62,7 +62,7 @@ class Webhook(Section):
 
 def webhook_names(webhooks: Iterable[Webhook]) -> dict[str, str]:
     """What webhooks are called wherever they are told of, by URL: ``ops.example.com``, and where several are at one
-    host, ``ops.example.com#2`` and so on, as they stand in the configuration."""
+    place, ``ops.example.com#2`` and so on, in the order of the configuration."""
     names, counts = {}, Counter[str]()
     for webhook in webhooks:
         place = place_of(webhook.url)
