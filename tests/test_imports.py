@@ -54,7 +54,10 @@ ONLY = {
 NEVER = {
     "gateway": {"spool", "scheduler", "delivery", "upstream"},
     "delivery": {"gateway", "pipeline"},
+    "notifications": {"gateway", "pipeline"},
     "scheduler": {"gateway", "pipeline"},
+    "way_in": {"scheduler", "delivery", "upstream", "way_out"},
+    "way_out": {"gateway", "pipeline", "way_in"},
     "web": {"gateway", "pipeline", "steps", "delivery", "scheduler", "upstream", "daemon", "cli", "client"},
     "client": {"gateway", "pipeline", "spool", "scheduler", "delivery", "daemon", "cli"},
 }
