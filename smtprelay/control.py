@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,7 @@ class Operator:
         :returns: how many waiting recipients were held.
         :raises BadRequest: nobody is called so.
         """
+        account = _as_counted(account)
         if not (self._limits.knows(account) or is_address(account)):
             raise BadRequest(
                 f"{account} is no account in [[gateway.accounts]], and no client's address: nothing was suspended"
@@ -199,6 +201,7 @@ class Operator:
 
         :returns: how many recipients are held.
         """
+        account = _as_counted(account)
         await self._spool.remember(SUSPENDED + account, None)
         self._limits.suspended.discard(account)
         held = self.messages(Query(account=account, state=State.HELD, reason="suspended"), 100_000)
@@ -211,6 +214,11 @@ class Operator:
     def paused(self) -> dict[str, dict[str, Any]]:
         """The credentials that the smarthost refused, by name."""
         return {name: asdict(pause) for name, pause in self._credentials.pauses.items()}
+
+
+def _as_counted(account: str) -> str:
+    """`Origin.key` of whom a person calls so: an IPv6 address can be written in many ways."""
+    return str(ip_address(account)) if is_address(account) else account
 
 
 class Control:
