@@ -12,10 +12,14 @@ HANDSHAKE = 10  # seconds that a client has for that of TLS
 
 
 def client_address(transport: asyncio.BaseTransport) -> str:
-    """Whom it is from: IPv4 is told as such on a socket for both families too, not as mapped (RFC 4291 §2.5.5.2)."""
-    host = str((transport.get_extra_info("peername") or ("local",))[0])
-    mapped = host.removeprefix("::ffff:")
-    return host if ":" in mapped else mapped
+    """Whom it is from."""
+    return unmapped(str((transport.get_extra_info("peername") or ("local",))[0]))
+
+
+def unmapped(address: str) -> str:
+    """IPv4 is told as such on a socket for both families too, not as mapped (RFC 4291 §2.5.5.2)."""
+    mapped = address.removeprefix("::ffff:")
+    return address if ":" in mapped else mapped
 
 
 class ConnectionLimit:

@@ -17,6 +17,7 @@ from starlette.requests import HTTPConnection, Request
 
 from smtprelay.accounts import Accounts
 from smtprelay.config.status import StatusAccount
+from smtprelay.connections import unmapped
 from smtprelay.values import is_loopback
 from smtprelay.web.language import Words, preferred
 from smtprelay.web.sessions import Session, Sessions
@@ -161,7 +162,7 @@ class Access:
 
 def client_of(connection: HTTPConnection) -> str:
     """The client's address."""
-    return connection.client.host if connection.client else ""
+    return unmapped(connection.client.host) if connection.client else ""
 
 
 def cookie_name(secure: bool) -> str:
@@ -179,7 +180,7 @@ def is_local(connection: HTTPConnection) -> bool:
     ours, _port = connection.scope.get("server") or ("", 0)
     return (
         is_loopback(client_of(connection))
-        and is_loopback(ours)
+        and is_loopback(unmapped(ours))
         and _is_local_name(connection.headers.get("host", ""))
         and not any(name in connection.headers for name in _FORWARDED)
     )

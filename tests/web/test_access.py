@@ -15,7 +15,7 @@ from smtprelay.web.login import our_path
 from smtprelay.web.sessions import IDLE, LONGEST, MAX_SESSIONS, Sessions
 from smtprelay.web.throttle import FORGOTTEN, FREE, LAST_WAIT, MAX_CLIENTS, Throttle
 from tests.gateway.wire import PASSWORD
-from tests.web.asgi import HERE, REMOTE, Browser
+from tests.web.asgi import HERE, LOOPBACK, REMOTE, Browser
 from tests.web.backstage import ACCOUNT, behind
 from tests.web.conftest import Page, page_of
 
@@ -116,6 +116,11 @@ class TestLocal:
     async def test_another_address_of_ours(self, page: Page) -> None:
         assert (await Browser(page.app, server=REMOTE).get("/")).status == 303
 
+    async def test_ipv4_on_a_socket_for_both_families(self, page: Page) -> None:
+        """systemd's are: a program on this machine was taken for a stranger."""
+        mapped = f"::ffff:{LOOPBACK}"
+        assert (await Browser(page.app, client=mapped, server=mapped).get("/")).status == 200
+
     async def test_nobody_here_sees_a_name(self, page: Page) -> None:
         await page.behind.put("bob@example.net", subject="secret subject")
         page.behind.credentials.refused("news@example.com", "535 no")
@@ -187,6 +192,14 @@ class TestLogIn:
         answer = await browser.log_in(ACCOUNT, PASSWORD)
         assert (answer.status, "set-cookie" in answer.headers) == (429, False)
         assert (await Browser(page.app, client=REMOTE).log_in(ACCOUNT, PASSWORD)).status == 303
+
+    async def test_who_guesses_by_ipv4_on_a_socket_for_both_families_slows_nobody_else(self, page: Page) -> None:
+        """All of IPv4 was one client, as the /64 that it is mapped to: one who guessed kept every operator out."""
+        guesser, operator = (Browser(page.app, client=f"::ffff:192.0.2.{host}") for host in (7, 8))
+        for _ in range(FREE):
+            await guesser.log_in(ACCOUNT, "wrong")
+        assert (await guesser.log_in(ACCOUNT, PASSWORD)).status == 429
+        assert (await operator.log_in(ACCOUNT, PASSWORD)).status == 303
 
     async def test_log_out_ends_it(self, page: Page) -> None:
         browser = await page.logged_in()
