@@ -90,3 +90,15 @@ def execute(path: Path, statement: str, values: Sequence[object] = ()) -> list[t
     """What a hand at the file would do, while the spool is closed or beside it."""
     with closing(sqlite3.connect(path, timeout=5, isolation_level=None)) as connection:
         return connection.execute(statement, values).fetchall()
+
+
+def execute_without_types(path: Path, table: str, statement: str) -> None:
+    """What damage does: values of any type, NULL too, in a table that does not take them."""
+    with closing(sqlite3.connect(path, timeout=5, isolation_level=None)) as connection:
+        [[strict]] = connection.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (table,)).fetchall()
+        loose = strict.replace(") STRICT,", ")").replace("NOT NULL", "")
+        for columns, then in ((loose, statement), (strict, "SELECT 1")):
+            connection.execute("PRAGMA writable_schema = ON")
+            connection.execute("UPDATE sqlite_schema SET sql = ? WHERE name = ?", (columns, table))
+            connection.execute("PRAGMA writable_schema = RESET")
+            connection.execute(then)

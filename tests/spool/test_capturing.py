@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from tests.spool.support import (
     HOUR,
     NOW,
     execute,
+    execute_without_types,
     lease_all,
     lease_one,
     message,
@@ -104,7 +104,7 @@ async def test_what_is_no_text_any_more_does_not_keep_the_others(
     damaged, sound = message("a@example.net", id="1" * 16), message("b@example.net", id="2" * 16)
     async with opened(path) as spool:
         await spool.put([damaged, sound])
-    _without_types(path, table, f"UPDATE {table} SET {damage} = '{damaged.id}'")
+    execute_without_types(path, table, f"UPDATE {table} SET {damage} = '{damaged.id}'")
     async with opened(path) as spool:
         captured: list[str] = []
         with pytest.raises(SpoolError, match=f"{damaged.id} is damaged"):  # noqa: PT012
@@ -113,18 +113,6 @@ async def test_what_is_no_text_any_more_does_not_keep_the_others(
     assert captured == [sound.id]
     held = execute(path, "SELECT message FROM recipients WHERE state = 'held' AND reason = 'corrupt'")
     assert held == ([(damaged.id,)] if aside else [])
-
-
-def _without_types(path: Path, table: str, statement: str) -> None:
-    """What a hand at the file would do that no types hold back."""
-    retyped = f"""
-        PRAGMA writable_schema = ON;
-        UPDATE sqlite_schema SET sql = replace(sql, '%s', '%s') WHERE name = '{table}';
-        PRAGMA writable_schema = RESET;
-    """
-    strict, loose = ") STRICT, WITHOUT", ") WITHOUT"
-    with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(f"{retyped % (strict, loose)} {statement}; {retyped % (loose, strict)}")
 
 
 async def test_what_is_held_sent_or_not_yet_due_is_left_alone(spool: Spool) -> None:

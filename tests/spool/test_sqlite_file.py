@@ -11,7 +11,18 @@ import pytest
 
 from smtprelay.spool import BodyCorrupt, Query, Selector, SpoolError, State
 from smtprelay.spool.sqlite import SQLiteSpool, schema
-from tests.spool.support import NOW, TTL, execute, lease_all, message, opened, read_body, shown, states
+from tests.spool.support import (
+    NOW,
+    TTL,
+    execute,
+    execute_without_types,
+    lease_all,
+    message,
+    opened,
+    read_body,
+    shown,
+    states,
+)
 
 MEBIBYTE = 1024 * 1024
 
@@ -149,6 +160,16 @@ async def test_a_message_that_cannot_be_read_is_set_aside(
         assert (await spool.stats()).held == {"corrupt": 1}
         assert {record.message.id for record in await spool.search(Selector(), 10)} == {broken, whole}
         assert {record.message.id for record in (await spool.find(Query(), 10)).records} == {broken, whole}
+        assert (await shown(spool, broken)).message.subject.startswith("(damaged")
+
+
+async def test_so_is_one_with_null_in_place_of_a_text(path: Path) -> None:
+    """The fault: nobody could lease any more, and the error ended the daemon, at each start anew."""
+    broken, whole = await put_and_close(path, 2)
+    execute_without_types(path, "messages", f"UPDATE messages SET selectors = NULL WHERE id = '{broken}'")
+    async with opened(path) as spool:
+        assert [lease.message.id for lease in await lease_all(spool)] == [whole]
+        assert (await spool.stats()).held == {"corrupt": 1}
         assert (await shown(spool, broken)).message.subject.startswith("(damaged")
 
 

@@ -24,11 +24,11 @@ def is_full(error: Exception) -> bool:
 
 
 def is_damage(error: Exception) -> bool:
-    """Whether a row could not be read for what it holds: a broken page, a text that is not UTF-8, wrong JSON."""
+    """Whether a row could not be read for what it holds: a broken page, a text that is not UTF-8, NULL, wrong JSON."""
     if isinstance(error, sqlite3.Error):
         # The text that is not UTF-8 is found by Python, so that error has no code of SQLite's.
         return _primary_code(error) in _DAMAGE | {None}
-    return isinstance(error, ValueError | TypeError)
+    return isinstance(error, ValueError | TypeError | AttributeError)
 
 
 def _spool_error(error: sqlite3.Error, path: Path) -> SpoolError:
