@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from smtprelay.on_demand import OnDemand
 from smtprelay.policy import Limits
 from smtprelay.scheduler import Credentials
 from smtprelay.spool import DNS, DOMAIN, ENDED, MessageRecord, Query, Selector, Spool, State
-from smtprelay.values import is_address
+from smtprelay.values import client_or_account, is_address
 
 MODE = 0o660
 MESSAGE = "message/rfc822"  # the type of an answer that is no JSON
@@ -187,7 +186,7 @@ class Operator:
         :returns: how many waiting recipients were held.
         :raises BadRequest: nobody is called so.
         """
-        account = _as_counted(account)
+        account = client_or_account(account)
         if not (self._limits.knows(account) or is_address(account)):
             raise BadRequest(
                 f"{account} is no account in [[gateway.accounts]], and no client's address: nothing was suspended"
@@ -201,7 +200,7 @@ class Operator:
 
         :returns: how many recipients are held.
         """
-        account = _as_counted(account)
+        account = client_or_account(account)
         await self._spool.remember(SUSPENDED + account, None)
         self._limits.suspended.discard(account)
         held = self.messages(Query(account=account, state=State.HELD, reason="suspended"), 100_000)
@@ -214,11 +213,6 @@ class Operator:
     def paused(self) -> dict[str, dict[str, Any]]:
         """The credentials that the smarthost refused, by name."""
         return {name: asdict(pause) for name, pause in self._credentials.pauses.items()}
-
-
-def _as_counted(account: str) -> str:
-    """`Origin.key` of whom a person calls so: an IPv6 address can be written in many ways."""
-    return str(ip_address(account)) if is_address(account) else account
 
 
 class Control:

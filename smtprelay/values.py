@@ -182,6 +182,11 @@ def is_address(text: str) -> bool:
     return True
 
 
+def client_or_account(name: str) -> str:
+    """`Origin.key` of whom a person calls so: an IPv6 address can be written in many ways."""
+    return str(ipaddress.ip_address(name)) if is_address(name) else name
+
+
 def is_loopback(host: str) -> bool:
     """Whether what goes to this host stays on this machine. A name other than localhost may be anything."""
     try:

@@ -161,6 +161,8 @@ def test_defaults() -> None:
             "QA@example.com",
         ),
         (LEAST + RULE + 'recipient = "*@A.test"\naction = "capture"', "upstream.rules.0.recipient", "*@a.test"),
+        # Written otherwise, it was nobody's, and the mail of a test system left.
+        (LEAST + RULE + 'account = "FD00:0::1"\naction = "capture"', "upstream.rules.0.account", "fd00::1"),
         (LEAST + RULE + 'sender = "*"\naction = "redirect"\nto = "qa@A.test"', "upstream.rules.0.to", "qa@a.test"),
         (LEAST + WEBHOOK.format("https://a.test/x?t=1"), "webhooks.0.url", "https://a.test/x?t=1"),
         (LEAST + WEBHOOK.format("http://127.0.0.1:8/x"), "webhooks.0.secret_file", BASE / "s"),

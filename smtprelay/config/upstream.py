@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from smtprelay.config.section import Section
 from smtprelay.message import AddressError, parse_address
@@ -17,6 +17,7 @@ from smtprelay.values import (
     Port,
     PositiveDuration,
     SenderPattern,
+    client_or_account,
     matches,
     parse_duration,
     unique,
@@ -79,7 +80,7 @@ class Credential(Section):
 class Rule(Section):
     """`[[upstream.rules]]`: what becomes of the mail that matches all that is given, in place of `mode`."""
 
-    account: str = ""
+    account: Annotated[str, AfterValidator(client_or_account)] = ""
     sender: OptionalSenderPattern = ""
     recipient: OptionalSenderPattern = ""
     action: Literal["deliver", "capture", "redirect"]
