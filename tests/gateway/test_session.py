@@ -716,6 +716,7 @@ async def test_a_client_that_does_not_read_is_cut_under_tls_too(
         async with asyncio.timeout(5):
             while server.listeners._services.sessions:
                 await asyncio.sleep(0.01)
+        client.writer.transport.abort()
 
 
 async def test_a_shutdown_does_not_wait_for_handshakes(certificate: tuple[dict[str, str], ssl.SSLContext]) -> None:
