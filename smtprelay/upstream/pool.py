@@ -232,7 +232,8 @@ class Upstream:
         if excess > 0:
             for connection in list(self._idle)[:excess]:
                 self._dismiss(connection)
-            await asyncio.wait(self._leaving)  # only now their places at the smarthost are free
+            if self._leaving:  # nobody is, where a reload has left fewer places than are taken
+                await asyncio.wait(self._leaving)  # only now their places at the smarthost are free
 
     def _take(self, lane: Lane) -> Connection | None:
         """An idle connection: the one used last, so that those that are not needed run out."""

@@ -228,3 +228,17 @@ async def test_more_connections_let_in_who_waits() -> None:
         assert not stuck.done()
         stuck.cancel()
         await asyncio.wait([stuck])
+
+
+async def test_fewer_connections_than_are_at_work_when_they_prove_closed() -> None:
+    """Each waited for a place though nobody was about to leave one: a traceback, and an attempt for nothing."""
+    async with Smarthost(credentials=ACCOUNT) as host, relay_to(host, connections=2) as relay:
+        assert [code(fact) for fact in await asyncio.gather(relay.send_one(), relay.send_one())] == [250, 250]
+        assert relay.upstream.open_connections == {"busy": 0, "idle": 2}
+        host.rules.append(Rule("MAIL", DROP, times=2))
+        sending = [asyncio.create_task(relay.send_one()) for _ in range(2)]
+        await asyncio.sleep(0)
+        assert relay.upstream.open_connections == {"busy": 2, "idle": 0}
+        fewer = settings(host.port, connections=1)
+        relay.upstream.use(fewer, hostname="relay.example.com", lanes=lanes(fewer, ACCOUNT))
+        assert [code(fact) for fact in await asyncio.gather(*sending)] == [250, 250]
