@@ -87,8 +87,10 @@ def test_never_more_than_there_are_and_nobody_waits_while_one_is_free(
     async def check() -> None:
         slots, came, users, number = Slots(2), list[int](), list[User](), 2
         for what, which, pause in steps:
-            if what == "come":
+            if what == "come":  # alone: who is let in goes on a moment later, and that is what is seen of the order
+                await settle()
                 users.append(User(slots, len(users), came))
+                await settle()
             elif what == "resize":
                 number = which % 5 + 1
                 slots.resize(number)
