@@ -246,9 +246,11 @@ class Upstream:
         return None
 
     def _keep(self, lane: Lane, connection: Connection) -> None:
+        worn = connection.transactions >= self._config.messages_per_connection
+        excess = len(self._idle) >= self._config.connections  # a reload has left fewer places than were taken
         if self._closed or not connection.usable:
             connection.close()
-        elif lane.retired or connection.transactions >= self._config.messages_per_connection:
+        elif lane.retired or worn or excess:
             self._leave(connection)
         else:
             connection.reused = True

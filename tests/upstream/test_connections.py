@@ -242,3 +242,15 @@ async def test_fewer_connections_than_are_at_work_when_they_prove_closed() -> No
         fewer = settings(host.port, connections=1)
         relay.upstream.use(fewer, hostname="relay.example.com", lanes=lanes(fewer, ACCOUNT))
         assert [code(fact) for fact in await asyncio.gather(*sending)] == [250, 250]
+
+
+async def test_fewer_connections_are_kept_than_were_at_work() -> None:
+    """All of them lay idle for a minute at a smarthost whose places are few."""
+    async with Smarthost(credentials=ACCOUNT) as host, relay_to(host, connections=3) as relay:
+        sending = [asyncio.create_task(relay.send_one()) for _ in range(3)]
+        await asyncio.sleep(0)
+        assert relay.upstream.open_connections == {"busy": 3, "idle": 0}
+        fewer = settings(host.port, connections=2)
+        relay.upstream.use(fewer, hostname="relay.example.com", lanes=lanes(fewer, ACCOUNT))
+        assert [code(fact) for fact in await asyncio.gather(*sending)] == [250, 250, 250]
+        assert relay.upstream.open_connections == {"busy": 0, "idle": 2}
