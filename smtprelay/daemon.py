@@ -24,6 +24,7 @@ log = structlog.get_logger("daemon")
 SESSION_GRACE = 10.0  # seconds that a message under way in the gateway gets at shut-down
 DELIVERY_GRACE = 30.0  # seconds that deliveries in flight get
 PRUNE_EVERY = 60.0  # seconds
+MAX_SENTENCE = 1000  # characters in `systemctl status`: what waits is told however much is wrong with a configuration
 COLLECT_EVERY = 10_000  # objects made and not freed since the last collection
 
 
@@ -106,7 +107,7 @@ class Daemon:
         # What the pulse has seen is a second old, and a reload is told of at once.
         problems = [*self._refused(), *(p for p in self._parts.pulse.problems if p.key != RELOAD.key)]
         listening = f"Listening on {' '.join(self._parts.way_in.listeners.addresses)}"
-        worst = problems[0].sentence if problems else listening
+        worst = (problems[0].sentence if problems else listening)[:MAX_SENTENCE]
         asides = [f"{len(problems) - 1} more"] if len(problems) > 1 else []
         if queue := ", ".join(f"{count} {state}" for state, count in self._parts.pulse.queue().items() if count):
             asides.append(f"recipients: {queue}")

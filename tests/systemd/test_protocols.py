@@ -87,13 +87,18 @@ async def test_the_manager_is_told_of_start_and_stop(tmp_path: Path, abstract: b
 
 
 async def test_the_manager_is_told_how_much_waits(tmp_path: Path) -> None:
-    """`systemctl status` told nothing of it, in trouble least of all."""
+    """`systemctl status` told nothing of it, in trouble least of all; nor where much was wrong with a configuration."""
     relay = make_relay(tmp_path, 1)
     relay.entry = [sys.executable, "-c", HASTY]
     async with managed(relay) as manager:
         await relay.start()
         await send(relay, "b@example.org")
         await manager.hears("STATUS", "recipients: 1 queued)")
+        config = relay.folder / "config.toml"
+        config.write_text("".join(f"nonsense{n} = 1\n" for n in range(200)) + config.read_text())
+        relay.signal(signal.SIGHUP)
+        place = await manager.hears("STATUS", "The new configuration is refused")
+        assert manager.said[place - 1][1].endswith("recipients: 1 queued)")
 
 
 async def test_a_start_that_takes_long_asks_for_time_and_says_why(tmp_path: Path) -> None:
