@@ -150,7 +150,7 @@ class _Demo:
                         self._invite(port, ready["status"][0])
                         await daemon.wait()
             finally:
-                if daemon.returncode is None:
+                if not reading.done():  # else it ends by itself, and a signal would have asyncio lose its status
                     daemon.terminate()
                 await daemon.wait()
                 await reading
