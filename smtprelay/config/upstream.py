@@ -90,8 +90,10 @@ class Rule(Section):
     def _says_whom_and_where(self) -> Rule:
         if not (self.account or self.sender or self.recipient):
             raise ValueError('say whose mail is meant: account, sender or recipient; "*" is every one')
-        if bool(self.to) != (self.action == "redirect"):
-            raise ValueError('"to" is the address that redirected mail goes to, and belongs to action = "redirect"')
+        if self.action == "redirect" and not self.to:
+            raise ValueError('action = "redirect" needs "to", the address that the mail goes to')
+        if self.to and self.action != "redirect":
+            raise ValueError('"to" belongs to action = "redirect": set that, or take "to" out')
         return self
 
 
@@ -130,8 +132,10 @@ class Upstream(Section):
 
     @model_validator(mode="after")
     def _redirects_somewhere(self) -> Upstream:
-        if bool(self.redirect_to) != (self.mode == "redirect"):
-            raise ValueError('redirect_to is the address that all mail goes to, and belongs to mode = "redirect"')
+        if self.mode == "redirect" and not self.redirect_to:
+            raise ValueError('mode = "redirect" needs redirect_to, the address that all mail goes to')
+        if self.redirect_to and self.mode != "redirect":
+            raise ValueError('redirect_to belongs to mode = "redirect": set that, or take redirect_to out')
         return self
 
     @property
