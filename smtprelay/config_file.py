@@ -11,6 +11,10 @@ from smtprelay.config import Config, ConfigError, parse_config, parse_control
 T = TypeVar("T")
 
 
+class NoConfigFile(ConfigError):
+    """There is no file at that place."""
+
+
 def read_config(file: Path) -> Config:
     """The configuration from its file.
 
@@ -31,8 +35,8 @@ def _read(file: Path, parse: Callable[[bytes, Path], T]) -> T:
     try:
         data = file.read_bytes()
     except OSError as error:
-        advice = "Name the configuration with -c FILE."
-        raise ConfigError([f"{file} cannot be read: {error.strerror}. {advice}"]) from error
+        kind = NoConfigFile if isinstance(error, FileNotFoundError) else ConfigError
+        raise kind([f"{file} cannot be read: {error.strerror}"]) from error
     try:
         return parse(data, file.absolute().parent)
     except ConfigError as error:

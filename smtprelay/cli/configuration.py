@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from smtprelay.config import Config, ConfigError
-from smtprelay.config_file import read_config
+from smtprelay.config_file import NoConfigFile, read_config
 
 DEFAULT_CONFIG = Path("/etc/smtprelay/config.toml")
 CONFIG_HELP = f"Default: $SMTPRELAY_CONFIG, then {DEFAULT_CONFIG}."
@@ -18,6 +18,12 @@ def fail(code: int, sentence: str) -> NoReturn:
     """Say what is wrong on standard error, and end with one of sysexits' codes."""
     print(sentence, file=sys.stderr)
     sys.exit(code)
+
+
+def fail_of_config(error: ConfigError) -> NoReturn:
+    """End with 78 and every problem."""
+    advice = ". Name the configuration with -c FILE." if isinstance(error, NoConfigFile) else ""
+    fail(os.EX_CONFIG, f"{error}{advice}")
 
 
 def config_path(option: Path | None) -> Path:
@@ -30,4 +36,4 @@ def load_config(option: Path | None) -> Config:
     try:
         return read_config(config_path(option))
     except ConfigError as error:
-        fail(os.EX_CONFIG, str(error))
+        fail_of_config(error)

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode
 
 import structlog
 
-from smtprelay.cli.configuration import config_path, fail
+from smtprelay.cli.configuration import config_path, fail, fail_of_config
 from smtprelay.clock import now_ms
 from smtprelay.config import Config, ConfigError
 from smtprelay.config_file import read_config, read_control
@@ -78,7 +78,7 @@ def _despite(error: ConfigError, file: Path) -> Relay:
             words = "has errors ('smtprelay check' tells them); the daemon that runs keeps to what it has read"
             print(f"{file} {words}.", file=sys.stderr)
             return relay
-    return fail(os.EX_CONFIG, str(error))
+    return fail_of_config(error)
 
 
 def running(path: Path) -> Relay | None:

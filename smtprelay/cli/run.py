@@ -63,7 +63,7 @@ def _run(config: Path | None) -> None:
     import uvloop
 
     from smtprelay import log
-    from smtprelay.cli.configuration import config_path, fail
+    from smtprelay.cli.configuration import config_path, fail, fail_of_config
     from smtprelay.config import ConfigError
     from smtprelay.control import ControlError
     from smtprelay.daemon import Daemon
@@ -77,7 +77,9 @@ def _run(config: Path | None) -> None:
         settings = read()
         log.configure(settings.config.log)
         uvloop.run(Daemon(settings, read).run())
-    except (ConfigError, ListenError, ControlError, ServiceError) as error:
+    except ConfigError as error:
+        fail_of_config(error)
+    except (ListenError, ControlError, ServiceError) as error:
         fail(os.EX_CONFIG, str(error))
     except SpoolError as error:
         fail(os.EX_TEMPFAIL, str(error))

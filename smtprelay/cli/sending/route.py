@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-from smtprelay.cli.configuration import config_path, fail, load_config
+from smtprelay.cli.configuration import config_path, fail, fail_of_config, load_config
 from smtprelay.cli.sending.rehearsal import Rehearsal
 from smtprelay.cli.sendmail import DEFAULT_GATEWAY
 from smtprelay.client.direct import Direct
@@ -42,7 +42,7 @@ def open_way(way: Way, relay: str, config: Path | None, user: str, password_file
             case Way.DRY_RUN:
                 return Rehearsal.from_file(config_path(config))
     except ConfigError as error:
-        fail(os.EX_CONFIG, str(error))
+        fail_of_config(error)
 
 
 def relay_url(relay: str, config: Path | None, user: str, password_file: Path | None) -> str:
