@@ -6,6 +6,7 @@ import base64
 import os
 from pathlib import Path
 
+from smtprelay.certificates import why_unusable
 from smtprelay.config import Config, ConfigError, webhook_names
 from smtprelay.upstream import Lane, lanes
 
@@ -74,10 +75,20 @@ def _read_secret(path: Path | None, variable: str, credential: str) -> str:
         if folder is None:
             raise ValueError("$CREDENTIALS_DIRECTORY is not set: the unit needs LoadCredential=")
         path = Path(folder, credential)
+    return read_secret_file(path)
+
+
+def read_secret_file(path: Path) -> str:
+    """A secret from its file, without the newline at its end.
+
+    :raises ValueError: it cannot be read; the text says why, and shows nothing of it.
+    """
     try:
         return path.read_text(encoding="utf-8-sig").removesuffix("\n").removesuffix("\r")
     except OSError as error:
-        raise ValueError(str(error)) from error
+        raise ValueError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError:  # which shows an octet of it
+        raise ValueError(f"{path} is not UTF-8") from None
 
 
 def read_lanes(config: Config) -> dict[str, Lane]:
@@ -89,4 +100,5 @@ def read_lanes(config: Config) -> dict[str, Lane]:
     try:
         return lanes(config.upstream, passwords)
     except OSError as error:  # ssl.SSLError is one too
-        raise ConfigError([f"upstream.tls_ca_file: {config.upstream.tls_ca_file} cannot be used: {error}"]) from error
+        problem = f"upstream.tls_ca_file: {config.upstream.tls_ca_file} cannot be used: {why_unusable(error)}"
+        raise ConfigError([problem]) from error

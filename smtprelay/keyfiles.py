@@ -37,7 +37,7 @@ def configured_keys(config: Config) -> list[KeyFile]:
         for key in domain.keys:
             try:
                 keys.append(_read(key.file, domain.name, key.selector))
-            except (OSError, KeyProblem) as error:
+            except KeyProblem as error:
                 problems.append(f"domains {domain.name}, selector {key.selector}: {error}")
     if problems:
         raise ConfigError(problems)
@@ -64,7 +64,7 @@ def kept_keys(folder: Path) -> tuple[list[KeyFile], list[str]]:
         domain, _, selector = file.name.removesuffix(_SUFFIX).rpartition(".")
         try:
             keys.append(_read(file, domain, selector))
-        except (OSError, KeyProblem) as error:
+        except KeyProblem as error:
             problems.append(f"{file}, which a rotation has made, cannot be used: {error}")
     return keys, problems
 
@@ -94,8 +94,11 @@ def require_keys(config: Config, keys: Iterable[SigningKey]) -> None:
 
 
 def _read(file: Path, domain: str, selector: str) -> KeyFile:
-    key = _loaded(file.read_bytes(), domain, selector)
-    return KeyFile(key, file, file.stat().st_mtime_ns // 1_000_000)
+    try:
+        pem, written_at = file.read_bytes(), file.stat().st_mtime_ns // 1_000_000
+    except OSError as error:
+        raise KeyProblem(f"{file} cannot be read: {error.strerror}") from error
+    return KeyFile(_loaded(pem, domain, selector), file, written_at)
 
 
 # To check an RSA key takes OpenSSL 40 ms, and nothing else goes on meanwhile: a reload only looks at what is new.

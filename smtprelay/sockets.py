@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import structlog
 
+from smtprelay.certificates import why_unusable
 from smtprelay.service import passed_sockets
 from smtprelay.values import Listen
 
@@ -91,6 +92,11 @@ def tls_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | 
     """
     if certificate is None or key is None:
         return None
+    for name, file in (("tls_certificate", certificate), ("tls_key", key)):
+        try:
+            file.open("rb").close()
+        except OSError as error:  # load_cert_chain would not say which it is
+            raise ListenError(f"{name} {file} cannot be read: {error.strerror}") from error
 
     def passphrase() -> str:  # or OpenSSL would ask for it at the terminal, and a reload would wait for that
         raise ListenError(f"tls_key {key} is encrypted: write it without its passphrase (openssl pkey -in … -out …)")
@@ -98,8 +104,9 @@ def tls_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | 
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
         context.load_cert_chain(certificate, key, passphrase)
-    except (OSError, ssl.SSLError) as error:
-        raise ListenError(f"tls_certificate {certificate} and tls_key {key} cannot be used: {error}") from error
+    except ssl.SSLError as error:
+        problem = f"tls_certificate {certificate} and tls_key {key} cannot be used: {why_unusable(error)}"
+        raise ListenError(problem) from error
     return context
 
 

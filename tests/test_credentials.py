@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from smtprelay.config import Config, ConfigError, parse_config
-from smtprelay.credentials import read_webhook_keys
+from smtprelay.credentials import read_lanes, read_webhook_keys
 from tests.test_config import LEAST
 
 KEY, OTHER_KEY = bytes(range(24)), bytes(range(32, 64))
@@ -67,3 +67,37 @@ def test_an_absent_variable_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("NO_SECRET", raising=False)
     with pytest.raises(ConfigError, match=r"\$NO_SECRET is not set"):
         read_webhook_keys(config(tmp_path, 'secret_env = "NO_SECRET"'))
+
+
+def upstream(folder: Path, keys: str) -> Config:
+    text = f'[upstream]\n{keys}\n[[upstream.credentials]]\nusername = "news"\npassword_file = "password"\n'
+    return parse_config(f'{text}[[domains]]\nname = "example.com"\n'.encode(), folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"), [(None, ": No such file or directory"), (b"s\xe9cret", " is not UTF-8")]
+)
+def test_a_password_that_cannot_be_read_is_told_in_our_words(
+    tmp_path: Path, content: bytes | None, problem: str
+) -> None:
+    """They were Python's, with the number of an error, or with an octet of the password."""
+    if content:
+        (tmp_path / "password").write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        read_lanes(upstream(tmp_path, ""))
+    told = f"upstream.credentials news: the password cannot be read: {tmp_path}/password{problem}"
+    assert str(caught.value) == told
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"), [(None, "No such file or directory"), ("junk", "what is there is not PEM, or damaged")]
+)
+def test_authorities_that_cannot_be_used_are_told_in_our_words(
+    tmp_path: Path, content: str | None, problem: str
+) -> None:
+    (tmp_path / "password").write_text("secret")
+    if content:
+        (tmp_path / "ca.pem").write_text(content)
+    with pytest.raises(ConfigError) as caught:
+        read_lanes(upstream(tmp_path, 'tls = "starttls"\ntls_ca_file = "ca.pem"'))
+    assert str(caught.value) == f"upstream.tls_ca_file: {tmp_path}/ca.pem cannot be used: {problem}"

@@ -47,7 +47,8 @@ ONLY = {
     "health": GROUND | {"domains", "log", "problems", "scheduler", "spool", "upstream", "watch", "words"},
     "pulse": {"health", "problems", "spool"},
     "story": GROUND | {"clock", "spool", "words"},
-    "credentials": GROUND | {"upstream"},
+    "certificates": set[str](),
+    "credentials": GROUND | {"certificates", "upstream"},
     "metrics": set[str](),
 }
 # These may import anything but …

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from trustme import KeyType
 
 from smtprelay.sockets import ListenError, Place, close_all, new_sockets, tls_context
 from smtprelay.values import Listen
@@ -55,3 +57,30 @@ def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked_for_it(tmp_path:
     (tmp_path / "tls.key").write_bytes(encrypted)
     with pytest.raises(ListenError, match="is encrypted: write it without its passphrase"):
         tls_context(tmp_path / "tls.pem", tmp_path / "tls.key")
+
+
+@pytest.mark.parametrize(
+    ("certificate", "key", "words"),
+    [
+        ("a.pem", "b.key", "the key does not belong to the certificate"),
+        ("a.pem", "rsa.key", "the key does not belong to the certificate"),
+        ("a.pem", "junk", "what is there is not PEM, or damaged"),
+        ("a.key", "a.pem", "what is there is not PEM, or damaged"),
+        ("none", "a.key", "tls_certificate {folder}/none cannot be read: No such file or directory"),
+        ("a.pem", "none", "tls_key {folder}/none cannot be read: No such file or directory"),
+    ],
+)
+def test_a_certificate_that_cannot_be_used_is_told_in_our_words(
+    certificate: str, key: str, words: str, tmp_path: Path
+) -> None:
+    """They were OpenSSL's and Python's, with a line of their source, and did not name the file that was not there."""
+    authority = trustme.CA()
+    for name, kind in (("a", KeyType.ECDSA), ("b", KeyType.ECDSA), ("rsa", KeyType.RSA)):
+        issued = authority.issue_cert("relay.example.com", key_type=kind)
+        issued.cert_chain_pems[0].write_to_path(tmp_path / f"{name}.pem")
+        issued.private_key_pem.write_to_path(tmp_path / f"{name}.key")
+    (tmp_path / "junk").write_text("junk")
+    with pytest.raises(ListenError) as caught:
+        tls_context(tmp_path / certificate, tmp_path / key)
+    assert str(caught.value).endswith(words.format(folder=tmp_path))
+    assert not re.search(r"Errno|_ssl\.c|\[", str(caught.value))

@@ -72,14 +72,16 @@ def selftest(
 
 
 def _account(user: str, password_file: Path | None) -> tuple[str, str] | None:
+    from smtprelay.credentials import read_secret_file
+
     if not user:
         return None
     if password_file is None:
         return user, typer.prompt("Password", hide_input=True, err=True)
     try:
-        return user, password_file.read_text(encoding="utf-8-sig").removesuffix("\n").removesuffix("\r")
-    except (OSError, UnicodeDecodeError) as error:
-        raise typer.BadParameter(f"{password_file} cannot be read: {error}") from None
+        return user, read_secret_file(password_file)
+    except ValueError as error:
+        raise typer.BadParameter(f"the password cannot be read: {error}") from None
 
 
 class _End(Exception):

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from typing import Protocol
 
+from smtprelay.certificates import why_unusable
 from smtprelay.client.parcel import Parcel, whole
 from smtprelay.client.receipt import Receipt, receipt_of
 from smtprelay.client.url import LANE, Target
@@ -46,7 +47,8 @@ class Handover:
         try:
             ways = lanes(target.settings, {LANE: target.password})
         except OSError as error:  # ssl.SSLError is one too
-            raise ConfigError([f"tls_ca_file: {target.settings.tls_ca_file} cannot be used: {error}"]) from error
+            problem = f"tls_ca_file: {target.settings.tls_ca_file} cannot be used: {why_unusable(error)}"
+            raise ConfigError([problem]) from error
         self._upstream = Upstream(target.settings, hostname=_hostname(), lanes=ways)
 
     async def deliver(self, parcel: Parcel) -> Receipt:

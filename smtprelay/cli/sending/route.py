@@ -63,14 +63,14 @@ def relay_url(relay: str, config: Path | None, user: str, password_file: Path | 
 
 
 def _password(file: Path | None) -> str:
+    from smtprelay.credentials import read_secret_file
+
     try:
-        if file:
-            return file.read_text(encoding="utf-8-sig").removesuffix("\n").removesuffix("\r")
-        return os.environ[PASSWORD]
+        return read_secret_file(file) if file else os.environ[PASSWORD]
     except KeyError:
         fail(os.EX_USAGE, f"--user needs a password: set ${PASSWORD}, or give --password-file.")
-    except (OSError, UnicodeDecodeError) as error:
-        fail(os.EX_NOINPUT, f"The password cannot be read from {file}: {error}.")
+    except ValueError as error:
+        fail(os.EX_NOINPUT, f"The password cannot be read: {error}.")
 
 
 def _listens_on(path: Path) -> str:
