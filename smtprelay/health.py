@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
-
-import structlog
+from dataclasses import replace
 
 from smtprelay import metrics, problems
+from smtprelay.certificates import expiry, read_certificate
 from smtprelay.config import Config
 from smtprelay.domains.verdict import Status
 from smtprelay.log import masked
@@ -21,28 +18,12 @@ from smtprelay.upstream import Upstream
 from smtprelay.watch import Watch
 from smtprelay.words import Sentence, interval, local_time, octets
 
-log = structlog.get_logger("health")
-
-EXPIRES_SOON = 14 * 86_400_000  # milliseconds
 WAITS_LONG = 4 * 3_600_000  # milliseconds
 TRY_AGAIN = 60_000  # milliseconds
 NAMED = 3  # domains that one sentence names
 
 _SILENT = Sentence("it has not answered for a day")
 _BY_PHASE: Mapping[str, Sentence] = {Phase.STARTTLS: problems.TLS_ADVICE, Phase.EHLO: problems.EHLO_ADVICE}
-
-
-@dataclass(frozen=True, slots=True)
-class Certificate:
-    """A certificate of ours, as it is in use.
-
-    :param section: of the configuration.
-    :param not_after: when it expires; Unix time in milliseconds.
-    """
-
-    section: str
-    path: Path
-    not_after: int
 
 
 class Health:
@@ -82,8 +63,7 @@ class Health:
         """Go by this configuration from now on; the certificates are those that it has put to use."""
         self._config = config
         paths = {"gateway": config.gateway.tls_certificate, "status": config.status.tls_certificate}
-        dated = [(name, path, _expiry(path)) for name, path in paths.items() if path]
-        self._certificates = [Certificate(*of) for of in dated if of[-1]]
+        self._certificates = [c for name, path in paths.items() if (c := read_certificate(name, path))]
         metrics.DISK_FLOOR.set(config.spool.min_free)
         metrics.CERTIFICATE_EXPIRY.replace({(c.section,): c.not_after / 1000 for c in self._certificates})
 
@@ -164,15 +144,11 @@ class Health:
 
     def _of_certificates(self) -> Iterator[Problem]:
         for certificate in self._certificates:
-            left = certificate.not_after - self._clock()
-            if left > EXPIRES_SOON:
-                continue
-            kind = problems.EXPIRES if left > 0 else problems.EXPIRED
-            if _expiry(certificate.path) > certificate.not_after:
-                kind = kind.advised(problems.RENEWED_ADVICE)
-            section = certificate.section
-            at = local_time(certificate.not_after)
-            yield kind.of(section, section=f"[{section}]", path=certificate.path, at=at, left=interval(left))
+            problem = certificate.problem(self._clock())
+            if problem and expiry(certificate.path) > certificate.not_after:
+                problem = replace(problem, kind=problem.kind.advised(problems.RENEWED_ADVICE))
+            if problem:
+                yield problem
 
     def _of_queue(self) -> Iterator[Problem]:
         waiting, now = self._waiting(), self._clock()
@@ -198,23 +174,3 @@ def _of_dns(kind: Kind, domains: Mapping[str, str]) -> Problem:
 def _quoted(words: str) -> str:
     """The other side's words within a sentence of ours, which everybody on this machine may read."""
     return str(masked(words)).rstrip(".")
-
-
-def _expiry(path: Path) -> int:
-    """Until when a certificate is valid, in Unix milliseconds; 0 where the file cannot be read."""
-    try:
-        return _expiry_as_of(path, path.stat().st_mtime_ns)
-    except OSError:  # whoever renews it may be about to put the new one there
-        return 0
-
-
-@lru_cache(maxsize=8)
-def _expiry_as_of(path: Path, _changed_at: int) -> int:
-    """Where it expires soon, it is asked for every second. :raises OSError: it cannot be read."""
-    from cryptography import x509
-
-    try:
-        return round(x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc.timestamp() * 1000)
-    except ValueError as error:
-        log.warning("a certificate cannot be looked at", path=str(path), reason=str(error))
-        return 0

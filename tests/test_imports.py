@@ -44,10 +44,11 @@ ONLY = {
     "repairs_zh": set[str](),
     "retelling": set[str](),
     "problems": {"words"},
-    "health": GROUND | {"domains", "log", "problems", "scheduler", "spool", "upstream", "watch", "words"},
+    "health": GROUND
+    | {"certificates", "domains", "log", "problems", "scheduler", "spool", "upstream", "watch", "words"},
     "pulse": {"health", "problems", "spool"},
     "story": GROUND | {"clock", "spool", "words"},
-    "certificates": set[str](),
+    "certificates": {"log", "problems", "words"},
     "credentials": GROUND | {"certificates", "upstream"},
     "metrics": set[str](),
 }

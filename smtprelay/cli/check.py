@@ -15,6 +15,7 @@ import typer
 from smtprelay.advice import insecurities
 from smtprelay.cli.common import ConfigOption, JsonOption, print_json
 from smtprelay.cli.configuration import config_path, load_config
+from smtprelay.clock import now_ms
 from smtprelay.config import Config, ConfigError, DomainRules
 from smtprelay.domains.verdict import Finding as DomainFinding
 from smtprelay.domains.verdict import Status
@@ -58,7 +59,6 @@ def check(
 def _local(config: Config) -> Iterator[Finding]:
     from smtprelay.credentials import read_passwords, read_webhook_keys
     from smtprelay.routing import Routing
-    from smtprelay.sockets import ListenError, tls_context
 
     for warning in insecurities(config):
         yield Finding("security", "warning", warning)
@@ -75,11 +75,7 @@ def _local(config: Config) -> Iterator[Finding]:
     except ConfigError as error:
         yield Finding("webhooks", "failed", str(error), os.EX_CONFIG)
     yield from _keys(config)
-    try:
-        if tls_context(config.gateway.tls_certificate, config.gateway.tls_key):
-            yield Finding("TLS", "ok", str(config.gateway.tls_certificate))
-    except ListenError as error:
-        yield Finding("TLS", "failed", str(error), os.EX_CONFIG)
+    yield from _certificates(config)
     yield _spool(config)
     yield from _templates(config)
 
@@ -119,6 +115,27 @@ def _keys(config: Config) -> Iterator[Finding]:
         yield Finding("key", "ok", f"{key.record_name} ({key.algorithm})")
         if key.warning:
             yield Finding("key", "warning", key.warning)
+
+
+def _certificates(config: Config) -> Iterator[Finding]:
+    from smtprelay.certificates import read_certificate
+    from smtprelay.sockets import ListenError, tls_context
+
+    for name, section in (("gateway", config.gateway), ("status", config.status)):
+        path = section.tls_certificate
+        try:
+            if not tls_context(path, section.tls_key):
+                continue
+        except ListenError as error:
+            yield Finding("TLS", "failed", f"[{name}] {error}", os.EX_CONFIG)
+            continue
+        certificate = read_certificate(name, path)
+        if not (problem := certificate and certificate.problem(now_ms())):
+            yield Finding("TLS", "ok", f"[{name}] {path}")
+        elif problem.severity == "critical":
+            yield Finding("TLS", "failed", f"{problem.sentence} {problem.remedy}", os.EX_CONFIG)
+        else:
+            yield Finding("TLS", "warning", f"{problem.sentence} {problem.remedy}")
 
 
 def _spool(config: Config) -> Finding:

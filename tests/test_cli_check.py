@@ -1,0 +1,69 @@
+"""`smtprelay check --offline`: what it says of a configuration and its files."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import trustme
+from typer.testing import CliRunner
+
+from smtprelay.cli.app import app
+
+CONFIG = """\
+[spool]
+url = "sqlite:///spool.db"
+min_free = "0"
+[signing]
+on_missing_key = "send-unsigned"
+[[upstream.credentials]]
+name = "news"
+[[domains]]
+name = "example.com"
+[gateway]
+hostname = "relay.example.com"
+"""
+PAIR = 'tls_certificate = "tls.pem"\ntls_key = "tls.pem"\n'
+sections = pytest.mark.parametrize(
+    ("section", "more"), [("gateway", PAIR), ("status", f"[status]\n{PAIR}")], ids=["gateway", "status"]
+)
+
+
+def found(folder: Path, what: str, more: str = "", status: int = 0, config: str = CONFIG) -> list[tuple[str, str]]:
+    """Result and detail of what is said of something."""
+    file = folder / "config.toml"
+    file.write_text(config + more)
+    result = CliRunner().invoke(app, ["check", "--offline", "--json", "-c", str(file)])
+    assert result.exit_code == status, result.output
+    return [(f["result"], f["detail"]) for f in json.loads(result.stdout) if f["what"] == what]
+
+
+@pytest.mark.parametrize(
+    ("days", "result", "words", "status"),
+    [
+        (-1, "failed", "has expired", os.EX_CONFIG),
+        (3, "warning", "expires in 2d 23h", 0),
+        (20, "ok", "/tls.pem", 0),
+    ],
+)
+@sections
+def test_a_certificate_is_as_good_as_the_daemon_takes_it(
+    tmp_path: Path, days: int, result: str, words: str, status: int, section: str, more: str
+) -> None:
+    """One that had expired was ok, while the daemon called the same file critical."""
+    issued = trustme.CA().issue_cert("relay.example.com", not_after=datetime.now(UTC) + timedelta(days=days))
+    issued.private_key_and_cert_chain_pem.write_to_path(tmp_path / "tls.pem")
+    [(told, detail)] = found(tmp_path, "TLS", more, status)
+    assert told == result
+    assert words in detail
+    assert f"[{section}]" in detail
+
+
+@sections
+def test_a_certificate_that_is_not_there(tmp_path: Path, section: str, more: str) -> None:
+    """That of the page was not looked at."""
+    told = f"[{section}] tls_certificate {tmp_path}/tls.pem cannot be read: No such file or directory"
+    assert found(tmp_path, "TLS", more, os.EX_CONFIG) == [("failed", told)]
