@@ -37,3 +37,15 @@ def insecurities(config: Config) -> Iterator[str]:
                 f"[[upstream.rules]] number {number} is about account {rule.account}, which is not in "
                 "[[gateway.accounts]]: it concerns no new mail"
             )
+
+
+def short_hostname(config: Config) -> str:
+    """What to do about a name at EHLO that is not a whole one (RFC 5321 §2.3.5), as one sentence without a full stop;
+    ``""`` for nothing."""
+    hostname = config.gateway.hostname
+    if "." in hostname or not config.upstream.log_ins:
+        return ""
+    return (
+        f'set [gateway] hostname, now "{hostname}", to this machine\'s full name, such as '
+        f"relay.{config.domains[0].name}: the smarthost may refuse a name without a dot at EHLO"
+    )

@@ -67,3 +67,20 @@ def test_a_certificate_that_is_not_there(tmp_path: Path, section: str, more: str
     """That of the page was not looked at."""
     told = f"[{section}] tls_certificate {tmp_path}/tls.pem cannot be read: No such file or directory"
     assert found(tmp_path, "TLS", more, os.EX_CONFIG) == [("failed", told)]
+
+
+@pytest.mark.parametrize(
+    ("hostname", "mode", "warned"),
+    [
+        ('hostname = "pop-os"', "live", '"pop-os"'),
+        ("", "live", '"localhost"'),  # the default
+        ('hostname = "relay.example.com"', "live", ""),
+        ("", "sandbox", ""),  # nobody hears it
+    ],
+)
+def test_a_hostname_that_the_smarthost_may_refuse(tmp_path: Path, hostname: str, mode: str, warned: str) -> None:
+    """Only init told of it: who wrote the configuration by hand heard of it from the smarthost."""
+    config = CONFIG.replace('hostname = "relay.example.com"', hostname)
+    told = found(tmp_path, "hostname", f'[upstream]\nmode = "{mode}"\n', config=config)
+    assert [result for result, _ in told] == (["warning"] if warned else [])
+    assert all(f"set [gateway] hostname, now {warned}, to this machine's full name" in detail for _, detail in told)

@@ -84,9 +84,9 @@ def test_a_hostname_without_a_dot_is_told(hostname: str, tmp_path: Path, monkeyp
     monkeypatch.setattr(command, "_hostname", lambda: hostname)
     output = init(*OPTIONS, "-c", "config.toml").output
     assert written(tmp_path / "config.toml").gateway.hostname == hostname
-    assert f'\n1. Set hostname in {tmp_path}/config.toml, now "{hostname}", to ' in output
+    assert f'\n1. In {tmp_path}/config.toml, set [gateway] hostname, now "{hostname}", to ' in output
     monkeypatch.setattr(command, "_hostname", lambda: f"{hostname}.example.com")
-    assert "Set hostname" not in init(*OPTIONS, "-c", "other/config.toml").output
+    assert "[gateway] hostname" not in init(*OPTIONS, "-c", "other/config.toml").output
 
 
 def test_where_nobody_can_be_asked_it_says_what_to_give(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from smtprelay.advice import insecurities
+from smtprelay.advice import insecurities, short_hostname
 from smtprelay.cli.common import ConfigOption, JsonOption, print_json
 from smtprelay.cli.configuration import config_path, load_config
 from smtprelay.clock import now_ms
@@ -62,6 +62,8 @@ def _local(config: Config) -> Iterator[Finding]:
 
     for warning in insecurities(config):
         yield Finding("security", "warning", warning)
+    if advice := short_hostname(config):
+        yield Finding("hostname", "warning", advice)
     if mode := Routing(config.upstream).told():
         yield Finding("mode", "warning", mode)
     try:

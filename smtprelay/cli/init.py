@@ -13,11 +13,12 @@ from typing import Annotated
 
 import typer
 
+from smtprelay.advice import short_hostname
 from smtprelay.cli import records
 from smtprelay.cli.common import ConfigOption, JsonOption, print_json
 from smtprelay.cli.configuration import DEFAULT_CONFIG, config_path, fail
 from smtprelay.cli.dkim import Kind, checked_domain, make_key
-from smtprelay.config import DomainRules, parse_config
+from smtprelay.config import Config, DomainRules, parse_config
 from smtprelay.domains.verdict import Record
 from smtprelay.message import AddressError, parse_address
 from smtprelay.signing import GOOD_RSA_BITS, SigningKey
@@ -108,7 +109,7 @@ def init(
         if file.exists():
             fail(os.EX_CANTCREAT, f"{file} exists and stays as it is. {_ELSEWHERE}")
     octets = plan.text.encode()
-    parse_config(octets, plan.config.parent)
+    settings = parse_config(octets, plan.config.parent)
     try:
         plan.config.parent.mkdir(parents=True, exist_ok=True)
         key = make_key(plan.domain, _SELECTOR, Kind.RSA, GOOD_RSA_BITS, plan.key_file)
@@ -121,7 +122,7 @@ def init(
         files = {"config": str(plan.config), "key": str(plan.key_file), "password_file": str(plan.password_file)}
         print_json({**files, "records": [records.as_dict(record) for record in to_publish]})
     else:
-        typer.echo("\n".join(_as_text(plan, to_publish)))
+        typer.echo("\n".join(_as_text(plan, settings, to_publish)))
 
 
 def _plan(domain: str, mailbox: str, password_file: Path | None, config: Path) -> _Plan:
@@ -170,7 +171,7 @@ def _records(key: SigningKey) -> list[Record]:
     ]
 
 
-def _as_text(plan: _Plan, to_publish: list[Record]) -> Iterator[str]:
+def _as_text(plan: _Plan, config: Config, to_publish: list[Record]) -> Iterator[str]:
     option = "" if plan.config == DEFAULT_CONFIG else f" -c {shlex.quote(str(plan.config))}"
     yield f"The configuration is in {plan.config}, the private key in {plan.key_file}."
     yield "Both, and the password's file, must be readable for the user that the daemon runs as."
@@ -193,11 +194,7 @@ def _as_text(plan: _Plan, to_publish: list[Record]) -> Iterator[str]:
             f"Write the password of {plan.mailbox} into its file, for the daemon's user alone:\n   "
             f"install -m 600 /dev/stdin {shlex.quote(str(plan.password_file))}    type it, Enter, Ctrl-D",
         )
-    if "." not in (hostname := _hostname()):  # RFC 5321 §2.3.5
-        steps.insert(
-            0,
-            f'Set hostname in {plan.config}, now "{hostname}", to this machine\'s full name, such as '
-            f"relay.{plan.domain}: the smarthost may refuse a name without a dot at EHLO.",
-        )
+    if advice := short_hostname(config):
+        steps.insert(0, f"In {plan.config}, {advice}.")
     for number, step in enumerate(steps, 1):
         yield f"{number}. {step}"
