@@ -84,3 +84,10 @@ def test_a_hostname_that_the_smarthost_may_refuse(tmp_path: Path, hostname: str,
     told = found(tmp_path, "hostname", f'[upstream]\nmode = "{mode}"\n', config=config)
     assert [result for result, _ in told] == (["warning"] if warned else [])
     assert all(f"set [gateway] hostname, now {warned}, to this machine's full name" in detail for _, detail in told)
+
+
+def test_a_directory_of_templates_that_was_set_has_to_exist(tmp_path: Path) -> None:
+    """Nothing was said, and the app heard 550. The default need not be there: most apps name no template."""
+    told = f"[templates] directory {tmp_path}/tempaltes does not exist: mail that names a template is refused (550)"
+    assert found(tmp_path, "templates", '[templates]\ndirectory = "tempaltes"') == [("warning", told)]
+    assert found(tmp_path, "templates") == []

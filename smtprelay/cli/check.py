@@ -83,12 +83,15 @@ def _local(config: Config) -> Iterator[Finding]:
 
 
 def _templates(config: Config) -> Iterator[Finding]:
-    """Nothing where there are none: most apps compose their mail themselves."""
+    """Nothing where none are configured: most apps compose their mail themselves."""
     from smtprelay.cli.template import findings_of
     from smtprelay.templating.library import Templates
 
     directory = config.templates.directory
     if not directory.is_dir():
+        if "directory" in config.templates.model_fields_set:
+            detail = f"[templates] directory {directory} does not exist: mail that names a template is refused (550)"
+            yield Finding("templates", "warning", detail)
         return
     templates = Templates(directory)
     found = findings_of(templates, templates.names())
