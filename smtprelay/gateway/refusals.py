@@ -1,9 +1,14 @@
-"""Why something was refused, as one of a few words: what is counted must not have as many names as there are texts."""
+"""Why something was refused, as one of a few words: what is counted must not have as many names as there are texts.
+And whose mail it was, for the log."""
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+from smtprelay.gateway.commands import parse_mail
+from smtprelay.gateway.transaction import Transaction
 from smtprelay.policy import NotSetUp
-from smtprelay.reply import SMTPReplyError
+from smtprelay.reply import Reject, SMTPReplyError
 
 # By the basic code, and else by subject and detail of the enhanced code (RFC 3463): ours, so each is here on purpose.
 _BY_CODE = {530: "login_needed", 535: "login_wrong", 538: "login_needed", 555: "syntax"}
@@ -28,3 +33,14 @@ def reason_of(error: SMTPReplyError) -> str:
         return "domain"
     subject = reply.detail.partition(".")[0]
     return _BY_CODE.get(reply.code) or _BY_DETAIL.get(reply.detail) or _BY_SUBJECT.get(subject, "other")
+
+
+def reverse_path_of(verb: str, argument: str, message: Transaction | None) -> str | None:
+    """Whose mail a refused command is about; None where that cannot be told.
+
+    :param message: the one that had begun before the command.
+    """
+    if verb == "MAIL":
+        with suppress(Reject):
+            return parse_mail(argument).reverse_path
+    return message.mail.reverse_path if message else None

@@ -25,7 +25,7 @@ from smtprelay.gateway.bare import NO_HOOKS, BareSMTP, Closed, CommandTooLong
 from smtprelay.gateway.commands import harmless, parse_mail
 from smtprelay.gateway.data import DataDecoder
 from smtprelay.gateway.limits import Reservation
-from smtprelay.gateway.refusals import reason_of
+from smtprelay.gateway.refusals import reason_of, reverse_path_of
 from smtprelay.gateway.services import Services
 from smtprelay.gateway.transaction import Transaction
 from smtprelay.instructions import queued_as
@@ -166,14 +166,16 @@ class Session(BareSMTP):
         self._write(status)
         await self._writer.drain()
 
-    async def _refuse(self, error: SMTPReplyError, command: str, account: Account | None) -> None:
+    async def _refuse(
+        self, error: SMTPReplyError, command: str, account: Account | None, reverse_path: str | None = None
+    ) -> None:
         metrics.REFUSED.add(command.lower(), reason_of(error))
         log.info(
             "refused",
             command=command,
             client=self._peer,
             account=account.username if account else "",
-            reverse_path=self._message.mail.reverse_path if self._message else None,
+            reverse_path=reverse_path,
             reply=str(error.reply),
         )
         await self.push(error.reply)
@@ -200,7 +202,8 @@ class Session(BareSMTP):
 
     async def _answer(self) -> None:
         """Read one command and answer it."""
-        between_messages = self._message is None
+        message = self._message
+        between_messages = message is None
         if self._services.stopping and between_messages:
             await self._end(self._goodbye())
             return
@@ -217,13 +220,14 @@ class Session(BareSMTP):
         self._waiting = False
         self._reset_timeout()
         verb, _, argument = line.decode("utf-8", "surrogateescape").partition(" ")
-        verb = verb.upper()
+        verb, argument = verb.upper(), argument.strip()
         account = self._account  # the reason of a refusal may be that it is gone
         try:
-            await self._perform(verb, argument.strip())
+            await self._perform(verb, argument)
         except SMTPReplyError as error:
             # What is no command may be a password in base64, of a client that did not see its AUTH refused.
-            await self._refuse(error, verb if verb in _VERBS else "unknown", account)
+            known = verb if verb in _VERBS else "unknown"
+            await self._refuse(error, known, account, reverse_path_of(verb, argument, message))
         except (Closed, ConnectionError):
             raise Closed from None
         except Exception:

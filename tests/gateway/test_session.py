@@ -201,6 +201,32 @@ async def test_the_refusal_of_an_account_that_is_gone_names_it_in_the_log() -> N
     assert refusal["account"] == "app"
 
 
+@pytest.mark.parametrize(
+    ("step", "lines"),
+    [
+        ("check_sender", [(f"{MAIL} SIZE=9", "550 ")]),
+        ("check_recipient", [(MAIL, "250 "), (RCPT, "550 ")]),
+        ("submit", [*SENT[:3], (BODY, "550 ")]),
+    ],
+)
+async def test_the_log_tells_whose_mail_was_refused(step: str, lines: Dialogue) -> None:
+    """It did so at RCPT alone: at MAIL the session knew of no message yet, and after the dot of none any more."""
+    with capture_logs() as entries:
+        async with serving(pipeline=refused(Reject(550, "7.1", "No"), step)) as server, server.client("") as client:
+            await converse(client, [*LOGGED_IN, *lines])
+    [refusal] = [entry for entry in entries if entry["event"] == "refused"]
+    assert refusal["reverse_path"] == "a@example.com"
+
+
+@pytest.mark.parametrize("command", ["MAIL FROM:app@", "MAIL app@example.com", "RCPT TO:<b@example.org>"])
+async def test_where_no_sender_can_be_read_the_log_tells_none(command: str) -> None:
+    with capture_logs() as entries:
+        async with serving() as server, server.client("") as client:
+            await converse(client, [*LOGGED_IN, (command, "50")])
+    [refusal] = [entry for entry in entries if entry["event"] == "refused"]
+    assert refusal["reverse_path"] is None
+
+
 async def test_a_name_at_ehlo_does_nothing_to_a_terminal() -> None:
     async with serving({"trusted_networks": ["127.0.0.0/8"]}) as server, server.client() as client:
         await client.ask("EHLO x\x1b[31m\x07\u202ey \xff", "250-")
