@@ -199,7 +199,9 @@ class Parts:
 
     def _webhooks_in_trouble(self) -> list[Problem]:
         return [
-            problems.WEBHOOK.of(name, name=name, since=local_time(trouble.since), words=trouble.words)
+            (problems.WEBHOOK_GONE if trouble.gone else problems.WEBHOOK).of(
+                name, name=name, since=local_time(trouble.since), words=trouble.words
+            )
             for name, trouble in self.webhooks.troubles.items()
         ]
 

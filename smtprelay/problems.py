@@ -202,6 +202,18 @@ WEBHOOK = Kind(
     Sentence("The webhook {name} takes no events since {since}: {words}. They wait for it, three days at most."),
     Sentence("Check the address and who answers there; the events are told by themselves once it does."),
 )
+WEBHOOK_GONE = Kind(
+    "webhook",
+    "warning",
+    Sentence(
+        "The webhook {name} takes no events since {since}: {words}. It is told nothing until the next start or reload; "
+        "they wait for that, three days at most."
+    ),
+    Sentence(
+        "Where that is meant, take it out of [[webhooks]]; else see to it that it takes events again. Then 'systemctl "
+        "reload smtprelay'."
+    ),
+)
 NOT_ACCEPTING = Kind(
     "stopping",
     "critical",

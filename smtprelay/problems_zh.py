@@ -119,6 +119,15 @@ PROBLEMS: Final[Mapping[str, str]] = {
     "Check the address and who answers there; the events are told by themselves once it does.": (
         "请检查该地址及其服务；恢复后事件将自动送达。"
     ),
+    "The webhook {name} takes no events since {since}: {words}. It is told nothing until the next start or reload; "
+    "they wait for that, three days at most.": (
+        "自 {since} 起 webhook {name} 不接收事件：{words}。在下次启动或重新载入配置之前，不再向其发送任何内容；"
+        "事件会为其保留，最长三天。"
+    ),
+    "Where that is meant, take it out of [[webhooks]]; else see to it that it takes events again. Then 'systemctl "
+    "reload smtprelay'.": (
+        "若确已停用，请将其从 [[webhooks]] 中删除；否则请使其恢复接收。然后执行 'systemctl reload smtprelay'。"
+    ),
     "The relay starts or stops, and takes no mail.": ("本中继正在启动或停止，暂不接收邮件。"),
     "Wait; the log says what it does.": ("请稍候；日志中有其当前动作。"),
 }

@@ -47,7 +47,9 @@ class Trouble:
 
     :param since: Unix time in milliseconds.
     :param words: how it failed last.
+    :param gone: it is not tried again by itself.
     """
 
     since: int
     words: str
+    gone: bool = False

@@ -80,8 +80,9 @@ class Teller:
                 await post(client, self.target, told, self._clock() // 1000)
             except NotTaken as problem:
                 metrics.WEBHOOK_DELIVERIES.add(name, "failed")
-                self.trouble = Trouble(self.trouble.since if self.trouble else self._clock(), str(problem))
-                if problem.status == GONE:
+                since = self.trouble.since if self.trouble else self._clock()
+                self.trouble = Trouble(since, str(problem), gone=problem.status == GONE)
+                if self.trouble.gone:
                     log.error("webhook is gone: it is told nothing until the next start or reload", webhook=name)
                     return False
                 log.warning("webhook does not take events", webhook=name, reason=str(problem), again_in=wait)

@@ -139,6 +139,21 @@ async def test_a_reload_adds_and_takes_away_webhooks(tmp_path: Path) -> None:
     ]
 
 
+async def test_one_that_is_gone_is_said_to_be_told_nothing_until_a_reload(tmp_path: Path) -> None:
+    """The fault: the log said so, while the page and /readyz said that its events were told by themselves."""
+    async with (
+        Endpoint(answering(status("410 Gone"))) as endpoint,
+        running(tmp_path, more=hook(tmp_path, endpoint)) as (relay, _),
+    ):
+        await send(relay, "b@example.org")
+        problem = await relay.logged("problem", key="webhook")
+        assert "it answers 410 Gone. It is told nothing until the next start or reload" in problem["sentence"]
+        assert problem["remedy"].endswith("Then 'systemctl reload smtprelay'.")
+        relay.signal(signal.SIGHUP)
+        await relay.logged("problem over", key="webhook")
+        await endpoint.until(lambda e: len(e.events) == 2)
+
+
 async def test_without_webhooks_no_event_is_kept(tmp_path: Path) -> None:
     async with running(tmp_path) as (relay, smarthost):
         await send(relay, "b@example.org")
