@@ -216,7 +216,8 @@ class Upstream:
                 connection.abort()
                 raise
             else:
-                self.reach.opened(lane.way(connection.place))
+                if not lane.retired:
+                    self.reach.opened(lane.way(connection.place))
                 return connection
         raise Failure(_summary(failures))
 

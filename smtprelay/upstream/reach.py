@@ -72,7 +72,11 @@ class Reach:
 
     def keep(self, ways: Iterable[Way]) -> None:
         """There are these ways from now on; forget the others, and what came of none that is there."""
-        self.outages = {way: self.outages[way] for way in ways if way in self.outages}
+        ways = set(ways)
+        self.outages = {way: outage for way, outage in self.outages.items() if way in ways}
+        places = {way.place for way in ways}
+        up = metrics.SMARTHOST_UP
+        up.replace({labels: value for labels, value in up.values.items() if labels[0] in places})
 
     def all_out(self, ways: Iterable[Way]) -> bool:
         """Whether none of these can be reached."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from smtprelay import metrics
 from smtprelay.outcome import Phase
 from smtprelay.sandbox.smarthost import Rule, Smarthost
+from smtprelay.upstream.lane import lanes
 from smtprelay.upstream.reach import Way
-from tests.upstream.support import ACCOUNT, USER, code, relay_to
+from tests.upstream.support import ACCOUNT, USER, code, relay_to, settings
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +59,25 @@ async def test_a_connection_too_many_is_no_outage_while_others_work() -> None:
         assert relay.upstream.reach.outages
         assert code(await relay.send_one()) == 250  # over the connection that is there
         assert not relay.upstream.reach.outages
+
+
+@pytest.mark.parametrize("under_way", [False, True])
+async def test_a_smarthost_that_a_reload_has_replaced_has_no_figure(under_way: bool) -> None:
+    """The fault: it stayed at 1 beside the new one's. A connection to it that was under way does not bring it back."""
+    async with Smarthost(credentials=ACCOUNT) as old, Smarthost(credentials=ACCOUNT) as new, relay_to(old) as relay:
+        sending = asyncio.create_task(relay.send_one())
+        async with asyncio.timeout(5):
+            while not old.connections:
+                await asyncio.sleep(0)
+        if not under_way:
+            await sending
+            assert metrics.SMARTHOST_UP.values == {(f"127.0.0.1:{old.port}",): 1}
+        chosen = settings(new.port)
+        relay.upstream.use(chosen, hostname="relay.example.com", lanes=lanes(chosen, ACCOUNT))
+        assert metrics.SMARTHOST_UP.values == {}
+        assert code(await sending) == 250
+        assert code(await relay.send_one()) == 250
+        assert metrics.SMARTHOST_UP.values == {(f"127.0.0.1:{new.port}",): 1}
 
 
 async def test_a_refused_log_in_has_reached_the_smarthost() -> None:
