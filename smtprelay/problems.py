@@ -105,7 +105,7 @@ CREDENTIAL = Kind(
 NO_CREDENTIAL = Kind(
     "no_credential",
     "critical",
-    Sentence("{count} recipients wait for credential {name}, which is not configured any more."),
+    Sentence("Recipients that wait for credential {name}, which is not configured any more: {count}."),
     Sentence(
         "Give one of [[upstream.credentials]] this name, then 'systemctl reload smtprelay'; or end them with "
         "'smtprelay queue cancel'."
@@ -176,7 +176,7 @@ EXPIRES = Kind(
 HELD = Kind(
     "held",
     "warning",
-    Sentence("{count} recipients are held ({reasons}) and wait for a person."),
+    Sentence("Recipients that are held and wait for a person: {count} ({reasons})."),
     Sentence(
         "'smtprelay queue list --state held' shows them and 'smtprelay queue why ID' what each waits for; then "
         "'smtprelay queue release' or 'smtprelay queue cancel'."

@@ -33,7 +33,7 @@ PROBLEMS: Final[Mapping[str, str]] = {
         "请检查该凭据的用户名和密码（'smtprelay check' 可尝试登录），然后执行 'systemctl reload smtprelay'。"
         "否则下次将于 {next} 尝试登录。"
     ),
-    "{count} recipients wait for credential {name}, which is not configured any more.": (
+    "Recipients that wait for credential {name}, which is not configured any more: {count}.": (
         "{count} 个收件人在等待凭据 {name}，但配置中已没有该凭据。"
     ),
     "Give one of [[upstream.credentials]] this name, then 'systemctl reload smtprelay'; or end them with "
@@ -93,7 +93,7 @@ PROBLEMS: Final[Mapping[str, str]] = {
     "The certificate of {section}, {path}, expires in {left} ({at}).": (
         "{section} 的证书 {path} 将在 {left} 后过期（{at}）。"
     ),
-    "{count} recipients are held ({reasons}) and wait for a person.": (
+    "Recipients that are held and wait for a person: {count} ({reasons}).": (
         "{count} 个收件人已挂起（{reasons}），等待人工处理。"
     ),
     "'smtprelay queue list --state held' shows them and 'smtprelay queue why ID' what each waits for; then "

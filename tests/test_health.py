@@ -258,7 +258,7 @@ def test_a_refused_credential_says_so_without_its_address() -> None:
 def test_mail_of_a_credential_that_is_gone() -> None:
     world = World()
     world.waiting = Waiting({State.QUEUED: 3}, credentials={"news": 1, "old": 2})
-    assert world.only().sentence == "2 recipients wait for credential old, which is not configured any more."
+    assert world.only().sentence == "Recipients that wait for credential old, which is not configured any more: 2."
     assert world.ready
 
 
@@ -387,7 +387,7 @@ def test_a_certificate_that_cannot_be_read_has_not_expired(tmp_path: Path, conte
 def test_what_is_held_for_a_person_and_what_goes_by_itself() -> None:
     world = World()
     world.waiting = Waiting({State.HELD: 5}, held={"dns": 2, "operator": 1, "ambiguous": 2})
-    assert world.only().sentence == "3 recipients are held (ambiguous, operator) and wait for a person."
+    assert world.only().sentence == "Recipients that are held and wait for a person: 3 (ambiguous, operator)."
 
 
 def test_mail_that_waits_long() -> None:

@@ -26,7 +26,7 @@ def suspend(name: Name, config: ConfigOption = None, as_json: JsonOption = False
     if as_json:
         print_json({"recipients": count})
         return
-    typer.echo(f"{name} is suspended; {count} waiting recipients are held, and so is what comes.")
+    typer.echo(f"{name} is suspended; {count} waiting {_recipients_are(count)} held, and so is what comes.")
 
 
 @app.command()
@@ -38,5 +38,10 @@ def resume(name: Name, config: ConfigOption = None, as_json: JsonOption = False)
         return
     typer.echo(f"{name} may send again.")
     if count:
-        typer.echo(f"{count} recipients are still held: see 'smtprelay queue list --account {name} --state held', then")
+        listing = f"'smtprelay queue list --account {name} --state held'"
+        typer.echo(f"{count} {_recipients_are(count)} still held: see {listing}, then")
         typer.echo(f"'smtprelay queue release --account {name}' or 'smtprelay queue cancel --account {name}'.")
+
+
+def _recipients_are(count: int) -> str:
+    return "recipient is" if count == 1 else "recipients are"

@@ -98,7 +98,7 @@ async def test_a_suspended_account_is_stopped_at_once_and_over_a_restart(tmp_pat
         await relay.settled(queued=1, sending=0)
         smarthost.rules.clear()
         assert "no account" in await relay.run("account", "suspend", "ap@example.com", status=64)
-        assert "1 waiting recipients are held" in await relay.run("account", "suspend", "127.0.0.1")
+        assert "1 waiting recipient is held" in await relay.run("account", "suspend", "127.0.0.1")
         await send(relay, "b@example.org")
         await relay.settled(held=2)
         await relay.stop()
