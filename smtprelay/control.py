@@ -12,7 +12,7 @@ import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,13 @@ from smtprelay.values import client_or_account, is_address
 
 MODE = 0o660
 MESSAGE = "message/rfc822"  # the type of an answer that is no JSON
+# By the action, to what it can be done.
+_ACTIONS = {
+    "hold": "waits",
+    "release": "is held",
+    "cancel": "waits or is held",
+    "retry": "waits for a later attempt",
+}
 PAGE = 500  # messages that one read looks up, so that readers stay short
 SUSPENDED = "suspended/"  # prefix of the facts in the spool that name suspended accounts
 
@@ -36,6 +43,22 @@ class ControlError(Exception):
 
 class BadRequest(Exception):
     """What was asked makes no sense; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What came of an action.
+
+    :param recipients: how many it changed.
+    :param undone: why nothing was done to messages that were named: a sentence for each.
+    """
+
+    recipients: int
+    undone: tuple[str, ...] = ()
+
+
+def _unknown(message_id: str) -> str:
+    return f"no message {message_id} is known; its history may have been pruned"
 
 
 def describe(record: MessageRecord) -> dict[str, Any]:
@@ -131,7 +154,7 @@ class Operator:
         """
         record = await self._spool.show(message_id)
         if record is None:
-            raise BadRequest(f"no message {message_id} is known; its history may have been pruned")
+            raise BadRequest(_unknown(message_id))
         shown = record.recipients
         if most is not None:
             shown = tuple(sorted(shown, key=lambda r: r.state in ENDED)[:most])
@@ -161,24 +184,37 @@ class Operator:
             "suspended": self.suspended(),
         }
 
-    async def act(self, action: str, selector: Selector, reason: str) -> int:
-        """Hold, release, cancel or retry. :returns: how many recipients."""
+    async def act(self, action: str, selector: Selector, reason: str) -> Done:
+        """Hold, release, cancel or retry."""
         now = self._clock()
         match action:
             case "hold" if reason in (DNS, DOMAIN):
                 raise BadRequest(f"what is held for {reason} goes on by itself when DNS answers: give another reason")
             case "hold":
-                return await self._spool.hold(selector, now, reason or "operator")
+                count = await self._spool.hold(selector, now, reason or "operator")
             case "cancel":
-                return await self._spool.cancel(selector, now)
+                count = await self._spool.cancel(selector, now)
             case "release":
                 count = await self._spool.release(selector, now)
             case "retry":
                 count = await self._spool.retry(selector, now)
             case _:
-                raise BadRequest(f"{action} is none of hold, release, cancel, retry")
-        self._wake()
-        return count
+                raise BadRequest(f"{action} is none of {', '.join(_ACTIONS)}")
+        if action in ("release", "retry"):
+            self._wake()
+        return Done(count, tuple([sentence async for sentence in self._undone(action, selector, count)]))
+
+    async def _undone(self, action: str, selector: Selector, count: int) -> AsyncIterator[str]:
+        """Of the messages that were named: those that are not known, and all of them where nothing was done."""
+        if not selector.ids:
+            return
+        states = await self._spool.states(selector.ids)
+        meant = "" if selector == Selector(selector.ids) else " that is meant"
+        for message_id in dict.fromkeys(selector.ids):
+            if message_id not in states:
+                yield _unknown(message_id)
+            elif not count:
+                yield f"{message_id} is {', '.join(states[message_id])}: nothing in it{meant} {_ACTIONS[action]}"
 
     async def suspend(self, account: str) -> int:
         """Stop an account, or a trusted client by its address: what waits is held, and so is what comes.

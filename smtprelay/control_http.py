@@ -59,9 +59,9 @@ def app(operator: Operator, keyring: Keyring, look_again: Callable[[str], Awaita
     async def act(request: Request) -> Any:
         words = await _words(request)
         action, reason = request.path_params["action"], str(words.pop("as", None) or "")
-        count = await operator.act(action, _selector(words), reason)
-        _log_action(request, action, {**words, "as": reason, "recipients": count})
-        return {"recipients": count}
+        done = await operator.act(action, _selector(words), reason)
+        _log_action(request, action, {**words, "as": reason, "recipients": done.recipients})
+        return asdict(done)
 
     async def account(request: Request) -> Any:
         name, action = request.path_params["name"], request.path_params["action"]

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from smtprelay.cli.common import ConfigOption, JsonOption, print_json
+from smtprelay.cli.configuration import fail
 from smtprelay.cli.remote import connect
 from smtprelay.clock import now_ms
 from smtprelay.spool import Query, Selector, State
@@ -179,11 +180,13 @@ def _act(
         raise typer.BadParameter(
             f"say which messages to {action}: IDs, --account, --to, --state, --reason, --tag, or --all"
         )
-    count = connect(config).act(action, selector, reason)
+    result = connect(config).act(action, selector, reason)
     if as_json:
-        print_json({"recipients": count})
-    else:
-        typer.echo(f"{count} recipient{'s' * (count != 1)} {done}")
+        print_json({"recipients": result.recipients})
+    elif result.recipients or not result.undone:
+        typer.echo(f"{result.recipients} recipient{'s' * (result.recipients != 1)} {done}")
+    if result.undone:
+        fail(os.EX_USAGE, "\n".join(result.undone))
 
 
 @app.command()

@@ -22,7 +22,7 @@ from smtprelay.cli.configuration import config_path, fail, fail_of_config
 from smtprelay.clock import now_ms
 from smtprelay.config import Config, ConfigError
 from smtprelay.config_file import read_config, read_control
-from smtprelay.control import MESSAGE, SUSPENDED, BadRequest, Operator
+from smtprelay.control import MESSAGE, SUSPENDED, BadRequest, Done, Operator
 from smtprelay.keyfiles import configured_keys
 from smtprelay.keyring import Keyring, KeyState, RotationRefused, Wish
 from smtprelay.policy import Limits
@@ -48,7 +48,7 @@ class Relay(Protocol):
 
     def stats(self) -> dict[str, Any]: ...
 
-    def act(self, action: str, selector: Selector, reason: str) -> int: ...
+    def act(self, action: str, selector: Selector, reason: str) -> Done: ...
 
     def account(self, name: str, action: str) -> int: ...
 
@@ -175,8 +175,9 @@ class _Running:
         result: dict[str, Any] = self._ask("GET", "/v1/stats")
         return result
 
-    def act(self, action: str, selector: Selector, reason: str) -> int:
-        return int(self._ask("POST", f"/v1/queue/{action}", {**asdict(selector), "as": reason})["recipients"])
+    def act(self, action: str, selector: Selector, reason: str) -> Done:
+        answer = self._ask("POST", f"/v1/queue/{action}", {**asdict(selector), "as": reason})
+        return Done(answer["recipients"], tuple(answer["undone"]))
 
     def account(self, name: str, action: str) -> int:
         return int(self._ask("POST", f"/v1/accounts/{quote(name, safe='')}/{action}", {})["recipients"])
@@ -249,7 +250,7 @@ class _Offline:
     def stats(self) -> dict[str, Any]:
         return self._ask(lambda operator: operator.stats())
 
-    def act(self, action: str, selector: Selector, reason: str) -> int:
+    def act(self, action: str, selector: Selector, reason: str) -> Done:
         return self._ask(lambda operator: operator.act(action, selector, reason))
 
     def account(self, name: str, action: str) -> int:

@@ -6,6 +6,7 @@ pass through it, `smtprelay.spool.values`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Protocol
 
@@ -20,6 +21,7 @@ from smtprelay.spool.values import (
     Query,
     Result,
     Selector,
+    State,
     Stats,
     Waiting,
 )
@@ -107,6 +109,9 @@ class Spool(Protocol):
 
     async def retry(self, selector: Selector, now: int) -> int:
         """Make what waits due now. :returns: how many recipients."""
+
+    async def states(self, ids: Sequence[str]) -> dict[str, Counter[State]]:
+        """How many recipients of these messages are in each state. What is not known is left out."""
 
     async def search(self, selector: Selector, limit: int, before: str = "") -> list[MessageRecord]:
         """Messages with a matching recipient, newest first, with those recipients.

@@ -84,10 +84,10 @@ class MessagePage:
         message_id, action = visit.request.path_params["id"], visit.request.path_params["action"]
         if action not in _DONE:
             raise BadRequest(f"{action} is none of {', '.join(_DONE)}")
-        count = await self._site.backstage.operator.act(action, Selector((message_id,)), "")
-        self._site.log_action(visit, action, ids=[message_id], recipients=count)
+        done = await self._site.backstage.operator.act(action, Selector((message_id,)), "")
+        self._site.log_action(visit, action, ids=[message_id], recipients=done.recipients)
         if visit.session:
-            visit.session.notice = visit.words.say(_DONE[action], count=count)
+            visit.session.notice = visit.words.say(_DONE[action], count=done.recipients)
         return RedirectResponse(f"/messages/{message_id}", 303)
 
     async def _message(self, visit: Visit) -> dict[str, Any]:

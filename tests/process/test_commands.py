@@ -73,6 +73,8 @@ async def test_the_queue_is_seen_and_steered(tmp_path: Path) -> None:
         await relay.settled(delivered=2)
         assert (await relay.logged("operator", action="release"))["by"] == f"uid {os.getuid()}"
 
+        assert await relay.run("queue", "hold", done, status=64) == f"{done} is delivered: nothing in it waits\n"
+        assert json.loads(await relay.run("queue", "release", "--all", "--json")) == {"recipients": 0}
         await relay.run("queue", "cancel", status=64)
         await relay.run("queue", "show", "nonsense", status=64)
         assert "no message" in await relay.run("queue", "why", "nonsense", status=64)
@@ -128,6 +130,7 @@ async def test_without_a_daemon_the_commands_work_on_the_spool(tmp_path: Path) -
         await relay.logged("attempt", id=message_id)
         await relay.stop()
         assert "451 4.7.1 Later" in await relay.run("queue", "why", message_id)
+        assert "no message nosuch is known" in await relay.run("queue", "retry", "nosuch", status=64)
         assert await relay.json("queue", "hold", "--all") == {"recipients": 1}
         await relay.start()
         await relay.settled(held=1)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 
 from smtprelay.message import first_id, share_of_key
 from smtprelay.spool.sqlite import rows
@@ -19,6 +21,20 @@ _ENDED = "(" + " OR ".join(f"state = '{state}'" for state in State if state in E
 def is_any(connection: sqlite3.Connection) -> bool:
     """Whether there is a message."""
     return connection.execute("SELECT 1 FROM messages LIMIT 1").fetchone() is not None
+
+
+def states(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, Counter[State]]:
+    counts = connection.execute(
+        """
+        SELECT message, state, count(*) AS recipients FROM recipients
+        WHERE message IN (SELECT value FROM json_each(?)) GROUP BY message, state
+        """,
+        (json.dumps(ids),),
+    )
+    found: dict[str, Counter[State]] = {}
+    for row in counts:
+        found.setdefault(row["message"], Counter())[State(row["state"])] = row["recipients"]
+    return found
 
 
 def search(connection: sqlite3.Connection, selector: Selector, limit: int, before: str) -> list[MessageRecord]:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, nullcontext, suppress
 from functools import partial
@@ -35,6 +36,7 @@ from smtprelay.spool.values import (
     Selector,
     SpoolDamaged,
     SpoolError,
+    State,
     Stats,
     Waiting,
 )
@@ -149,6 +151,9 @@ class SQLiteSpool:
 
     async def retry(self, selector: Selector, now: int) -> int:
         return await self._steer(where(selector), partial(steering.retry, now=now))
+
+    async def states(self, ids: Sequence[str]) -> dict[str, Counter[State]]:
+        return await self._readers.run(partial(history.states, ids=ids))
 
     async def search(self, selector: Selector, limit: int, before: str = "") -> list[MessageRecord]:
         return await self._readers.run(lambda connection: history.search(connection, selector, limit, before))
