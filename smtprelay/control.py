@@ -222,11 +222,7 @@ class Operator:
         :returns: how many waiting recipients were held.
         :raises BadRequest: nobody is called so.
         """
-        account = client_or_account(account)
-        if not (self._limits.knows(account) or is_address(account)):
-            raise BadRequest(
-                f"{account} is no account in [[gateway.accounts]], and no client's address: nothing was suspended"
-            )
+        account = self._called(account)
         await self._spool.remember(SUSPENDED + account, str(self._clock()))
         self._limits.suspended.add(account)
         return await self._spool.hold(Selector(account=account), self._clock(), "suspended")
@@ -235,12 +231,22 @@ class Operator:
         """Let an account send again. What was held stays held: it may be what the account was stopped for.
 
         :returns: how many recipients are held.
+        :raises BadRequest: nobody is called so, and nobody who was is suspended.
         """
-        account = client_or_account(account)
+        account = self._called(account)
         await self._spool.remember(SUSPENDED + account, None)
         self._limits.suspended.discard(account)
         held = self.messages(Query(account=account, state=State.HELD, reason="suspended"), 100_000)
         return sum([len(message["recipients"]) async for message in held])
+
+    def _called(self, name: str) -> str:
+        """An account or a client's address, as `suspended` has it: one that is there no more may be suspended still."""
+        account = client_or_account(name)
+        if not (self._limits.knows(account) or is_address(account) or account in self._limits.suspended):
+            raise BadRequest(
+                f"{account} is no account in [[gateway.accounts]], and no client's address: nothing was changed"
+            )
+        return account
 
     def suspended(self) -> Sequence[str]:
         """The accounts and trusted clients that may not send."""

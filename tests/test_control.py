@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from smtprelay.control import Done
+import pytest
+
+from smtprelay.control import BadRequest, Done
 from smtprelay.message import Origin
 from smtprelay.spool import Selector, State
 from tests.spool.support import message, states
@@ -20,6 +22,16 @@ async def test_a_client_is_suspended_however_its_address_is_written(tmp_path: Pa
         assert await states(relay.spool, waiting.id) == [State.HELD]
         assert relay.limits.suspended == {"2001:db8::1"}
         assert await relay.operator.resume("2001:0db8::1") == 1
+        assert not relay.limits.suspended
+
+
+async def test_who_is_not_known_cannot_be_resumed_unless_he_is_suspended_still(tmp_path: Path) -> None:
+    """The fault: who misspelt a name was told that it may send again, and the account that was meant could not."""
+    async with behind(tmp_path) as relay:
+        with pytest.raises(BadRequest, match="nobody is no account"):
+            await relay.operator.resume("nobody")
+        relay.limits.suspended.add("gone")  # its account was taken out of the configuration
+        assert await relay.operator.resume("gone") == 0
         assert not relay.limits.suspended
 
 
