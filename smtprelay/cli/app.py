@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
+from smtprelay import __version__
 from smtprelay.cli import (
     account,
     check,
@@ -44,6 +47,16 @@ def sendmail() -> None:
     """A stand-in for sendmail(1): -t -i -f -F, message on standard input."""
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"smtprelay {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def smtprelay() -> None:
+def smtprelay(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
     """An SMTP relay for apps that must send through a provider."""
