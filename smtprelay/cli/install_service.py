@@ -63,13 +63,14 @@ def install_service(
         _refuse_changed(files, force=force)
         for file in files:
             _write(file)
-    steps = list(_steps(sockets=sockets))
+    here = root == Path("/")  # not for a package, which is installed on other machines
+    steps = list(_steps(sockets=sockets)) if here else []
     if as_json:
         listed = [{"path": str(file.path), "state": file.state, "text": file.text} for file in files]
         print_json({"written": write, "files": listed, "next": [f"{what}: {how}" for what, how in steps]})
     else:
         typer.echo("\n".join(_as_text(files, steps, written=write)))
-    for path in _hidden():
+    for path in _hidden() if here else ():
         typer.echo(
             f"{path} is hidden from the service, which will not start: install Python and smtprelay in /opt, say.",
             err=True,
@@ -165,6 +166,9 @@ def _as_text(files: Sequence[_File], steps: Sequence[tuple[str, str]], *, writte
         for difference in differences:
             yield f"\n{difference}".removesuffix("\n")
         yield "\nNothing was written: smtprelay install-service --write does that."
+    if not steps:
+        yield f"\nThe service starts {_executable()}: the package has to bring it there."
+        return
     yield "\nThen:"
     width = max(len(what) for what, _ in steps)
     for number, (what, how) in enumerate(steps, 1):

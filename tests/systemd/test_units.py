@@ -135,17 +135,28 @@ def test_where_it_may_not_write_it_says_so(tmp_path: Path) -> None:
 def test_an_installation_that_the_service_cannot_see_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """ProtectHome= and PrivateTmp= hide it: 203/EXEC at the first start."""
     monkeypatch.setattr(sys, "base_prefix", "/home/ops/.pyenv/versions/3.13.1")
-    assert "/home/ops/.pyenv/versions/3.13.1 is hidden from the service" in install(tmp_path)
+    assert "/home/ops/.pyenv/versions/3.13.1 is hidden from the service" in install(Path("/"))
     monkeypatch.setattr(sys, "base_prefix", "/usr")
     monkeypatch.setattr(sys, "executable", "/opt/smtprelay/bin/python3")
-    assert "hidden" not in install(tmp_path)
+    assert "hidden" not in install(Path("/"))
+
+
+def test_for_a_package_nothing_is_said_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fault: its builder was to make a user here, and warned of where he builds."""
+    monkeypatch.setattr(sys, "executable", "/home/ops/build/bin/python3")
+    output = install(tmp_path, "--write")
+    assert output.endswith("\nThe service starts /home/ops/build/bin/smtprelay: the package has to bring it there.\n")
+    assert "systemd-sysusers" not in output
+    assert "hidden" not in output
 
 
 def test_as_json(tmp_path: Path) -> None:
-    shown = json.loads(install(tmp_path, "--json", "--sockets").partition("\n}")[0] + "\n}")
+    [first, *_] = json.loads(install(Path("/"), "--json").partition("\n}")[0] + "\n}")["next"]
+    assert first.endswith("systemd-sysusers smtprelay.conf")
+    shown = json.loads(install(tmp_path, "--json", "--sockets"))
     assert {Path(file["path"]).name for file in shown["files"]} == UNITS | {"smtprelay.conf"}
     assert {file["state"] for file in shown["files"]} == {"new"}
-    assert shown["next"][0].endswith("systemd-sysusers smtprelay.conf")
+    assert shown["next"] == []
 
 
 def test_each_socket_is_named_as_the_configuration_calls_it() -> None:
