@@ -10,7 +10,6 @@ import os
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -73,12 +72,16 @@ def connect(option: Path | None) -> Relay:
 
 
 def _despite(error: ConfigError, file: Path) -> Relay:
-    with suppress(ConfigError):
-        if relay := running(read_control(file)):
-            words = "has errors ('smtprelay check' tells them); the daemon that runs keeps to what it has read"
-            print(f"{file} {words}.", file=sys.stderr)
-            return relay
-    return fail_of_config(error)
+    try:
+        relay = running(read_control(file))
+    except ConfigError:
+        way_out = "A daemon that runs is reached by '-c' and a file that says no more than where: [status] control."
+        fail(os.EX_CONFIG, f"{error}\n{way_out}")
+    if relay is None:
+        fail_of_config(error)
+    words = "cannot be used as a whole ('smtprelay check' tells why); the daemon that runs keeps to what it has read"
+    print(f"{file} {words}.", file=sys.stderr)
+    return relay
 
 
 def running(path: Path) -> Relay | None:

@@ -165,12 +165,18 @@ async def test_a_file_with_errors_keeps_nobody_from_the_daemon_that_runs(tmp_pat
         message_id = await send(relay, "later@example.org")
         await relay.logged("attempt", id=message_id)
         config = tmp_path / "config.toml"
-        config.write_text(config.read_text().replace("[spool]", "[spoool]").replace(ACCOUNT, "half"))
+        text = config.read_text()
+        config.write_text(text.replace("[spool]", "[spoool]").replace(ACCOUNT, "half"))
         why = await relay.run("queue", "why", message_id)
-        assert "config.toml has errors ('smtprelay check' tells them)" in why
+        assert "config.toml cannot be used as a whole ('smtprelay check' tells why)" in why
         assert "451 4.7.1 Later" in why
         assert "is suspended" in await relay.run("account", "suspend", ACCOUNT)
         assert "spoool: this key is not known" in await relay.run("check", status=os.EX_CONFIG)
+        config.write_text("no TOML")
+        assert "'-c' and a file that says no more than where" in await relay.run("queue", "stats", status=os.EX_CONFIG)
+        (tmp_path / "where.toml").write_text('[status]\ncontrol = "control.sock"')
+        assert f"SUSPENDED account {ACCOUNT}" in await relay.run("queue", "stats", "-c", "where.toml")
+        config.write_text(text.replace("[spool]", "[spoool]"))
         await relay.stop()
         assert "spoool: this key is not known" in await relay.run("queue", "list", status=os.EX_CONFIG)
 
