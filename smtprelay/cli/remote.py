@@ -270,6 +270,8 @@ def _become_owner(path: Path) -> None:
     """Files made beside the spool must belong to the daemon's user, or it could not start again."""
     try:
         owner = path.stat()
+    except FileNotFoundError:
+        fail(os.EX_TEMPFAIL, f"No daemon runs, and there is no spool {path} yet: the first 'smtprelay run' makes it.")
     except OSError as error:
         fail(os.EX_TEMPFAIL, f"No daemon runs, and its spool {path} cannot be read: {error.strerror}.")
     if os.geteuid() == owner.st_uid:

@@ -18,7 +18,7 @@ import pytest
 
 from smtprelay.cli import sendmail
 from smtprelay.sandbox.smarthost import Rule
-from tests.process.relay import ACCOUNT, running
+from tests.process.relay import ACCOUNT, make_relay, running
 from tests.process.test_outcomes import send
 from tests.process.test_templates import write_template
 
@@ -134,6 +134,13 @@ async def test_without_a_daemon_the_commands_work_on_the_spool(tmp_path: Path) -
         assert await relay.json("queue", "hold", "--all") == {"recipients": 1}
         await relay.start()
         await relay.settled(held=1)
+
+
+async def test_before_the_first_run_there_is_no_spool(tmp_path: Path) -> None:
+    """The fault: it "cannot be read", as if something were broken."""
+    told = await make_relay(tmp_path, 1).run("dkim", "status", status=os.EX_TEMPFAIL)
+    assert "there is no spool" in told
+    assert "the first 'smtprelay run' makes it" in told
 
 
 async def test_what_would_turn_a_line_around_is_escaped(tmp_path: Path) -> None:
