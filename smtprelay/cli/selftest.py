@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import smtplib
 import ssl
 import time
@@ -28,6 +29,7 @@ from smtprelay.words import local_time
 ANSWER = 60.0  # seconds that the gateway gets for an answer
 LOOK_AGAIN = 0.2  # seconds between two looks at what became of the message
 TAG = "selftest"
+INTERRUPTED = 128 + signal.SIGINT  # as a shell tells it
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - where a gateway listens everywhere, it is here too
 
 # Neither Date nor Message-ID: like what an old app sends, so that the relay has something to repair.
@@ -87,7 +89,7 @@ def _account(user: str, password_file: Path | None) -> tuple[str, str] | None:
 class _End(Exception):
     """The test is over.
 
-    :param code: one of sysexits'.
+    :param code: one of sysexits', or `INTERRUPTED`.
     """
 
     def __init__(self, code: int) -> None:
@@ -133,6 +135,14 @@ class _Test:
 
     def run(self, order: _Order, gateway: str, account: tuple[str, str] | None, patience: float) -> NoReturn:
         """Send it and follow it. :raises _End: always."""
+        try:
+            self._send_and_follow(order, gateway, account, patience)
+        except KeyboardInterrupt:
+            self._end(INTERRUPTED, self._goes_on() if self.id else "interrupted before the gateway had answered")
+
+    def _send_and_follow(
+        self, order: _Order, gateway: str, account: tuple[str, str] | None, patience: float
+    ) -> NoReturn:
         control = self.config.status.control
         relay = running(control)
         if relay is None:
@@ -231,7 +241,10 @@ class _Test:
         [recipient], [told] = message["recipients"], story.recipients
         code = os.EX_UNAVAILABLE if _last_phase(recipient) in BEFORE_MAIL else os.EX_TEMPFAIL
         self._say(_with_advice(told.standing, told.advice))
-        self._end(code, f"it goes on without being watched: 'smtprelay queue why {self.id}'")
+        self._end(code, self._goes_on())
+
+    def _goes_on(self) -> str:
+        return f"it goes on without being watched: 'smtprelay queue why {self.id}'"
 
     def _say(self, text: str) -> None:
         self.steps.append(text)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import signal
+import sys
 from pathlib import Path
 
 import pytest
 import trustme
 
 from smtprelay.sandbox.nameserver import Fault, NameServer
-from smtprelay.sandbox.smarthost import Rule
+from smtprelay.sandbox.smarthost import SILENCE, Rule
 from tests.gateway.wire import PASSWORD
 from tests.process.relay import ACCOUNT, make_relay, running
 
@@ -108,6 +111,25 @@ async def test_a_smarthost_that_is_away(tmp_path: Path) -> None:
         await relay.stop()
     assert "The smarthost could not be reached: check the network" in told
     assert "it goes on without being watched: 'smtprelay queue why" in told
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+async def test_who_ends_the_watching_is_told_where_it_goes_on(tmp_path: Path, as_json: bool) -> None:
+    """The fault: Ctrl-C ended it without a last line, and `--json` with nothing at all."""
+    # An attempt takes a second: when it has ended, the test has long had its answer from the gateway.
+    async with running(tmp_path, Rule("GREETING", SILENCE), timeout="1s", schedule="1h") as (relay, _):
+        test = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "smtprelay", *TO, "ops@example.org", "-c", "config.toml"),
+            *(["--json"] if as_json else []),
+            cwd=tmp_path,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        message_id = (await relay.logged("attempt"))["id"]
+        test.send_signal(signal.SIGINT)
+        told, _ = await test.communicate()
+    assert test.returncode == 130, told
+    last = json.loads(told)["steps"][-1] if as_json else told.decode()
+    assert f"it goes on without being watched: 'smtprelay queue why {message_id}'" in last
 
 
 async def test_it_must_be_said_who_reads_it(tmp_path: Path) -> None:
