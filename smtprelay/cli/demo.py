@@ -12,6 +12,7 @@ import smtplib
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -97,7 +98,8 @@ def demo(
     try:
         ok = asyncio.run(_demonstrate(stay))
     except asyncio.CancelledError:
-        ok = True
+        typer.echo("ended before everything was shown", err=True)
+        ok = False
     raise typer.Exit(0 if ok else 1)
 
 
@@ -148,7 +150,8 @@ class _Demo:
                     ok = await self._set_up_a_domain(smarthost, dns, port) and ok
                     if stay:
                         self._invite(port, ready["status"][0])
-                        await daemon.wait()
+                        with suppress(asyncio.CancelledError):  # all has been shown: that is how it is to end
+                            await daemon.wait()
             finally:
                 if not reading.done():  # else it ends by itself, and a signal would have asyncio lose its status
                     daemon.terminate()

@@ -191,6 +191,21 @@ async def test_a_demo_that_stays_takes_its_daemon_and_its_folder_along(number: s
     assert (status, folder.exists()) == (0, False)
 
 
+async def test_a_demo_that_is_ended_before_all_was_shown_has_not_succeeded() -> None:
+    """The fault: it ended with 0, which a CI job took for success."""
+    demo = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "smtprelay", "demo", "--stay"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert demo.stdout
+    async with asyncio.timeout(PATIENCE):
+        await demo.stdout.readuntil(b"gateway on ")
+        demo.send_signal(signal.SIGTERM)
+        _, said = await demo.communicate()
+    assert (demo.returncode, said.decode()) == (1, "ended before everything was shown\n")
+
+
 async def test_a_demo_under_nohup_outlives_its_terminal() -> None:
     """The fault: it took SIGHUP all the same, and ended."""
     demo = await asyncio.create_subprocess_exec(
