@@ -11,7 +11,9 @@ from smtprelay.config import parse_config
 from smtprelay.routing import Capture, Deliver, Redirect, Route, Routing
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "sandbox.md"
-TRIAL, STAGING, PILOT = re.findall(r"```toml\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+TRIAL, STAGING, PILOT, BESIDE_THE_DEMO = re.findall(
+    r"```toml\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL
+)
 DOMAINS = '[[domains]]\nname = "example.com"\n'
 CREDENTIALS = '[[upstream.credentials]]\nusername = "x"\npassword_env = "X"\n'
 

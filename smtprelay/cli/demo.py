@@ -91,6 +91,18 @@ format = "json"
 """
 
 
+_PROVIDER = """\
+[upstream]
+host = "127.0.0.1"
+port = {port}
+[[upstream.credentials]]
+username = "{sender}"
+password_file = "{folder}/platform.password"
+[domain_rules]
+nameservers = ["{dns}"]
+"""
+
+
 def demo(
     stay: Annotated[bool, typer.Option("--stay", help="Leave everything running, to send mail of your own.")] = False,
 ) -> None:
@@ -149,7 +161,7 @@ class _Demo:
                     ok = await self._send_and_show(smarthost, port)
                     ok = await self._set_up_a_domain(smarthost, dns, port) and ok
                     if stay:
-                        self._invite(port, ready["status"][0])
+                        self._invite(port, ready["status"][0], smarthost.port, dns.address)
                         with suppress(asyncio.CancelledError):  # all has been shown: that is how it is to end
                             await daemon.wait()
             finally:
@@ -163,9 +175,12 @@ class _Demo:
     def _say(self, text: str) -> None:
         typer.echo(f"{time.monotonic() - self._begin:5.1f}s  {text}")
 
-    def _invite(self, port: int, page: str) -> None:
+    def _invite(self, port: int, page: str, smarthost_port: int, dns: str) -> None:
         self._say(f"staying; send to 127.0.0.1:{port} as {SENDER}, password {PASSWORD}; Ctrl-C ends it")
         self._say(f"the page: http://{page}/, same name and password")
+        self._say("a daemon of your own has the smarthost and the DNS of the demo with this in its config.toml:")
+        lines = _PROVIDER.format(port=smarthost_port, sender=SENDER, folder=self._folder, dns=dns).splitlines()
+        typer.echo("".join(f"        {line}\n" for line in lines), nl=False)
         self._say(f"the commands: smtprelay queue list -c {self._folder}/config.toml")
 
     def _prepare(self, smarthost_port: int, dns: NameServer) -> None:

@@ -10,14 +10,16 @@ import smtplib
 import socket
 import subprocess
 import sys
+import textwrap
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from smtprelay.sandbox.smarthost import SILENCE, Rule, Smarthost
-from tests.process.relay import ACCOUNT, PATIENCE, PLATFORM, make_relay, running
+from tests.process.relay import ACCOUNT, PATIENCE, PLATFORM, Relay, make_relay, running
 from tests.process.test_outcomes import send
+from tests.test_docs_sandbox import BESIDE_THE_DEMO
 
 pytestmark = pytest.mark.slow
 
@@ -189,6 +191,30 @@ async def test_a_demo_that_stays_takes_its_daemon_and_its_folder_along(number: s
     with pytest.raises(ProcessLookupError):
         os.kill(daemon, signal.SIGKILL)
     assert (status, folder.exists()) == (0, False)
+
+
+async def test_a_demo_that_stays_is_the_provider_of_another_daemon(tmp_path: Path) -> None:
+    """Where its smarthost and its DNS are stood above all that it shows, and nowhere what else one needs."""
+    demo = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "smtprelay", "demo", "--stay"), stdout=asyncio.subprocess.PIPE
+    )
+    assert demo.stdout
+    try:
+        async with asyncio.timeout(PATIENCE):
+            said = (await demo.stdout.readuntil(b"the commands: ")).decode()
+        provider = textwrap.dedent(said.rpartition("in its config.toml:\n")[2].rpartition("\n")[0])
+        here = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:0", BESIDE_THE_DEMO)
+        (tmp_path / "config.toml").write_text(here + provider)
+        relay = Relay(tmp_path, {})
+        await relay.start()
+        try:
+            told = await relay.run("selftest", "--to", "ops@example.org")
+        finally:
+            await relay.stop()
+        assert "delivered" in told.splitlines()[-1]
+    finally:
+        demo.send_signal(signal.SIGTERM)
+        await demo.wait()
 
 
 async def test_a_demo_that_is_ended_before_all_was_shown_has_not_succeeded() -> None:
