@@ -21,6 +21,7 @@ MAILNAME = "/etc/mailname"
 TIMEOUT = 300.0  # seconds: the gateway commits to disk before it answers
 USAGE = "usage: smtprelay sendmail [-t] [-i] [-f SENDER] [-F NAME] [RECIPIENT ...] < MESSAGE"
 _WITH_VALUE = "fFrBbCdhLNoOpqRVX"  # options of sendmail(1) that take a value, attached or as the next word
+_TLS_ALONE = "; a port for TLS alone ([gateway] listen_tls) is none for sendmail, which speaks without TLS"
 _KNOWN_FLAGS = frozenset({"t", "i", "v", "n", "G", "U", "m", "A"})
 
 
@@ -155,7 +156,8 @@ def _send(host: str, port: int, sender: str, recipients: Sequence[str], message:
         print("sendmail: an address is not UTF-8", file=sys.stderr)
         return os.EX_DATAERR
     except (OSError, smtplib.SMTPException) as error:
-        print(f"sendmail: the relay at {host}:{port} cannot be reached: {error}", file=sys.stderr)
+        hint = _TLS_ALONE if isinstance(error, smtplib.SMTPServerDisconnected) else ""
+        print(f"sendmail: the relay at {host}:{port} cannot be reached: {error}{hint}", file=sys.stderr)
         return os.EX_TEMPFAIL
     return _report(refused) if refused else os.EX_OK
 

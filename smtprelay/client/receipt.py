@@ -93,8 +93,17 @@ def _failure(recipients: Sequence[str], facts: Sequence[Fact], place: str) -> SM
     if broken and broken[0].ambiguous:
         return _doubt(broken[0])
     if broken:
-        hint = f". Is a relay running at {place}?" if place and broken[0].phase is Phase.CONNECT else ""
+        hint = _hint(broken[0].phase, place) if place else ""
         return Unreachable(f"{broken[0].error}: the message was not sent, it can be sent again{hint}")
     # What was said of the whole message counts more than what was said of one recipient.
     whole = _refusal(next((fact for fact in facts if fact.phase is not Phase.RCPT), facts[0]))
     return Refused(whole.code, whole.enhanced, whole.text, dict(zip(recipients, map(_refusal, facts), strict=True)))
+
+
+def _hint(phase: Phase, place: str) -> str:
+    match phase:
+        case Phase.CONNECT:
+            return f". Is a relay running at {place}?"
+        case Phase.GREETING:
+            return ". A port for TLS alone wants smtps:// in the URL"
+    return ""

@@ -159,6 +159,13 @@ async def test_nobody_listens() -> None:
             await send(api)
 
 
+async def test_a_port_for_tls_alone_does_not_greet() -> None:
+    """The fault: nothing but "it closed the connection" was said of it."""
+    async with relay(Rule("GREETING", DROP)) as (api, _):
+        with pytest.raises(Unreachable, match=r"A port for TLS alone wants smtps:// in the URL$"):
+            await send(api)
+
+
 async def test_the_log_in() -> None:
     async with Smarthost(QUEUED, credentials={"app@example.com": "p:a/s%"}) as host:
         async with AsyncRelay(url(host, "app%40example.com:p%3Aa%2Fs%25"), from_=SHOP) as api:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from smtprelay.cli import sendmail
-from smtprelay.sandbox.smarthost import Rule
+from smtprelay.sandbox.smarthost import DROP, Rule, Smarthost
 from tests.process.relay import ACCOUNT, make_relay, running
 from tests.process.test_outcomes import send
 from tests.process.test_templates import write_template
@@ -277,6 +277,15 @@ async def test_sendmail(tmp_path: Path) -> None:
     assert second.envelope_from == "cron@example.com"
     assert "nowhere.test is not among the domains that may send here" in refused
     await relay.run("sendmail", "b@example.org", stdin=message, status=75, SMTPRELAY_GATEWAY=gateway)
+
+
+async def test_sendmail_at_a_port_for_tls_alone(tmp_path: Path) -> None:
+    """The fault: nothing but "Connection unexpectedly closed" was said of it."""
+    async with Smarthost(Rule("GREETING", DROP)) as host:  # as one ends where no handshake comes
+        told = await make_relay(tmp_path, 1).run(
+            "sendmail", "b@example.org", stdin=b"x\n", status=75, SMTPRELAY_GATEWAY=f"127.0.0.1:{host.port}"
+        )
+    assert "a port for TLS alone ([gateway] listen_tls) is none for sendmail" in told
 
 
 def test_sendmail_prints_records_that_can_be_pasted() -> None:
