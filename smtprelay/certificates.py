@@ -10,7 +10,7 @@ from pathlib import Path
 from smtprelay import problems
 from smtprelay.log import get_logger
 from smtprelay.problems import Problem
-from smtprelay.words import interval, local_time
+from smtprelay.words import local_time
 
 log = get_logger("certificates")
 
@@ -39,7 +39,7 @@ class Certificate:
             return None
         kind = problems.EXPIRES if left > 0 else problems.EXPIRED
         at = local_time(self.not_after)
-        return kind.of(self.section, section=f"[{self.section}]", path=self.path, at=at, left=interval(left))
+        return kind.of(self.section, section=f"[{self.section}]", path=self.path, at=at, left=left)
 
 
 def read_certificate(section: str, path: Path | None) -> Certificate | None:

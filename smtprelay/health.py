@@ -16,7 +16,7 @@ from smtprelay.scheduler import Credentials
 from smtprelay.spool import DNS, DOMAIN, Spool, State, Waiting
 from smtprelay.upstream import Upstream
 from smtprelay.watch import Watch
-from smtprelay.words import Sentence, interval, local_time, octets
+from smtprelay.words import Sentence, local_time, octets
 
 WAITS_LONG = 4 * 3_600_000  # milliseconds
 TRY_AGAIN = 60_000  # milliseconds
@@ -157,7 +157,7 @@ class Health:
             yield problems.HELD.of(count=sum(held.values()), reasons=", ".join(sorted(held)))
         age = now - waiting.oldest.get(State.QUEUED, now)
         if age >= WAITS_LONG:
-            yield problems.OLD.of(age=interval(age))
+            yield problems.OLD.of(age=age)
         known = self._upstream.reach.outages or self._credentials.pauses
         if not known and (count := self._stalled()):
             yield problems.STALLED.of(count=count)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from smtprelay.words import Say, Sentence, english
+from smtprelay.words import Say, Sentence, english, interval
 
 Severity = Literal["critical", "warning"]
 
@@ -29,7 +29,8 @@ class Kind:
         """A problem of this kind.
 
         :param about: tells problems of one kind apart.
-        :param values: what stands in the placeholders; `problem` is a finding's, in English.
+        :param values: what stands in the placeholders; `problem` is a finding's, in English, and `age` and `left` are
+            milliseconds.
         """
         return Problem(self, about, values)
 
@@ -66,8 +67,17 @@ class Problem:
 
     def tell(self, say: Say) -> tuple[str, str]:
         """What is wrong and what to do, in the reader's language."""
-        values = {name: say(str(value)) if name == "problem" else value for name, value in self.values.items()}
+        values = {name: _told(name, value, say) for name, value in self.values.items()}
         return say(self.kind.text, **values), say(self.kind.advice, **values)
+
+
+def _told(name: str, value: object, say: Say) -> object:
+    match name, value:
+        case "problem", str(finding):
+            return say(finding)
+        case (("age" | "left"), int(milliseconds)):
+            return interval(milliseconds, say)
+    return value
 
 
 _ASK = Sentence(

@@ -181,7 +181,7 @@ def _head(message: Mapping[str, Any], say: Say) -> Iterator[str]:
     if message["dsn_for"]:
         yield say("a delivery status notification about {id}", id=message["dsn_for"])
     if message["repairs"]:
-        yield say("repaired: {repairs}", repairs="; ".join(map(say, message["repairs"])))
+        yield say("repaired: {repairs}", repairs=say("; ").join(map(say, message["repairs"])))
 
 
 def _way_out(message: Mapping[str, Any], say: Say) -> str:

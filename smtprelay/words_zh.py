@@ -37,6 +37,7 @@ _STORY: Mapping[str, str] = {
     "not to be sent before {at}, as its app asked": "应用要求在 {at} 之前不发送",
     "a delivery status notification about {id}": "关于邮件 {id} 的投递状态通知",
     "repaired: {repairs}": "已修复：{repairs}",
+    "; ": "；",
     "CREDENTIAL PAUSED since {at}: {reply}": "凭据自 {at} 起已暂停：{reply}",
     "next log-in {at}.": "下次登录时间：{at}。",
     "SENDER SUSPENDED: {sender}. 'smtprelay account resume' lets it send again.": (

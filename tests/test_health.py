@@ -391,9 +391,11 @@ def test_what_is_held_for_a_person_and_what_goes_by_itself() -> None:
 
 
 def test_mail_that_waits_long() -> None:
+    """The fault: its age was in English in a Chinese sentence."""
     world = World()
     world.waiting = Waiting({State.QUEUED: 1}, {State.QUEUED: NOW - WAITS_LONG})
     assert world.only().sentence == "The oldest message in the queue has waited for 4h."
+    assert world.only().tell(in_language("zh"))[0] == "队列中最早的邮件已等待 4 小时。"
     world.waiting = Waiting({State.HELD: 1}, {State.HELD: NOW - WAITS_LONG})
     assert world.health.problems() == []
 

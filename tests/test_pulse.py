@@ -108,9 +108,9 @@ async def test_a_problem_is_logged_when_it_begins_and_when_it_ends() -> None:
     world = World()
     beating = world.pulse()
     with structlog.testing.capture_logs() as log:
-        world.wrong = [OLD.of(age="4h")]
+        world.wrong = [OLD.of(age=4 * 3_600_000)]
         await beating.look()
-        world.wrong = [OLD.of(age="5h"), STALLED.of(count=7)]
+        world.wrong = [OLD.of(age=5 * 3_600_000), STALLED.of(count=7)]
         await beating.look()
         world.wrong = [STALLED.of(count=9)]
         await beating.look()

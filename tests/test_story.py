@@ -48,9 +48,9 @@ def ended(state: State, **fields: Any) -> RecipientRecord:
 
 
 def test_repairs_are_told_in_the_readers_language() -> None:
-    """The fault: they were in English in a Chinese story."""
+    """The fault: they were in English in a Chinese story, and then joined by an English semicolon."""
     message = replace(MESSAGE, repairs=("added Date", "body: 8-bit text encoded as base64"))
-    assert "  已修复：已添加 Date; 正文：8 位文本已编码为 base64" in lines(WAITING, message, "zh")
+    assert "  已修复：已添加 Date；正文：8 位文本已编码为 base64" in lines(WAITING, message, "zh")
 
 
 def test_the_whole_story() -> None:

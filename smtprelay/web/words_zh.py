@@ -156,6 +156,7 @@ _DOMAINS: Mapping[str, str] = {
     "DNS was asked {at}.": "DNS 查询时间：{at}。",
     "DNS was asked about {domain}.": "已向 DNS 查询 {domain}。",
     "not required": "非必须",
+    "{finding}.": "{finding}。",
     "DNS fails now; so it was when DNS last answered.": "DNS 目前无法答复；以上为上次答复的结果。",
     "There is:": "现有记录：",
     "Publish:": "请发布：",

@@ -370,19 +370,19 @@ class TestDomains:
         page.behind.keyring.keys = [key(), key(KeyState.PENDING)]
         text = words((await (await page.logged_in()).get("/domains")).text)
         assert "Required: spf, mx. Where one fails: reject." in text
-        assert "SPF failed example.com has no SPF record Publish: example.com. IN TXT" in text
+        assert "SPF failed example.com has no SPF record. Publish: example.com. IN TXT" in text
         assert "MX ok There is: mail.bestedm.org" in text
         assert "relay1 rsa 2048 active · DNS: published" in text
         assert "relay1._domainkey.example.com. IN TXT" in text
 
     async def test_what_was_found_is_told_in_the_readers_language(self, page: Page) -> None:
-        """The fault: findings and problems of domains were in English on Chinese pages."""
+        """The fault: findings were in English on Chinese pages, as were problems of domains; and had no full stop."""
         page.behind.watch.verdicts["example.com"] = bad_verdict()
         problem = NOT_SET_UP["reject"].of(domain="example.com", problem="example.com has no SPF record")
         page.behind.health.wrong = [problem]
         browser = await page.logged_in()
         for path in ("/domains", "/"):
-            assert "example.com 没有 SPF 记录" in (await browser.get(path, accept_language="zh")).text
+            assert "example.com 没有 SPF 记录。" in (await browser.get(path, accept_language="zh")).text
 
     async def test_slow_dns_does_not_hold_it_up(self, page: Page) -> None:
         page.behind.keyring.answers.clear()
