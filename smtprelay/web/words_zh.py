@@ -125,8 +125,8 @@ _MESSAGE: Mapping[str, str] = {
     "Verify the signature": "验证签名",
     "It is not signed.": "邮件未签名。",
     "Header": "邮件头",
-    "Its octets are gone since it ended: what became of it is kept until the history is pruned.": (
-        "邮件处理结束后内容即被删除；处理结果保留至历史记录被清理。"
+    "The mail itself is kept until it is delivered or given up; what became of it, until the history is pruned.": (
+        "邮件内容保留至投递完成或放弃投递；处理经过保留至历史记录被清理。"
     ),
     "Made by somebody else before the message came here: it is not verified.": "由他人在邮件到达之前所签，此处不验证。",
     "Holds, with the key that DNS has.": "有效，与 DNS 中的公钥相符。",
