@@ -185,15 +185,15 @@ def _head(message: Mapping[str, Any], say: Say) -> Iterator[str]:
 
 
 def _way_out(message: Mapping[str, Any], say: Say) -> str:
-    credential, domain = message["credential"], message["domain"]
-    if not domain:
-        return say("leaves through credential {credential}, not signed", credential=credential)
-    return say(
-        "leaves through credential {credential}, signed for {domain} ({keys})",
-        credential=credential,
-        domain=domain,
-        keys=", ".join(message["selectors"]),
+    domain = message["domain"]
+    signed = (
+        say("signed for {domain} ({keys})", domain=domain, keys=", ".join(message["selectors"]))
+        if domain
+        else say("not signed")
     )
+    if message["states"].keys() == {State.CAPTURED}:
+        return say("stays here, {signed}", signed=signed)
+    return say("leaves through credential {credential}, {signed}", credential=message["credential"], signed=signed)
 
 
 def _warnings(message: Mapping[str, Any], say: Say) -> Iterator[str]:
@@ -252,12 +252,10 @@ def _attempt(attempt: Mapping[str, Any], say: Say) -> AttemptStory:
     if not attempt["ended_at"]:
         return AttemptStory(at, number, attempt["outcome"], say("under way"), "")
     status = attempt_status(attempt["outcome"], ambiguous=attempt["ambiguous"])
-    told = say(
-        "{status} at {phase} after {seconds}s",
-        status=say(_STATUS[status]),
-        phase=attempt["phase"],
-        seconds=f"{(attempt['ended_at'] - attempt['started_at']) / 1000:.1f}",
-    )
+    told = say(_STATUS[status])
+    if attempt["phase"] != Phase.ROUTING:  # where nobody was asked, there is no more to tell
+        seconds = f"{(attempt['ended_at'] - attempt['started_at']) / 1000:.1f}"
+        told = say("{status} at {phase} after {seconds}s", status=told, phase=attempt["phase"], seconds=seconds)
     return AttemptStory(at, number, status, told, f"{attempt['smarthost']} {attempt['reply']}".strip())
 
 

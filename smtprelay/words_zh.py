@@ -29,10 +29,10 @@ _STORY: Mapping[str, str] = {
     ),
     "{id}  accepted {at} from {client} ({protocol}, {size})": "{id}  于 {at} 接收，来自 {client}（{protocol}，{size}）",
     "from <{sender}>, subject: {subject}": "信封发件人 <{sender}>，主题：{subject}",
-    "leaves through credential {credential}, not signed": "经凭据 {credential} 发出，未签名",
-    "leaves through credential {credential}, signed for {domain} ({keys})": (
-        "经凭据 {credential} 发出，DKIM 签名域 {domain}（{keys}）"
-    ),
+    "leaves through credential {credential}, {signed}": "经凭据 {credential} 发出，{signed}",
+    "stays here, {signed}": "保存在本机，{signed}",
+    "not signed": "未签名",
+    "signed for {domain} ({keys})": "DKIM 签名域 {domain}（{keys}）",
     "tagged {tags}": "标签：{tags}",
     "not to be sent before {at}, as its app asked": "应用要求在 {at} 之前不发送",
     "a delivery status notification about {id}": "关于邮件 {id} 的投递状态通知",

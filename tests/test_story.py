@@ -35,7 +35,8 @@ MESSAGE = Message(
 
 
 def shown(recipient: RecipientRecord, message: Message = MESSAGE, **more: Any) -> dict[str, Any]:
-    return {**describe(MessageRecord(message, (recipient,))), "paused": None, "suspended": False, **more}
+    described = describe(MessageRecord(message, (recipient,)))
+    return {**described, "states": {str(recipient.state): 1}, "paused": None, "suspended": False, **more}
 
 
 def lines(recipient: RecipientRecord, message: Message = MESSAGE, language: str = "", **more: Any) -> list[str]:
@@ -144,7 +145,16 @@ def test_an_attempt_is_told_in_the_words_of_the_log(state: State, ambiguous: boo
     status = attempt_status(OUTCOMES[state], ambiguous=ambiguous)  # as `delivery` logs it
     assert recipient.first[0].status == status
     assert recipient.first[0].told.startswith(status)
-    assert f"at {phase} " in recipient.first[0].told
+    assert (f"at {phase} " in recipient.first[0].told) == (phase is not Phase.ROUTING)
+
+
+def test_what_was_captured_goes_nowhere() -> None:
+    """The fault: it left through a credential, and was captured at routing after 0.0s."""
+    reply = "not sent: [upstream] mode = sandbox"
+    attempt = replace(ATTEMPT, outcome="captured", phase=Phase.ROUTING, reply=reply, smarthost="")
+    told = lines(ended(State.CAPTURED, history=(attempt,)))
+    assert told[2] == "  stays here, signed for example.com (relay1, relay1-ed)"
+    assert told[-1] == f"  {local_time(NOW)}  #1 captured: {reply}"
 
 
 def test_an_attempt_under_way() -> None:
