@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from smtprelay import metrics, problems
 from smtprelay.certificates import expiry, read_certificate
@@ -12,7 +12,7 @@ from smtprelay.domains.verdict import Status
 from smtprelay.log import masked
 from smtprelay.outcome import Phase, refuses_credential
 from smtprelay.problems import Kind, Problem
-from smtprelay.scheduler import Credentials
+from smtprelay.scheduler import Credentials, Pause
 from smtprelay.spool import DNS, DOMAIN, Spool, State, Waiting
 from smtprelay.upstream import Upstream
 from smtprelay.watch import Watch
@@ -24,6 +24,26 @@ NAMED = 3  # domains that one sentence names
 
 _SILENT = Sentence("it has not answered for a day")
 _BY_PHASE: Mapping[str, Sentence] = {Phase.STARTTLS: problems.TLS_ADVICE, Phase.EHLO: problems.EHLO_ADVICE}
+
+
+@dataclass(frozen=True, slots=True)
+class WayOut:
+    """How the mail of a credential leaves.
+
+    :param places: the smarthosts, each as ``host:port``, in order of preference.
+    :param unreachable: those of them that cannot be reached.
+    :param pause: None where the log-in is not refused.
+    """
+
+    credential: str
+    places: tuple[str, ...]
+    unreachable: tuple[str, ...]
+    pause: Pause | None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether mail can leave, as far as is known."""
+        return not self.pause and len(self.unreachable) < len(self.places)
 
 
 class Health:
@@ -84,8 +104,23 @@ class Health:
         """Why no mail should be handed in now: it could not be stored, or there is no way out for any of it."""
         if not self.accepting:
             return [problems.NOT_ACCEPTING.of()]
-        blocking = {"spool", "disk"} | ({"smarthost", "credential"} if self._has_no_way_out() else set())
+        ways = self.ways_out()
+        is_cut_off = bool(ways) and not any(way.is_open for way in ways)
+        blocking = {"spool", "disk"} | ({"smarthost", "credential"} if is_cut_off else set())
         return [problem for problem in self.problems() if problem.key in blocking]
+
+    def ways_out(self) -> list[WayOut]:
+        """How mail leaves, by credential: none where all of it stays here."""
+        outages, pauses = self._upstream.reach.outages, self._credentials.pauses
+        return [
+            WayOut(
+                name,
+                tuple(way.place for way in ways),
+                tuple(way.place for way in ways if way in outages),
+                pauses.get(name),
+            )
+            for name, ways in self._upstream.ways.items()
+        ]
 
     async def try_again(self) -> None:
         """Connect to smarthosts that could not be reached, so that it is known when they can, whether mail waits for
@@ -96,11 +131,6 @@ class Health:
                 fact = await self._upstream.probe(name)
                 if refuses_credential(fact):
                     self._credentials.refused(name, str(fact))
-
-    def _has_no_way_out(self) -> bool:
-        log_ins = self._config.upstream.log_ins
-        unable = self._upstream.cut_off().keys() | self._credentials.pauses.keys()
-        return bool(log_ins) and all(credential.key in unable for credential in log_ins)
 
     def _of_spool(self) -> Iterator[Problem]:
         settings, free = self._config.spool, self._spool.free()

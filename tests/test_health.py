@@ -13,7 +13,7 @@ import trustme
 
 from smtprelay.config import parse_config
 from smtprelay.domains.verdict import Finding, Status, Verdict
-from smtprelay.health import TRY_AGAIN, WAITS_LONG, Health
+from smtprelay.health import TRY_AGAIN, WAITS_LONG, Health, WayOut
 from smtprelay.outcome import Fact, Phase
 from smtprelay.problems import RELOAD
 from smtprelay.reply import Reply
@@ -166,6 +166,24 @@ def test_without_any_smarthost_the_relay_is_not_ready() -> None:
     assert world.health.problems() == []
 
 
+def test_how_mail_leaves_a_credential_at_a_time() -> None:
+    """A refused log-in closes the way whichever smarthost can be reached; a smarthost that is lost, where it is the
+    last."""
+    world = World()
+    [way] = world.health.ways_out()
+    assert way == WayOut("news", (ONE, TWO), (), None)
+    world.lose(ONE)
+    [way] = world.health.ways_out()
+    assert (way.unreachable, way.is_open) == ((ONE,), True)
+    world.lose(TWO)
+    [way] = world.health.ways_out()
+    assert (way.unreachable, way.is_open) == ((ONE, TWO), False)
+    world.gain(ONE)
+    world.credentials.refused("news", "535 5.7.8 No")
+    [way] = world.health.ways_out()
+    assert (way.unreachable, way.is_open) == ((TWO,), False)
+
+
 def test_an_outage_begins_once() -> None:
     world = World()
     world.lose(ONE)
@@ -197,6 +215,7 @@ def test_in_a_sandbox_no_smarthost_is_needed() -> None:
     world = World(upstream_keys='mode = "sandbox"')
     world.waiting = Waiting({State.QUEUED: 1}, credentials={"old": 1})
     assert world.health.problems() == []
+    assert world.health.ways_out() == []
     assert world.ready
 
 

@@ -170,9 +170,14 @@ class Upstream:
         lane = self._lanes.get(credential)
         return lane.smtputf8 if lane else None
 
+    @property
+    def ways(self) -> dict[str, list[Way]]:
+        """Those of each credential: none where nothing may leave."""
+        return {name: lane.ways for name, lane in self._lanes.items()}
+
     def cut_off(self) -> dict[str, list[Way]]:
         """The credentials for which no smarthost can be reached, and the ways of each."""
-        return {name: lane.ways for name, lane in self._lanes.items() if self.reach.all_out(lane.ways)}
+        return {name: ways for name, ways in self.ways.items() if self.reach.all_out(ways)}
 
     @property
     def open_connections(self) -> dict[str, int]:

@@ -76,9 +76,7 @@ class Overview:
             "chart": draw(points, now),
             "mode": backstage.config.upstream.mode,
             "rules": backstage.config.upstream.rules,
-            "credentials": backstage.config.upstream.credentials,
-            "hosts": backstage.config.upstream.host,
-            "paused": backstage.operator.paused(),
+            "ways_out": backstage.health.ways_out(),
             "suspended": backstage.operator.suspended(),
         }
         return {name: render(f"overview/{name}.html", **values) for name in PARTS}

@@ -69,6 +69,7 @@ _OVERVIEW: Mapping[str, str] = {
     ),
     "What was captured": "已截留的邮件",
     "paused: {reply}": "已暂停：{reply}",
+    "cannot be reached: {smarthosts}": "无法连接：{smarthosts}",
     "Account {name} is suspended.": "账户 {name} 已停用。",
     "Credentials: {count}, of which paused: {paused}": "凭据：{count} 个，其中已暂停：{paused} 个",
 }

@@ -13,6 +13,7 @@ from typing import Any, cast
 from smtprelay.config import Config, parse_config
 from smtprelay.control import Operator
 from smtprelay.domains.verdict import Finding, Record, Status, Verdict
+from smtprelay.health import WayOut
 from smtprelay.keyring import KeyState, KeyStatus, Publication
 from smtprelay.message import Envelope, Message, Origin, Recipient, new_id
 from smtprelay.policy import Limits
@@ -73,6 +74,10 @@ class KnownHealth:
     """In place of `smtprelay.health.Health`."""
 
     wrong: list[Any] = field(default_factory=list)
+    ways: list[WayOut] = field(default_factory=lambda: [WayOut("news", ("smtp.bestedm.org:25",), (), None)])
+
+    def ways_out(self) -> list[WayOut]:
+        return self.ways
 
     def problems(self) -> list[Any]:
         return self.wrong

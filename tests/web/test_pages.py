@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from smtprelay.health import WayOut
 from smtprelay.keyring import KeyState
 from smtprelay.problems import NOT_SET_UP, SPOOL
 from smtprelay.pulse import Point
 from smtprelay.resolver import Failed, Found
+from smtprelay.scheduler import Pause
 from smtprelay.signing import Signer, generate_key, load_key
 from smtprelay.spool import Result, SpoolError, State, Waiting
 from smtprelay.web import domains, live, sessions
@@ -62,9 +64,22 @@ class TestOverview:
         assert problem.remedy.partition("'")[0] in text
 
     async def test_a_paused_credential(self, page: Page) -> None:
-        page.behind.credentials.refused("news", "535 5.7.8 wrong password")
+        pause = Pause(NOW, NOW + HOUR, HOUR, "535 5.7.8 wrong password")
+        page.behind.health.ways = [WayOut("news", ("a.example:25",), (), pause)]
         assert "paused: 535 5.7.8 wrong password" in words((await (await page.logged_in()).get("/")).text)
         assert "of which paused: 1" in words((await Browser(page.app).get("/")).text)
+
+    @pytest.mark.parametrize(
+        ("unreachable", "dot"),
+        [((), "ok"), (("a.example:25",), "advice"), (("a.example:25", "b.example:465"), "failed")],
+    )
+    async def test_a_smarthost_that_cannot_be_reached(self, page: Page, unreachable: tuple[str, ...], dot: str) -> None:
+        """The fault: it was green under the banner that said so, and had no port."""
+        page.behind.health.ways = [WayOut("news", ("a.example:25", "b.example:465"), unreachable, None)]
+        part = (await (await page.logged_in()).get("/")).text.partition('<div id="upstream">')[2]
+        assert f'class="dot {dot}"' in part
+        assert ("cannot be reached: " + ", ".join(unreachable) in part) == bool(unreachable)
+        assert "a.example:25, b.example:465" in part
 
     async def test_in_chinese(self, page: Page) -> None:
         text = (await Browser(page.app).get("/", accept_language="zh-CN,zh;q=0.9,en;q=0.8")).text
