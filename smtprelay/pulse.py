@@ -48,6 +48,7 @@ class Point:
     delivered: int
     deferred: int
     bounced: int
+    captured: int
     queued: int
     oldest: int
 
@@ -159,10 +160,10 @@ class Pulse:
         now, counted, waiting = self._clock(), _totals(), self._waiting
         since = [new - old for new, old in zip(counted, self._counted, strict=True)]
         self._counted = counted
-        accepted, delivered, deferred, bounced = since
+        accepted, delivered, deferred, bounced, captured = since
         queued = sum(waiting.recipients.values())
         oldest = min((at for state, at in waiting.oldest.items() if state is not State.HELD), default=0)
-        self._points.append(Point(now, accepted, delivered, deferred, bounced, queued, oldest))
+        self._points.append(Point(now, accepted, delivered, deferred, bounced, captured, queued, oldest))
 
     async def look(self) -> None:
         """Look at what is wrong, and log a problem when it begins and when it ends."""
@@ -194,7 +195,8 @@ async def _repeat(work: Callable[[], Awaitable[None]], pause: float) -> None:
 
 
 def _totals() -> list[int]:
-    counters = (metrics.ACCEPTED_RECIPIENTS, metrics.DELIVERED, metrics.DEFERRED, metrics.BOUNCED)
+    ends = (metrics.DELIVERED, metrics.DEFERRED, metrics.BOUNCED, metrics.CAPTURED)
+    counters = (metrics.ACCEPTED_RECIPIENTS, *ends)
     return [round(counter.total()) for counter in counters]
 
 

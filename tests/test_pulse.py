@@ -72,12 +72,14 @@ async def test_a_point_has_what_happened_since_the_last_one() -> None:
     metrics.ACCEPTED_RECIPIENTS.add(n=3)
     metrics.DELIVERED.add("example.org", "a:25", n=2)
     metrics.DEFERRED.add("example.org", "a:25")
+    metrics.CAPTURED.add("example.org", n=4)
     world.now += 10_000
     world.what_waits = Waiting({State.QUEUED: 1, State.HELD: 4}, {State.QUEUED: NOW, State.HELD: NOW - 1})
     await beating.sample()
     first, second = beating.points()
     assert (first.accepted, first.queued, first.oldest) == (0, 0, 0)
     assert (second.at, second.accepted, second.delivered, second.deferred, second.bounced) == (world.now, 3, 2, 1, 0)
+    assert (first.captured, second.captured) == (0, 4)
     assert (second.queued, second.oldest) == (5, NOW)
     assert beating.queue() == {State.QUEUED: 1, State.HELD: 4}
     assert metrics.QUEUE.values == {("queued",): 1, ("held",): 4}

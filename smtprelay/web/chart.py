@@ -13,7 +13,7 @@ STEP = WIDTH // MINUTES
 MAIL_HEIGHT, QUEUE_HEIGHT = 120, 40
 
 _GAP = 2
-_SERIES = ("delivered", "deferred", "bounced")  # stacked, from below
+_SERIES = ("delivered", "captured", "deferred", "bounced")  # stacked, from below
 
 
 @dataclass(slots=True)
@@ -26,6 +26,7 @@ class Minute:
     delivered: int = 0
     deferred: int = 0
     bounced: int = 0
+    captured: int = 0
     queued: int | None = None
 
 
@@ -33,12 +34,13 @@ class Minute:
 class Chart:
     """What the template draws; paths are values of the attribute ``d``.
 
-    :param top: messages a minute at the upper edge.
-    :param deepest: the queue at the upper edge of its strip.
+    :param top: recipients a minute at the upper edge; 0 for an hour without mail.
+    :param deepest: the queue at the upper edge of its strip; 0 where nothing waited.
     """
 
     minutes: Sequence[Minute]
     delivered: str
+    captured: str
     deferred: str
     bounced: str
     accepted: str
@@ -62,8 +64,9 @@ def draw(points: Iterable[Point], now: int) -> Chart:
             minute.delivered += point.delivered
             minute.deferred += point.deferred
             minute.bounced += point.bounced
+            minute.captured += point.captured
             minute.queued = point.queued
-    top = _round_up(max(max(m.accepted, m.delivered + m.deferred + m.bounced) for m in minutes))
+    top = _round_up(max(max(m.accepted, sum(getattr(m, name) for name in _SERIES)) for m in minutes))
     deepest = _round_up(max(m.queued or 0 for m in minutes))
     stacks = {name: _bars(minutes, _SERIES[: i + 1], top) for i, name in enumerate(_SERIES)}
     return Chart(
@@ -72,8 +75,8 @@ def draw(points: Iterable[Point], now: int) -> Chart:
 
 
 def _round_up(value: int) -> int:
-    """To 1, 2 or 5 times a power of ten, so that the scale does not move with every message."""
-    power = 1
+    """To 1, 2 or 5 times a power of ten, so that the scale does not move with every message; 0 stays 0."""
+    power = 1 if value else 0
     while True:
         for factor in (1, 2, 5):
             if value <= factor * power:
@@ -105,4 +108,4 @@ def _area(minutes: Sequence[Minute], deepest: int) -> str:
 
 
 def _scaled(value: int, top: int, height: int) -> float:
-    return round(value * height / top, 1)
+    return round(value * height / top, 1) if value else 0.0

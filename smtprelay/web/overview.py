@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from smtprelay.clock import now_ms
 from smtprelay.pulse import Point
+from smtprelay.routing import Routing
 from smtprelay.spool import State, Waiting
 from smtprelay.web.access import Needs, Visit
 from smtprelay.web.chart import draw
@@ -24,6 +25,8 @@ _SPANS = (
     (Sentence("last 10 minutes"), 10 * _MINUTE),
     (Sentence("last hour"), 60 * _MINUTE),
 )
+_SERIES = ("accepted", "delivered", "deferred", "bounced")
+_CAPTURED = "captured"  # shown where some mail is, or was within the hour
 _WAITING = (State.QUEUED, State.SENDING, State.HELD)
 
 
@@ -45,6 +48,7 @@ class Sums:
     delivered: int
     deferred: int
     bounced: int
+    captured: int
 
 
 class Overview:
@@ -64,6 +68,9 @@ class Overview:
         await backstage.pulse.measure()
         points = backstage.pulse.points()
         waiting = backstage.pulse.waiting()
+        upstream = backstage.config.upstream
+        captures = Routing(upstream).captures
+        sums = [_sums(title, points, now - span) for title, span in _SPANS]
         values = {
             "say": visit.words.say,
             "words": visit.words,
@@ -72,10 +79,12 @@ class Overview:
             "waiting": [_standing(state, waiting, now) for state in _WAITING],
             "held": sorted(waiting.held.items()),
             "by_credential": waiting.credentials,
-            "sums": [_sums(title, points, now - span) for title, span in _SPANS],
+            "sums": sums,
+            "series": (*_SERIES, _CAPTURED) if captures or sums[-1].captured else _SERIES,
             "chart": draw(points, now),
-            "mode": backstage.config.upstream.mode,
-            "rules": backstage.config.upstream.rules,
+            "mode": upstream.mode,
+            "rules": upstream.rules,
+            "captures": captures,
             "ways_out": backstage.health.ways_out(),
             "suspended": backstage.operator.suspended(),
         }
@@ -88,5 +97,4 @@ def _standing(state: State, waiting: Waiting, now: int) -> Standing:
 
 def _sums(title: Sentence, points: Sequence[Point], since: int) -> Sums:
     within = [point for point in points if point.at > since]
-    sums = (sum(getattr(point, name) for point in within) for name in ("accepted", "delivered", "deferred", "bounced"))
-    return Sums(title, *sums)
+    return Sums(title, *(sum(getattr(point, name) for point in within) for name in (*_SERIES, _CAPTURED)))

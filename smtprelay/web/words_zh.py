@@ -56,11 +56,12 @@ _OVERVIEW: Mapping[str, str] = {
     "last minute": "最近 1 分钟",
     "last 10 minutes": "最近 10 分钟",
     "last hour": "最近 1 小时",
-    "Recipients of each minute: accepted, delivered, deferred, bounced. The table has the sums.": (
-        "每分钟的收件人数：已接收、已投递、已推迟、已退信。合计见表格。"
+    "Recipients of each minute, and what became of them. The table has the sums.": (
+        "每分钟的收件人数及其处理结果。合计见表格。"
     ),
     "How many waited, minute by minute": "每分钟等待的数量",
-    "{count} a minute": "每分钟 {count}",
+    "up to {count} a minute": "每分钟最多 {count}",
+    "up to {count} waiting": "最多 {count} 个等待中",
     "{count} waiting": "{count} 个等待中",
     "Sandbox: what no rule lets through is kept here and shown.": "沙箱模式：除规则放行的邮件外，一律留存在此供查看。",
     "Redirect: what no rule lets through goes to one address.": "改投模式：除规则放行的邮件外，一律发往同一个地址。",

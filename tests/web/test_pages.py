@@ -44,8 +44,8 @@ class TestOverview:
     async def test_what_waits_and_what_went(self, page: Page) -> None:
         at = int(time.time() * 1000)
         page.behind.pulse.last_hour = [
-            Point(at - HOUR // 2, 1000, 990, 5, 3, 40, 0),
-            Point(at - 1000, 7, 6, 1, 0, 12, 0),
+            Point(at - HOUR // 2, 1000, 990, 5, 3, 0, 40, 0),
+            Point(at - 1000, 7, 6, 1, 0, 0, 12, 0),
         ]
         page.behind.pulse.now = Waiting(
             {State.QUEUED: 12_345, State.HELD: 2}, {State.QUEUED: at - 90_500}, {}, {"operator": 2}
@@ -54,8 +54,27 @@ class TestOverview:
         assert "All is well." in text
         assert "12,345 queued oldest: 1m 30s" in text
         assert "held for operator: 2" in text
-        assert "last minute 7 6 1 0" in text
-        assert "last hour 1,007 996 6 3" in text
+        assert "last minute last 10 minutes last hour accepted 7 7 1,007 delivered 6 6 996" in text
+        assert "deferred 1 1 6 bounced 0 0 3" in text
+        assert "captured" not in text
+        assert "up to 50 waiting" in text
+
+    async def test_an_hour_without_mail_has_no_scale(self, page: Page) -> None:
+        """The fault: it was taken for figures, "1 a minute" and "1 waiting"."""
+        page.behind.pulse.last_hour = [Point(NOW, 0, 0, 0, 0, 0, 0, 0)]
+        text = words((await Browser(page.app).get("/")).text)
+        assert "a minute" not in text
+        assert "0 queued" in text
+
+    async def test_what_was_captured_is_among_what_became_of_the_hours_mail(self, tmp_path: Path) -> None:
+        """The fault: in a sandbox, 3 were accepted, and of everything else there were 0; and all of it seemed to wait
+        for a smarthost that nothing goes to."""
+        async with behind(tmp_path, upstream='mode = "sandbox"') as backstage:
+            backstage.health.ways = []
+            backstage.pulse.last_hour = [Point(int(time.time() * 1000), 3, 0, 0, 0, 3, 0, 0)]
+            text = words((await (await page_of(backstage).logged_in()).get("/")).text)
+        assert "captured 3 3 3" in text
+        assert text.endswith("Smarthost Sandbox: what no rule lets through is kept here and shown. What was captured")
 
     async def test_what_is_wrong_and_what_to_do(self, page: Page) -> None:
         page.behind.health.wrong = [problem := SPOOL.of(since="noon", words="The disk is full.")]
