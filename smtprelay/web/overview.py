@@ -84,6 +84,7 @@ class Overview:
             "chart": draw(points, now),
             "mode": upstream.mode,
             "rules": upstream.rules,
+            "redirect_to": upstream.redirect_to,
             "captures": captures,
             "ways_out": backstage.health.ways_out(),
             "suspended": backstage.operator.suspended(),

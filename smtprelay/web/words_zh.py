@@ -65,6 +65,7 @@ _OVERVIEW: Mapping[str, str] = {
     "{count} waiting": "{count} 个等待中",
     "Sandbox: what no rule lets through is kept here and shown.": "沙箱模式：除规则放行的邮件外，一律留存在此供查看。",
     "Redirect: what no rule lets through goes to one address.": "改投模式：除规则放行的邮件外，一律发往同一个地址。",
+    "Redirect: what no rule lets through goes to {address}.": "改投模式：除规则放行的邮件外，一律发往 {address}。",
     "Some mail does not go to its recipients: see [[upstream.rules]].": (
         "部分邮件不会发给其收件人：见 [[upstream.rules]]。"
     ),

@@ -76,6 +76,13 @@ class TestOverview:
         assert "captured 3 3 3" in text
         assert text.endswith("Smarthost Sandbox: what no rule lets through is kept here and shown. What was captured")
 
+    async def test_who_may_see_it_is_told_where_mail_is_redirected(self, tmp_path: Path) -> None:
+        """The fault: it said that there was one address, and not which."""
+        async with behind(tmp_path, upstream='mode = "redirect"\nredirect_to = "test@example.com"') as backstage:
+            page = page_of(backstage)
+            assert "goes to test@example.com." in words((await (await page.logged_in()).get("/")).text)
+            assert "test@example.com" not in (await Browser(page.app).get("/")).text
+
     async def test_what_is_wrong_and_what_to_do(self, page: Page) -> None:
         page.behind.health.wrong = [problem := SPOOL.of(since="noon", words="The disk is full.")]
         text = words((await (await page.logged_in()).get("/")).text)
