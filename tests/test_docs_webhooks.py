@@ -15,10 +15,12 @@ from smtprelay.events import batch
 from smtprelay.spool import Event
 from smtprelay.webhooks.http import signed
 from smtprelay.webhooks.teller import BATCH, GONE
-from smtprelay.webhooks.telling import KEPT
+from smtprelay.webhooks.telling import KEPT, UPKEEP
 from tests.test_config import LEAST
 
-PAGE = (Path(__file__).parent.parent / "docs/webhooks.md").read_text("utf-8")
+DOCS = Path(__file__).parent.parent / "docs"
+PAGE = (DOCS / "webhooks.md").read_text("utf-8")
+METRICS = (DOCS / "metrics.md").read_text("utf-8")
 (EXAMPLE,) = (json.loads(text) for text in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL))
 (CODE,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 (SETTINGS,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
@@ -60,3 +62,4 @@ def test_the_figures_are_those_of_the_code() -> None:
     assert f"up to {BATCH} events" in PAGE
     assert f"{KEPT:,} events or three days" in PAGE
     assert f"`{GONE} Gone`" in PAGE
+    assert f"What waits for webhooks is counted every {UPKEEP:g} seconds." in METRICS
