@@ -28,10 +28,11 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def in_index(path: Path) -> set[str]:
-    """The ids in the index's file."""
-    file = index_file.path_of(path)
-    segments = [n for (n,) in execute(file, "SELECT n FROM segments")]
-    return {message_id for n in segments for (message_id,) in execute(file, f"SELECT id FROM ids_{n}")}
+    """The ids in the index's file, all as of one moment: segments come and go."""
+    with closing(sqlite3.connect(index_file.path_of(path), timeout=5, isolation_level=None)) as file:
+        file.execute("BEGIN")
+        segments = [n for (n,) in file.execute("SELECT n FROM segments").fetchall()]
+        return {message_id for n in segments for (message_id,) in file.execute(f"SELECT id FROM ids_{n}")}
 
 
 async def subjects(spool: SQLiteSpool, text: str = "offer") -> list[str]:
