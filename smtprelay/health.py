@@ -27,10 +27,10 @@ _BY_PHASE: Mapping[str, Sentence] = {Phase.STARTTLS: problems.TLS_ADVICE, Phase.
 
 
 @dataclass(frozen=True, slots=True)
-class WayOut:
-    """How the mail of a credential leaves.
+class Smarthosts:
+    """Those of a credential, and what is known of them.
 
-    :param places: the smarthosts, each as ``host:port``, in order of preference.
+    :param places: each as ``host:port``, in order of preference.
     :param unreachable: those of them that cannot be reached.
     :param pause: None where the log-in is not refused.
     """
@@ -104,16 +104,16 @@ class Health:
         """Why no mail should be handed in now: it could not be stored, or there is no way out for any of it."""
         if not self.accepting:
             return [problems.NOT_ACCEPTING.of()]
-        ways = self.ways_out()
-        is_cut_off = bool(ways) and not any(way.is_open for way in ways)
+        ways_out = self.smarthosts()
+        is_cut_off = bool(ways_out) and not any(way.is_open for way in ways_out)
         blocking = {"spool", "disk"} | ({"smarthost", "credential"} if is_cut_off else set())
         return [problem for problem in self.problems() if problem.key in blocking]
 
-    def ways_out(self) -> list[WayOut]:
-        """How mail leaves, by credential: none where all of it stays here."""
+    def smarthosts(self) -> list[Smarthosts]:
+        """By credential; none where all mail stays here."""
         outages, pauses = self._upstream.reach.outages, self._credentials.pauses
         return [
-            WayOut(
+            Smarthosts(
                 name,
                 tuple(way.place for way in ways),
                 tuple(way.place for way in ways if way in outages),

@@ -13,7 +13,7 @@ import trustme
 
 from smtprelay.config import parse_config
 from smtprelay.domains.verdict import Finding, Status, Verdict
-from smtprelay.health import TRY_AGAIN, WAITS_LONG, Health, WayOut
+from smtprelay.health import TRY_AGAIN, WAITS_LONG, Health, Smarthosts
 from smtprelay.outcome import Fact, Phase
 from smtprelay.problems import RELOAD
 from smtprelay.reply import Reply
@@ -170,17 +170,17 @@ def test_how_mail_leaves_a_credential_at_a_time() -> None:
     """A refused log-in closes the way whichever smarthost can be reached; a smarthost that is lost, where it is the
     last."""
     world = World()
-    [way] = world.health.ways_out()
-    assert way == WayOut("news", (ONE, TWO), (), None)
+    [way] = world.health.smarthosts()
+    assert way == Smarthosts("news", (ONE, TWO), (), None)
     world.lose(ONE)
-    [way] = world.health.ways_out()
+    [way] = world.health.smarthosts()
     assert (way.unreachable, way.is_open) == ((ONE,), True)
     world.lose(TWO)
-    [way] = world.health.ways_out()
+    [way] = world.health.smarthosts()
     assert (way.unreachable, way.is_open) == ((ONE, TWO), False)
     world.gain(ONE)
     world.credentials.refused("news", "535 5.7.8 No")
-    [way] = world.health.ways_out()
+    [way] = world.health.smarthosts()
     assert (way.unreachable, way.is_open) == ((TWO,), False)
 
 
@@ -215,7 +215,7 @@ def test_in_a_sandbox_no_smarthost_is_needed() -> None:
     world = World(upstream_keys='mode = "sandbox"')
     world.waiting = Waiting({State.QUEUED: 1}, credentials={"old": 1})
     assert world.health.problems() == []
-    assert world.health.ways_out() == []
+    assert world.health.smarthosts() == []
     assert world.ready
 
 

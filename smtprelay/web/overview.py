@@ -86,7 +86,7 @@ class Overview:
             "rules": upstream.rules,
             "redirect_to": upstream.redirect_to,
             "captures": captures,
-            "ways_out": backstage.health.ways_out(),
+            "smarthosts": backstage.health.smarthosts(),
             "suspended": backstage.operator.suspended(),
         }
         return {name: render(f"overview/{name}.html", **values) for name in PARTS}

@@ -13,7 +13,7 @@ from typing import Any, cast
 from smtprelay.config import Config, parse_config
 from smtprelay.control import Operator
 from smtprelay.domains.verdict import Finding, Record, Status, Verdict
-from smtprelay.health import WayOut
+from smtprelay.health import Smarthosts
 from smtprelay.keyring import KeyState, KeyStatus, Publication
 from smtprelay.message import Envelope, Message, Origin, Recipient, new_id
 from smtprelay.policy import Limits
@@ -74,9 +74,9 @@ class KnownHealth:
     """In place of `smtprelay.health.Health`."""
 
     wrong: list[Any] = field(default_factory=list)
-    ways: list[WayOut] = field(default_factory=lambda: [WayOut("news", ("smtp.bestedm.org:25",), (), None)])
+    ways: list[Smarthosts] = field(default_factory=lambda: [Smarthosts("news", ("smtp.bestedm.org:25",), (), None)])
 
-    def ways_out(self) -> list[WayOut]:
+    def smarthosts(self) -> list[Smarthosts]:
         return self.ways
 
     def problems(self) -> list[Any]:

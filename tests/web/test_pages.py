@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from smtprelay.health import WayOut
+from smtprelay.health import Smarthosts
 from smtprelay.keyring import KeyState
 from smtprelay.problems import NOT_SET_UP, SPOOL
 from smtprelay.pulse import Point
@@ -91,7 +91,7 @@ class TestOverview:
 
     async def test_a_paused_credential(self, page: Page) -> None:
         pause = Pause(NOW, NOW + HOUR, HOUR, "535 5.7.8 wrong password")
-        page.behind.health.ways = [WayOut("news", ("a.example:25",), (), pause)]
+        page.behind.health.ways = [Smarthosts("news", ("a.example:25",), (), pause)]
         assert "paused: 535 5.7.8 wrong password" in words((await (await page.logged_in()).get("/")).text)
         assert "of which paused: 1" in words((await Browser(page.app).get("/")).text)
 
@@ -101,7 +101,7 @@ class TestOverview:
     )
     async def test_a_smarthost_that_cannot_be_reached(self, page: Page, unreachable: tuple[str, ...], dot: str) -> None:
         """The fault: it was green under the banner that said so, and had no port."""
-        page.behind.health.ways = [WayOut("news", ("a.example:25", "b.example:465"), unreachable, None)]
+        page.behind.health.ways = [Smarthosts("news", ("a.example:25", "b.example:465"), unreachable, None)]
         part = (await (await page.logged_in()).get("/")).text.partition('<div id="upstream">')[2]
         assert f'class="dot {dot}"' in part
         assert ("cannot be reached: " + ", ".join(unreachable) in part) == bool(unreachable)
