@@ -8,7 +8,6 @@ log passwords (its logger is silenced in `smtprelay.log`).
 from __future__ import annotations
 
 import asyncio
-import base64
 import ssl
 import time
 from collections.abc import Awaitable, Callable
@@ -21,6 +20,7 @@ from aiosmtpd.smtp import SMTP
 from smtprelay import metrics
 from smtprelay.config import Account
 from smtprelay.connections import client_address
+from smtprelay.gateway.auth import MAX_LINE, MECHANISMS, read_credentials
 from smtprelay.gateway.bare import NO_HOOKS, BareSMTP, Closed, CommandTooLong
 from smtprelay.gateway.commands import harmless, parse_mail
 from smtprelay.gateway.data import DataDecoder
@@ -37,7 +37,6 @@ from smtprelay.values import Network, contains
 log = structlog.get_logger("gateway")
 
 MAX_COMMAND = 2048  # RFC 5321 §4.5.3.1.4 asks for 512, extensions add to it
-MAX_AUTH_LINE = 12288  # RFC 4954 §4
 IDLE = 300.0  # seconds (RFC 5321 §4.5.3.2.7)
 LINGER = 10.0  # seconds that a client has to take the last replies
 MAX_SESSION = 3600.0  # seconds after which a session that is between two messages ends
@@ -347,7 +346,7 @@ class Session(BareSMTP):
         return self._secure or contains(self._services.config.plaintext_auth_networks, self._peer)
 
     async def smtp_AUTH(self, argument: str) -> None:
-        """RFC 4954, with LOGIN as the platform documents it. Nothing of the exchange is logged."""
+        """RFC 4954. Nothing of the exchange is logged."""
         mechanism, _, initial = argument.partition(" ")
         self._check_auth(mechanism)
         try:
@@ -371,37 +370,20 @@ class Session(BareSMTP):
             raise Reject(538, "7.11", "AUTH needs TLS here: send STARTTLS first")
         if self._account or self._message:
             raise Reject(503, "5.1", "AUTH comes once, and before MAIL")
-        if mechanism.upper() not in ("LOGIN", "PLAIN"):
+        if mechanism.upper() not in MECHANISMS:
             raise Reject(504, "5.4", "Use AUTH LOGIN or AUTH PLAIN")
 
     async def _log_in(self, mechanism: str, initial: str) -> Account:
-        try:
-            if mechanism == "PLAIN":  # RFC 4616
-                _, username, password = (await self._challenge("", initial)).split("\0")
-            else:
-                username = await self._challenge("Username:", initial)
-                password = await self._challenge("Password:")
-        except CommandTooLong:
-            raise Reject(500, "5.6", f"Line longer than {MAX_AUTH_LINE} octets") from None
-        except ValueError:
-            raise Reject(501, "5.2", "That is not a username and a password in base64") from None
+        username, password = await read_credentials(mechanism, initial, self._ask)
         account = await self._services.accounts.verify(username, password)
         if account is None:
             log.warning("log-in refused", client=self._peer, account=username)
             raise Reject(535, "7.8", "Username or password is wrong; see [[gateway.accounts]]")
         return account
 
-    async def _challenge(self, prompt: str, initial: str = "") -> str:
-        """The client's answer to a prompt, or what it sent with the command (``=`` is an empty one, RFC 4954 §4).
-
-        :raises ValueError: it is not UTF-8 in base64.
-        """
-        if not initial:
-            await self.push(b"334 " + base64.b64encode(prompt.encode()) + b"\r\n")
-            initial = (await self._read_line(MAX_AUTH_LINE)).decode("ascii").strip()
-            if initial == "*":
-                raise Reject(501, "7.0", "AUTH cancelled")
-        return base64.b64decode("" if initial == "=" else initial, validate=True).decode("utf-8")
+    async def _ask(self, challenge: bytes) -> bytes:
+        await self.push(challenge)
+        return await self._read_line(MAX_LINE)
 
     # MAIL, RCPT, DATA
 
