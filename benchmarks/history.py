@@ -162,6 +162,7 @@ async def flow(folder: Path, rounds: int, messages: int) -> None:
             for name, (indexed, searching) in kinds.items():
                 async with daemon(folder, sink.port, indexed=indexed) as (relay, _):
                     await measure(relay, sink, Load(relay.port, 200))
+                    await asyncio.sleep(SETTLES)  # what came while there was no index goes in at the start
                     somebody = asyncio.create_task(_search(await _at_the_page(folder))) if searching else None
                     figures[name].append(await measure(relay, sink, Load(relay.port, messages)))
                     if somebody:

@@ -116,9 +116,9 @@ class Index:
             "SELECT 1 FROM spool.messages WHERE id >= ? AND id < ? LIMIT 1", (self.floor, self._segments[0].first)
         ).fetchone()
         return not below and all(
-            self._has_end(function, segment, min(beyond, self._settled))
+            self._has_end(order, segment, min(beyond, self._settled))
             for segment, beyond in self._ranges()
-            for function in ("min", "max")
+            for order in ("ASC", "DESC")
         )
 
     def missed(self) -> list[str]:
@@ -224,14 +224,14 @@ class Index:
         beyond = [segment.first for segment in self._segments[1:]] + [BEYOND]
         return zip(self._segments, beyond, strict=True) if self._segments else iter(())
 
-    def _has_end(self, function: str, segment: Segment, beyond: str) -> bool:
-        return not self._connection.execute(
-            f"""
-            SELECT 1 FROM (SELECT {function}(id) AS id FROM spool.messages WHERE id >= ? AND id < ?) AS one
-            WHERE one.id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM ids_{segment.n} AS i WHERE i.id = one.id)
-            """,  # noqa: S608 - our own words
+    def _has_end(self, order: str, segment: Segment, beyond: str) -> bool:
+        # Not in one statement: min() and max() within another one look through the whole segment.
+        end = self._connection.execute(
+            f"SELECT id FROM spool.messages WHERE id >= ? AND id < ? ORDER BY id {order} LIMIT 1",  # noqa: S608
             (max(segment.first, self.floor), beyond),
         ).fetchone()
+        has = f"SELECT 1 FROM ids_{segment.n} WHERE id = ?"  # noqa: S608 - a number of ours
+        return end is None or self._connection.execute(has, end).fetchone() is not None
 
     def _greatest(self, segment: Segment) -> str:
         return str(self._connection.execute(f"SELECT max(id) FROM ids_{segment.n}").fetchone()[0] or "")  # noqa: S608
