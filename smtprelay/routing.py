@@ -63,7 +63,6 @@ class Routing:
         self._rules: Sequence[Rule] = upstream.rules
         by_mode = _BY_MODE.get(upstream.mode, "")
         self._by_mode = _route(by_mode, upstream.redirect_to, f"[upstream] mode = {upstream.mode}")
-        self._diverts = bool(self._rules) or not isinstance(self._by_mode, Deliver)
         self.captures = isinstance(self._by_mode, Capture) or any(rule.action == "capture" for rule in self._rules)
 
     def route(self, account: str, sender: str, recipient: str) -> Route:
@@ -79,7 +78,7 @@ class Routing:
 
     def parted(self, message: Message, recipients: Sequence[Recipient]) -> Parted:
         """The recipients of a message by what becomes of them."""
-        if not self._diverts:
+        if not self._rules:
             return Parted(recipients, (self._by_mode,) * len(recipients))
         account, sender = message.origin.key, message.envelope.reverse_path
         return Parted(recipients, [self.route(account, sender, recipient.address) for recipient in recipients])

@@ -256,6 +256,18 @@ async def test_a_credential_over_its_rate_does_not_hold_up_the_others() -> None:
         assert set(map(tuple, of.spool.credentials)) == {("rest",)}
 
 
+async def test_what_leaves_is_taken_from_the_rate_before_more_is_leased() -> None:
+    rates = Rates(Upstream.model_validate({"credentials": [{"name": "news", "rate": "1/h"}]}))
+    of = parts(rates=rates, due=[lease(1), lease(2)])
+    of.delivery.gate.set()
+    async with running(of):
+        await until(lambda: of.delivery.ended == ["t1"])
+        assert rates.wait("news") > 0
+        for _ in range(20):  # turns of the loop, in which more would be leased
+            await asyncio.sleep(0)
+        assert of.delivery.begun == ["t1"]
+
+
 async def test_what_stays_here_takes_nothing_from_a_rate() -> None:
     rates = Rates(Upstream.model_validate({"credentials": [{"name": "news", "rate": "1/h"}]}))
     of = parts(rates=rates, due=[lease(1), lease(2)])
