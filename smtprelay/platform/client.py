@@ -1,0 +1,197 @@
+"""`PlatformClient` and `AsyncPlatformClient`: all calls, by resource."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any, Generic, Self, TypeVar
+
+import httpx
+
+from smtprelay.platform.account import Account
+from smtprelay.platform.call import Async, Call, M, Pages, Sync
+from smtprelay.platform.core import BASE_URL, DEADLINE, LOCAL, MAX_ANSWER, TIMEOUT, Core, Hourly
+from smtprelay.platform.errors import PlatformError, UnreadableAnswer
+
+T = TypeVar("T")
+
+logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log whole addresses
+
+
+class _Platform(Generic[M]):
+    """The resources, chapter by chapter."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self.account: Account[M] = Account(self)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._core!r})"
+
+    def send(self, call: Call[Any]) -> Any:
+        """See the two clients."""
+        raise NotImplementedError
+
+    def each(self, pages: Pages[Any]) -> Any:
+        """See the two clients."""
+        raise NotImplementedError
+
+
+class PlatformClient(_Platform[Sync]):
+    """The HTTP API of the platform, for code that waits. It is not for several threads at once.
+
+    :param base_url: ``http://`` only where `allow_insecure` says so.
+    :param username: of the account, or of the manager above it.
+    :param hourly: shared by clients of the same account.
+    :raises ValueError: the address cannot be used.
+    """
+
+    def __init__(
+        self,
+        username: str,
+        password: str,
+        base_url: str = BASE_URL,
+        *,
+        allow_insecure: bool = False,
+        hourly: Hourly | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        super().__init__(Core.of(base_url, username, password, allow_insecure=allow_insecure, hourly=hourly))
+        self._http = httpx.Client(
+            headers=self._core.headers, timeout=TIMEOUT, verify=_certificates(base_url), mounts=dict.fromkeys(LOCAL)
+        )
+        self._sleep = sleep
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._http.close()
+
+    def send(self, call: Call[T]) -> T:
+        """Make a call.
+
+        :raises PlatformError: it did not do what it should; nothing else but `OSError`, where an upload cannot be read.
+        """
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                return self._try(call)
+            except PlatformError as error:
+                pause = self._core.pause(call, error, tries)
+                if pause is None:
+                    raise
+            self._sleep(pause)
+
+    def each(self, pages: Pages[T]) -> Iterator[T]:
+        """The rows of all pages. :raises PlatformError: as `send`."""
+        before: Sequence[T] = ()
+        for number in range(1, 2**31):
+            rows = self.send(pages.page(number))
+            if rows == before:  # it takes no notice of page numbers
+                return
+            yield from rows
+            if len(rows) < pages.size:
+                return
+            before = rows
+
+    def _try(self, call: Call[T]) -> T:
+        self._core.count(call)
+        deadline, body = time.monotonic() + DEADLINE, bytearray()
+        with self._core.request(call) as request:
+            try:
+                with self._http.stream(**request) as response:
+                    for chunk in response.iter_bytes():
+                        body += chunk
+                        _check_size(body)
+                        if time.monotonic() > deadline:
+                            raise TimeoutError
+            except (httpx.HTTPError, TimeoutError, ssl.SSLError) as error:
+                raise self._core.unreachable(call, error) from None  # the request within it has the password
+        return self._core.judge(call, response.status_code, bytes(body), response.headers.get("content-type", ""))
+
+
+class AsyncPlatformClient(_Platform[Async]):
+    """The same for asyncio. It takes 100 ms to make, most of it the system's certificates: `asyncio.to_thread`."""
+
+    def __init__(
+        self,
+        username: str,
+        password: str,
+        base_url: str = BASE_URL,
+        *,
+        allow_insecure: bool = False,
+        hourly: Hourly | None = None,
+    ) -> None:
+        super().__init__(Core.of(base_url, username, password, allow_insecure=allow_insecure, hourly=hourly))
+        self._http = httpx.AsyncClient(
+            headers=self._core.headers, timeout=TIMEOUT, verify=_certificates(base_url), mounts=dict.fromkeys(LOCAL)
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close its connections."""
+        await self._http.aclose()
+
+    async def send(self, call: Call[T]) -> T:
+        """See `PlatformClient.send`. An answer of megabytes is read in a thread."""
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                return await self._try(call)
+            except PlatformError as error:
+                pause = self._core.pause(call, error, tries)
+                if pause is None:
+                    raise
+            await asyncio.sleep(pause)
+
+    async def each(self, pages: Pages[T]) -> AsyncIterator[T]:
+        """See `PlatformClient.each`."""
+        before: Sequence[T] = ()
+        for number in range(1, 2**31):
+            rows = await self.send(pages.page(number))
+            if rows == before:
+                return
+            for row in rows:
+                yield row
+            if len(rows) < pages.size:
+                return
+            before = rows
+
+    async def _try(self, call: Call[T]) -> T:
+        self._core.count(call)
+        body = bytearray()
+        with self._core.request(call) as request:
+            try:
+                async with asyncio.timeout(DEADLINE), self._http.stream(**request) as response:
+                    async for chunk in response.aiter_bytes():
+                        body += chunk
+                        _check_size(body)
+            except (httpx.HTTPError, TimeoutError, ssl.SSLError) as error:
+                raise self._core.unreachable(call, error) from None
+        content_type = response.headers.get("content-type", "")
+        return await asyncio.to_thread(self._core.judge, call, response.status_code, bytes(body), content_type)
+
+
+def _check_size(body: bytearray) -> None:
+    if len(body) > MAX_ANSWER:
+        raise UnreadableAnswer(f"an answer of more than {MAX_ANSWER} octets came")
+
+
+def _certificates(base_url: str) -> ssl.SSLContext | bool:
+    """Those of the system; none are read where none are needed."""
+    return ssl.create_default_context() if base_url.startswith("https:") else True

@@ -1,0 +1,99 @@
+"""Elements → typed values. Every function takes the names under which the platform is known to send a value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import TypeVar
+from xml.etree.ElementTree import Element
+
+from smtprelay.platform.answer import Answer
+from smtprelay.platform.errors import UnreadableAnswer
+from smtprelay.platform.values import Value
+
+SHANGHAI = timezone(timedelta(hours=8), "Asia/Shanghai")  # China has had no summer time since 1991
+_DATE = re.compile(r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})(?:[ T](\d{1,2}):(\d{2})(?::(\d{2}))?)?")
+_UNIX_TIME = re.compile(r"[1-9]\d{9}")
+_LOST_CDATA = re.compile(r"<?!\[CDATA\[(.*?)\]\]>?", re.DOTALL)
+
+V = TypeVar("V", bound=Value)
+Row = Element | Mapping[str, object]  # of XML, or of JSON
+
+
+def text(row: Row, *names: str) -> str:
+    """The first of these that is there and not empty; ``""`` for none."""
+    for name in names:
+        value = row.findtext(name) if isinstance(row, Element) else row.get(name)
+        if value is not None and (told := str(value).strip()):
+            return _LOST_CDATA.sub(r"\1", told).strip()
+    return ""
+
+
+def number(row: Row, *names: str) -> int | None:
+    """A count or an id; None where none is given.
+
+    :raises UnreadableAnswer: it is no whole number.
+    """
+    told = text(row, *names)
+    try:
+        return int(told.replace(",", "")) if told else None
+    except ValueError:
+        raise UnreadableAnswer(f"<{names[0]}> should be a number", told) from None
+
+
+def count(row: Row, *names: str) -> int:
+    """A count; 0 where none is given. :raises UnreadableAnswer: it is no whole number."""
+    return number(row, *names) or 0
+
+
+def day(row: Row, *names: str) -> date | None:
+    """A date as the platform means it, in Asia/Shanghai. :raises UnreadableAnswer: it is none."""
+    moment = instant(row, *names)
+    return moment.date() if moment else None
+
+
+def instant(row: Row, *names: str) -> datetime | None:
+    """A moment, in Asia/Shanghai; None where none is given, or ``0000-00-00``. A date alone is its beginning.
+
+    :raises UnreadableAnswer: it is none.
+    """
+    return parse_instant(text(row, *names), names[0])
+
+
+def parse_instant(told: str, name: str) -> datetime | None:
+    """See `instant`."""
+    if not told.strip("0-: "):
+        return None
+    if _UNIX_TIME.fullmatch(told):
+        return datetime.fromtimestamp(int(told), UTC).astimezone(SHANGHAI)
+    match = _DATE.fullmatch(told)
+    try:
+        if match:
+            year, month, of_month, hour, minute, second = (int(part or 0) for part in match.groups())
+            return datetime(year, month, of_month, hour, minute, second, tzinfo=SHANGHAI)
+    except ValueError:
+        pass
+    raise UnreadableAnswer(f"<{name}> should be a date", told)
+
+
+def one_of(kind: type[V], row: Row, *names: str) -> V:
+    """A value of an enumeration, which keeps one that is not documented."""
+    return kind(text(row, *names))
+
+
+def children(root: Element, name: str) -> Iterator[Element]:
+    """The elements of a list; where the platform left the list out, its root is the only one."""
+    found = root.findall(name)
+    if found:
+        yield from found
+    elif root.tag == name:
+        yield root
+
+
+def rows(answer: Answer, name: str, *roots: str) -> list[Element]:
+    """The elements of a list that is the whole answer. An empty list may be an empty element.
+
+    :raises UnreadableAnswer: :raises CallFailed:
+    """
+    return list(children(answer.xml(*roots, name), name))

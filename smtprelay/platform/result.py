@@ -1,0 +1,37 @@
+"""The platform's word for what came of a call: ``<result><status>…</status><id>…</id><data>…</data></result>``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from smtprelay.platform.answer import Answer
+from smtprelay.platform.errors import CallFailed, UnreadableAnswer
+from smtprelay.platform.read import one_of, text
+from smtprelay.platform.statuses import DONE, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """It was done.
+
+    :param id: of what was made; 0 where the platform tells none.
+    :param data: what it says beside.
+    """
+
+    status: Status
+    id: int = 0
+    data: str = ""
+
+
+def read_result(answer: Answer) -> Result:
+    """:raises CallFailed: it was not done. :raises UnreadableAnswer: nobody knows."""
+    if not answer.is_xml and answer.text.strip().isdigit():  # 5.2 promises the new id, and does not say how
+        return Result(Status.SUCCESS, int(answer.text), answer.text.strip())
+    root = answer.xml("result")
+    status, data = one_of(Status, root, "status"), " ".join(text(root, "data").split())
+    if not status:
+        raise UnreadableAnswer("a <result> without a <status> came", answer.excerpt)
+    if status not in DONE:
+        raise CallFailed(status, data)
+    told = text(root, "id") or data
+    return Result(status, int(told) if told.isdigit() else 0, data)
