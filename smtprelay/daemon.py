@@ -143,7 +143,7 @@ class Daemon:
     async def _prune(self, parts: Parts) -> None:
         while True:
             try:
-                while await parts.spool.prune(now_ms() - parts.config.spool.history):
+                while await parts.spool.prune((now := now_ms()) - parts.config.spool.history, now):
                     await asyncio.sleep(0.1)
             except SpoolError as error:  # a full disk, say: it passes, and mail must not stand still with it
                 log.error("the history could not be pruned", reason=str(error))

@@ -96,17 +96,31 @@ def domain_of(address: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Suppressed:
+    """Why a recipient is not to be sent to.
+
+    :param cause: `smtprelay.spool.Suppression.cause`.
+    :param words: for people, on one line.
+    """
+
+    cause: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Recipient:
     """A recipient with the DSN parameters of its RCPT command.
 
     :param notify: RFC 3461 §4.1, in upper case: ``NEVER``, or some of ``SUCCESS,FAILURE,DELAY``; ``""`` where the
         client gave none.
     :param orcpt: RFC 3461 §4.2, as the client wrote it (``rfc822;Bob+40x@Example.com``, still xtext); ``""`` for none.
+    :param suppressed: why it is not sent to from the start: in the books it has ended when its message is stored.
     """
 
     address: str
     notify: str = ""
     orcpt: str = ""
+    suppressed: Suppressed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +183,7 @@ class Message:
     :param tags: the app's labels for it.
     :param changes: what repair changed in the header, as lines of a difference: ``-Subject: …``, ``+Subject: …``.
     :param dsn_for: the id of the message that this one is a delivery status notification about, or ``""``.
+    :param bulk: its header says that it goes to many, so that it can wait where the provider's quota runs low.
     """
 
     id: str
@@ -190,3 +205,4 @@ class Message:
     idempotency_key: str = ""
     tags: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
+    bulk: bool = False

@@ -78,6 +78,7 @@ _STATUS: Mapping[str, Sentence] = {  # as the log has it
     "deferred": Sentence("deferred"),
     "held": Sentence("held"),
     "bounced": Sentence("bounced"),
+    "suppressed": Sentence("suppressed"),
     "captured": Sentence("captured"),
     "ambiguous": Sentence("ambiguous (it may have been delivered)"),
 }

@@ -65,6 +65,7 @@ _STORY: Mapping[str, str] = {
     "deferred": "已推迟",
     "held": "已挂起",
     "bounced": "已退信",
+    "suppressed": "已屏蔽",
     "captured": "已截留",
     "ambiguous (it may have been delivered)": "结果不明（可能已经投递）",
     "… {count} more attempts …": "… 另有 {count} 次尝试 …",

@@ -7,13 +7,14 @@ pass through it, `smtprelay.spool.values`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 from smtprelay.message import Message
 from smtprelay.spool.values import (
     Due,
     Events,
+    Fate,
     Fault,
     Found,
     Lease,
@@ -23,6 +24,7 @@ from smtprelay.spool.values import (
     Selector,
     State,
     Stats,
+    Suppression,
     Waiting,
 )
 
@@ -32,7 +34,8 @@ class Spool(Protocol):
 
     async def put(self, messages: Sequence[Message]) -> list[str]:
         """Keep messages, all or none; durable on return. One whose idempotency key its sender (`Origin.key`) has used
-        within the history is not stored again: the id of the first stands in its place.
+        within the history is not stored again: the id of the first stands in its place. Recipients that are suppressed
+        have ended, which is recorded as an attempt of each; a message of such ones alone is kept without its body.
 
         :raises SpoolFull: nothing was stored.
         :returns: their ids, in order.
@@ -55,8 +58,15 @@ class Spool(Protocol):
     async def extend(self, lease: Lease, until: int) -> None:
         """Let a lease run out later. :raises LeaseLost: it ran out already."""
 
-    async def finish(self, lease: Lease, now: int, results: Sequence[Result], new: Sequence[Message] = ()) -> None:
-        """End a lease: all its results and the DSNs about them in one transaction.
+    async def finish(
+        self,
+        lease: Lease,
+        now: int,
+        results: Sequence[Result],
+        new: Sequence[Message] = (),
+        suppress: Sequence[Suppression] = (),
+    ) -> None:
+        """End a lease: all its results, the DSNs about them and the addresses that they suppress in one transaction.
 
         A hold that came meanwhile takes effect on the results that say QUEUED, a cancel also on those that say HELD.
         The body of a message whose recipients have all ended goes, unless one of them was captured; its history stays
@@ -67,8 +77,8 @@ class Spool(Protocol):
         """
 
     async def end_held(self, message_id: str, now: int, results: Sequence[Result], new: Sequence[Message] = ()) -> None:
-        """End recipients that are held for a reason that passes by itself (`DNS`, `DOMAIN`), and the DSNs about them,
-        in one transaction; recorded as an attempt of each.
+        """End recipients that are held for a reason that passes by itself (`PASSING`), and the DSNs about them, in one
+        transaction; recorded as an attempt of each.
 
         :raises LeaseLost: one of them is not held any more, or for another reason; nothing was written.
         """
@@ -98,7 +108,7 @@ class Spool(Protocol):
 
     async def hold(self, selector: Selector, now: int, reason: str) -> int:
         """Hold what waits; what is being sent, if it comes back (`finish`). What is held for a reason that passes by
-        itself (`DNS`, `DOMAIN`) is held for this one. :returns: how many recipients."""
+        itself (`PASSING`) is held for this one, unless this one does so too. :returns: how many recipients."""
 
     async def release(self, selector: Selector, now: int) -> int:
         """Queue what is held: due now, or when its app asked for it (`Message.due_at`) where it was never tried.
@@ -177,9 +187,45 @@ class Spool(Protocol):
     async def recall(self, prefix: str) -> dict[str, str]:
         """The facts whose key begins so."""
 
-    async def prune(self, before: int) -> int:
+    async def suppress(self, entries: Iterable[Suppression]) -> int:
+        """Enter addresses that are not to be sent to, a few hundred in one transaction, so that mail goes on meanwhile.
+
+        An entry is replaced by one that lasts longer, or lasts as long and is about something later; that of a person
+        (`OPERATOR`) by one that lasts longer, and by another person's. What a person removed is entered again by what
+        happened later, or by a person.
+
+        :returns: how many were new or changed.
+        """
+
+    async def unsuppress(self, addresses: Iterable[str], now: int) -> int:
+        """Let addresses be sent to again; that a person wanted so is kept. :returns: how many were suppressed."""
+
+    async def suppression(self, address: str, now: int) -> Suppression | None:
+        """Why an address is not to be sent to; None where it may be, or where that cannot be read: mail goes on.
+        Asked for at every RCPT and every attempt."""
+
+    async def suppressions(self, after: str, limit: int, *, cause: str = "", text: str = "") -> list[Suppression]:
+        """A page of those that are not to be sent to, by address. What has expired is among them until `prune`.
+
+        :param after: the last address of the page before.
+        :param cause: only those.
+        :param text: only those with it in address, source or note.
+        """
+
+    async def count_suppressions(self) -> dict[str, int]:
+        """How many `suppressions` there are, by cause."""
+
+    @property
+    def suppression_fault(self) -> Fault | None:
+        """Why an address could not be looked up in the list; None where each could since the start."""
+
+    async def report(self, fates: Iterable[Fate]) -> int:
+        """Keep what was told of addresses after mail was delivered to them, as long as the history.
+        :returns: how many were new."""
+
+    async def prune(self, before: int, now: int) -> int:
         """Drop messages whose recipients all ended before then, with the bodies of what was captured, in one slice of
-        about 20 ms.
+        about 20 ms; where there are none, also fates from before then, and suppressions that have expired.
         :returns: how many messages went; 0 when there is no more to do."""
 
     async def answer(self) -> None:

@@ -22,13 +22,16 @@ class State(StrEnum):
     CAPTURED = "captured"
 
 
-DNS, DOMAIN = "dns", "domain"  # reasons to hold that pass by themselves
+DNS, DOMAIN, QUOTA = "dns", "domain", "quota"
+PASSING = frozenset({DNS, DOMAIN, QUOTA})  # reasons to hold that pass by themselves
+OPERATOR = "operator"  # the cause of a `Suppression` that a person entered
 # What an attempt that led to a state is called: in the books, in the log (``status=``) and in the story.
 OUTCOMES: Mapping[State, str] = {
     State.QUEUED: "deferred",
     State.HELD: "held",
     State.DELIVERED: "delivered",
     State.BOUNCED: "bounced",
+    State.SUPPRESSED: "suppressed",
     State.CAPTURED: "captured",
 }
 ENDED = frozenset({State.DELIVERED, State.BOUNCED, State.SUPPRESSED, State.CANCELLED, State.CAPTURED})
@@ -96,9 +99,9 @@ class Result:
     """What came of one recipient of a lease.
 
     :param recipient: `LeasedRecipient.id`.
-    :param state: QUEUED (to be tried again), HELD, DELIVERED, BOUNCED or CAPTURED.
+    :param state: QUEUED (to be tried again), HELD, DELIVERED, BOUNCED, SUPPRESSED or CAPTURED.
     :param next_at: when to try again; for QUEUED only.
-    :param reason: for HELD the reason, for BOUNCED ``refused`` or ``expired``.
+    :param reason: for HELD the reason, for BOUNCED ``refused`` or ``expired``, for SUPPRESSED the cause.
     :param phase: `smtprelay.outcome.Phase`, as text.
     :param reply: the smarthost's words on one line, or our words for what broke.
     :param ambiguous: the message may have been delivered.
@@ -126,6 +129,8 @@ class Selector:
     :param ids: message ids.
     :param account: an account's name, or a trusted client's address.
     :param to: a recipient's address, or ``*@domain``.
+    :param bulk: `Message.bulk`; None: whether it is or not.
+    :param credentials: names of those that they wait for; none: all.
     """
 
     ids: tuple[str, ...] = ()
@@ -134,6 +139,8 @@ class Selector:
     state: State | None = None
     reason: str = ""
     tag: str = ""
+    bulk: bool | None = None
+    credentials: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,11 +191,50 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Suppression:
+    """An address that is not to be sent to.
+
+    :param address: in its normal form (`parse_address`). It is looked up whatever the case of its ASCII letters.
+    :param cause: the platform's type of failure (``1``, ``2``, ``3``, ``5``, ``8``, ``9``, or one that is not known),
+        ``unsubscribed``, or ``operator``.
+    :param since: when it failed or unsubscribed; Unix time in milliseconds. Of a failure that is known by its day, the
+        beginning of that day in Asia/Shanghai.
+    :param expires: Unix time in milliseconds; 0: never.
+    :param source: who says so: ``platform ACCOUNT``, ``bounce of ID``, ``operator NAME`` or ``import``.
+    :param note: words of a person or of a smarthost.
+    """
+
+    address: str
+    cause: str
+    since: int
+    expires: int = 0
+    source: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What was told later of an address to which mail was delivered, by handing it to the platform.
+
+    :param address: as in `Suppression`.
+    :param at: the beginning of the day in Asia/Shanghai; Unix time in milliseconds.
+    :param cause: the platform's type of failure.
+    :param source: who says so.
+    """
+
+    address: str
+    at: int
+    cause: str
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RecipientRecord:
     """A recipient in the books.
 
     :param id: the spool's own key of it, unique within its message.
     :param reply: what its last attempt was told, or what broke in it.
+    :param fate: of a delivered one, the first that was told of its address for that day or later.
     """
 
     id: int
@@ -201,6 +247,7 @@ class RecipientRecord:
     dsn: str
     reply: str
     history: tuple[Attempt, ...] = ()
+    fate: Fate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,13 +277,13 @@ class Found:
 @dataclass(frozen=True, slots=True)
 class Event:
     """What happened to a message, or to one of its recipients: ``accepted``, ``delivered``, ``deferred``, ``bounced``,
-    ``held`` or ``captured``.
+    ``held``, ``suppressed`` or ``captured``.
 
     :param seq: numbers the events of this spool, in their order.
     :param at: Unix time in milliseconds.
     :param message: the message's id.
     :param recipients: whom it is about: all of an accepted message, else one.
-    :param reason: of ``held`` the reason, of ``bounced`` ``refused`` or ``expired``.
+    :param reason: of ``held`` the reason, of ``bounced`` ``refused`` or ``expired``, of ``suppressed`` the cause.
     :param attempt: the number of the attempt that led to it, which `phase` to `smarthost` are about (see `Attempt`);
         0 for none.
     :param dsn: of ``bounced``: the notification's id, or in words why there is none.
@@ -329,9 +376,9 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """The spool cannot be written.
+    """The spool cannot be written, or a part of it cannot be read.
 
-    :param since: when the first change failed of those without a success between them; Unix time in milliseconds.
+    :param since: when that failed first, without a success since; Unix time in milliseconds.
     :param words: why, and what to do.
     """
 

@@ -176,7 +176,6 @@ _DOMAINS: Mapping[str, str] = {
 _TERMS: Mapping[str, str] = {
     "queued": "排队中",
     "sending": "发送中",
-    "suppressed": "已屏蔽",
     "cancelled": "已取消",
     "accepted": "已接收",
     "ok": "正常",

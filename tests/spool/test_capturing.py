@@ -148,10 +148,10 @@ async def test_the_body_stays_until_the_history_is_pruned(path: Path, size: int)
         await capture(spool)
         assert await read_body(spool, original.id) == original.content
     async with opened(path) as spool:
-        assert await spool.prune(NOW) == 0
+        assert await spool.prune(NOW, NOW) == 0
         assert await read_body(spool, original.id) == original.content
         assert (await shown(spool, original.id)).body_kept
-        while await spool.prune(NOW + 1):
+        while await spool.prune(NOW + 1, NOW):
             pass
         with pytest.raises(SpoolError):
             await read_body(spool, original.id)

@@ -230,7 +230,7 @@ async def test_an_event_outlives_the_history_of_its_message(spool: Spool) -> Non
     await spool.put([gone := message()])
     lease = await lease_one(spool)
     await spool.finish(lease, NOW, results(lease))
-    await spool.prune(NOW + 1)
+    await spool.prune(NOW + 1, NOW)
     accepted, delivered = await events(spool)
     assert (accepted.message, accepted.recipients) == (gone.id, ())
     assert (delivered.message, delivered.event, delivered.attempt) == (gone.id, "delivered", 1)

@@ -9,17 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from smtprelay.spool import BodyCorrupt, Query, Selector, SpoolError, State
+from smtprelay.spool import BodyCorrupt, Fate, Query, Selector, SpoolError, State, Suppression
 from smtprelay.spool.sqlite import SQLiteSpool, schema
 from tests.spool.support import (
     NOW,
     TTL,
+    as_handed_out,
     execute,
     execute_without_types,
     lease_all,
+    lease_one,
     message,
     opened,
     read_body,
+    results,
     shown,
     states,
 )
@@ -109,19 +112,46 @@ async def test_a_new_file_is_not_copied(path: Path) -> None:
     assert not list(path.parent.glob("*.before-*"))
 
 
-async def test_mail_of_the_first_schema_is_delivered_by_this_one(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def go_back(path: Path, version: int) -> None:
+    """Undo migrations."""
+    columns = {"selectors": 2, "author_domain": 2, "tags": 3, "changes": 4, "bulk": 5}
+    tables = {"events": 4, "suppressions": 5, "fates": 5}
+    for column in (name for name, since in columns.items() if since > version):
+        execute(path, f"ALTER TABLE messages DROP COLUMN {column}")
+    for table in (name for name, since in tables.items() if since > version):
+        execute(path, f"DROP TABLE {table}")
+    execute(path, f"PRAGMA user_version = {version}")
+
+
+async def test_mail_of_the_first_schema_is_delivered_by_this_one(path: Path) -> None:
     """It does not tell with which keys it was signed, nor the domain of its author."""
     sent = message(domain="example.com")
     async with opened(path) as spool:
         await spool.put([sent])
-    for column in ("selectors", "author_domain", "tags", "changes"):
-        execute(path, f"ALTER TABLE messages DROP COLUMN {column}")
-    execute(path, "DROP TABLE events")
-    execute(path, "PRAGMA user_version = 1")
+    go_back(path, 1)
     async with opened(path) as spool:
         [lease] = await lease_all(spool)
     assert (lease.message.id, lease.message.domain) == (sent.id, "example.com")
     assert (lease.message.selectors, lease.message.author_domain) == ((), "")
+
+
+async def test_a_spool_from_before_suppression_has_an_empty_list(path: Path) -> None:
+    waiting, delivered = message(now=NOW + 1), message()
+    async with opened(path) as spool:
+        await spool.put([waiting, delivered])
+        lease = await lease_one(spool)
+        await spool.finish(lease, NOW, results(lease))
+    go_back(path, 4)
+    async with opened(path) as spool:
+        assert await spool.count_suppressions() == {}
+        [lease] = await lease_all(spool, NOW + 1)
+        assert lease.message == as_handed_out(waiting)
+        entry = Suppression("bob@example.net", "1", NOW)
+        assert (await spool.suppress([entry]), await spool.report([Fate("bob@example.net", NOW, "1")])) == (1, 1)
+        assert (await shown(spool, delivered.id)).recipients[0].fate
+    async with opened(path) as spool:
+        assert await spool.suppression("bob@example.net", NOW) == entry
+    assert path.with_name("spool.db.before-5").exists()
 
 
 async def test_a_file_with_a_garbled_header_is_left_alone(path: Path) -> None:

@@ -243,9 +243,9 @@ async def test_what_the_spool_has_dropped_is_not_found_and_goes(
     assert len(execute(index_file.path_of(path), "SELECT * FROM segments")) >= 3
     for lease in (await lease_all(sqlite_spool, NOW + 4))[:5]:
         await sqlite_spool.finish(lease, NOW + lease.message.received_at - NOW, results(lease))
-    await sqlite_spool.prune(NOW + 5)
+    await sqlite_spool.prune(NOW + 5, NOW)
     assert await subjects(sqlite_spool) == offers(5)
-    while await sqlite_spool.prune(NOW + 5):
+    while await sqlite_spool.prune(NOW + 5, NOW):
         pass
     async with asyncio.timeout(10):
         while len(in_index(path)) > 2:

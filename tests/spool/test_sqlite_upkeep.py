@@ -37,7 +37,7 @@ async def test_a_body_whose_message_never_came_is_swept(sqlite_spool: SQLiteSpoo
     kept = message(content=b"y" * MEBIBYTE)
     await sqlite_spool.put([kept])
     assert count(path, "loose_bodies") == 1
-    assert await sqlite_spool.prune(NOW) == 0
+    assert await sqlite_spool.prune(NOW, NOW) == 0
     assert count(path, "loose_bodies") == 0
     assert await read_body(sqlite_spool, kept.id) == kept.content
 
@@ -46,14 +46,14 @@ async def test_a_body_that_is_being_written_is_not_swept(sqlite_spool: SQLiteSpo
     original = message(content=b"x" * 10 * MEBIBYTE)
     put = asyncio.create_task(sqlite_spool.put([original]))
     while not put.done():
-        await sqlite_spool.prune(NOW)
+        await sqlite_spool.prune(NOW, NOW)
     assert await read_body(sqlite_spool, original.id) == original.content
 
 
 async def test_a_large_body_is_swept_once_its_message_ended(sqlite_spool: SQLiteSpool, path: Path) -> None:
     await sqlite_spool.put([message(content=b"x" * 5 * MEBIBYTE)])
     await deliver_all(sqlite_spool)
-    await sqlite_spool.prune(NOW)
+    await sqlite_spool.prune(NOW, NOW)
     assert count(path, "chunks") == count(path, "loose_bodies") == 0
 
 
@@ -61,7 +61,7 @@ async def test_history_goes_in_slices(sqlite_spool: SQLiteSpool, path: Path, mon
     await sqlite_spool.put([message("a@example.net", "b@example.net") for _ in range(5)])
     await deliver_all(sqlite_spool)
     monkeypatch.setattr(pruning, "_SLICE", 0)
-    assert [await sqlite_spool.prune(NOW + HOUR) for _ in range(5)] == [1] * 5
+    assert [await sqlite_spool.prune(NOW + HOUR, NOW) for _ in range(5)] == [1] * 5
     for table in ("messages", "recipients", "attempts", "leases", "chunks"):
         assert count(path, table) == 0
 
@@ -73,7 +73,7 @@ async def test_empty_pages_go_back_to_the_disk(
     await deliver_all(sqlite_spool)
     before = page_count(path)
     monkeypatch.setattr(pruning, "_PAGES_KEPT", 100)
-    await sqlite_spool.prune(NOW)
+    await sqlite_spool.prune(NOW, NOW)
     assert page_count(path) < before / 10
 
 
@@ -99,7 +99,7 @@ async def test_what_runs_all_the_time_looks_up_and_never_scans(sqlite_spool: SQL
     await sqlite_spool.cancel(Selector(to="*@example.net"), NOW)
     for lease in await sqlite_spool.reclaim(NOW + 2 * TTL, TTL, 10):
         await sqlite_spool.finish(lease, NOW, results(lease, State.QUEUED, next_at=NOW))
-    await sqlite_spool.prune(NOW + 1)
+    await sqlite_spool.prune(NOW + 1, NOW)
 
     plans = {statement: plan(path, statement) for statement in statements}
     small = ("SCAN leases", "SCAN loose_bodies", "SCAN json_each", "SCAN CONSTANT ROW")

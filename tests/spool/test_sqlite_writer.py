@@ -76,7 +76,7 @@ async def test_nothing_of_sqlite_runs_in_the_thread_of_the_loop(sqlite_spool: SQ
         await sqlite_spool.finish(lease, NOW, results(lease))
     await sqlite_spool.hold(Selector(), NOW, "operator")
     await sqlite_spool.stats()
-    await sqlite_spool.prune(NOW)
+    await sqlite_spool.prune(NOW, NOW)
     assert threads
     assert threading.get_ident() not in threads
 
@@ -142,7 +142,7 @@ async def test_a_large_body_that_did_not_fit_makes_room_and_can_be_put_again(sql
     large = message(content=b"b" * 2 * MEBIBYTE)
     with pytest.raises(SpoolFull, match="Free some space"):
         await sqlite_spool.put([large])
-    assert await sqlite_spool.prune(NOW) == 0
+    assert await sqlite_spool.prune(NOW, NOW) == 0
     fits = message(content=b"c" * MEBIBYTE)
     await sqlite_spool.put([fits])
     await pragma(sqlite_spool, "max_page_count = 1000000")

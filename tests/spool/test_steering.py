@@ -225,9 +225,9 @@ async def test_history_goes_when_all_recipients_ended_before_then(spool: Spool) 
     await spool.put([ended, waiting])
     for lease in await lease_all(spool):
         await spool.finish(lease, NOW, results(lease)[:1] + results(lease, State.QUEUED, next_at=NOW + HOUR)[1:])
-    assert await spool.prune(NOW) == 0
-    assert await spool.prune(NOW + 1) == 1
-    assert await spool.prune(NOW + 1) == 0
+    assert await spool.prune(NOW, NOW) == 0
+    assert await spool.prune(NOW + 1, NOW) == 1
+    assert await spool.prune(NOW + 1, NOW) == 0
     assert await spool.show(ended.id) is None
     assert await states(spool, waiting.id) == [State.DELIVERED, State.QUEUED]
 

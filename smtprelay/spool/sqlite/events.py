@@ -17,6 +17,7 @@ _MAX_RECIPIENTS = 1000  # of one answer, so that a reader is short; one event ma
 
 _ACCEPTED = "AFTER INSERT ON messages"
 _HELD_AT_ONCE = "AFTER INSERT ON recipients WHEN NEW.state = 'held'"
+_SUPPRESSED_AT_ONCE = "AFTER INSERT ON recipients WHEN NEW.state = 'suppressed'"
 _DEFERRED = "AFTER UPDATE OF outcome ON attempts WHEN NEW.outcome = 'deferred'"
 _BECAME = "AFTER UPDATE OF state ON recipients WHEN NEW.state = '{}'"
 _ATTEMPT = "iif(OLD.state = 'sending', NEW.attempts, 0)"  # what an operator does is no attempt's
@@ -27,6 +28,10 @@ _TRIGGERS = {
     "held": [
         (_HELD_AT_ONCE, "NEW.updated_at, NEW.message, NEW.n, 0, NEW.reason"),
         (_BECAME.format("held"), f"NEW.updated_at, NEW.message, NEW.n, {_ATTEMPT}, NEW.reason"),
+    ],
+    "suppressed": [
+        (_SUPPRESSED_AT_ONCE, "NEW.updated_at, NEW.message, NEW.n, NEW.attempts, NEW.reason"),
+        (_BECAME.format("suppressed"), f"NEW.updated_at, NEW.message, NEW.n, {_ATTEMPT}, NEW.reason"),
     ],
     "deferred": [(_DEFERRED, "NEW.ended_at, NEW.message, NEW.n, NEW.number, ''")],
     **{

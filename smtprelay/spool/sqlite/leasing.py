@@ -10,9 +10,10 @@ from collections import deque
 from collections.abc import Collection, Sequence
 
 from smtprelay.message import Message
-from smtprelay.spool.sqlite import rows, storing
+from smtprelay.spool.sqlite import rows, storing, suppressing
 from smtprelay.spool.sqlite.errors import is_damage
-from smtprelay.spool.values import DNS, DOMAIN, ENDED, OUTCOMES, Lease, LeaseLost, Result, SpoolError, State
+from smtprelay.spool.sqlite.selection import PASSES
+from smtprelay.spool.values import ENDED, OUTCOMES, Lease, LeaseLost, Result, SpoolError, State, Suppression
 
 _log = logging.getLogger(__name__)
 
@@ -137,7 +138,12 @@ def extend(connection: sqlite3.Connection, token: str, until: int) -> None:
 
 
 def finish(
-    connection: sqlite3.Connection, token: str, now: int, results: Sequence[Result], new: Sequence[Message]
+    connection: sqlite3.Connection,
+    token: str,
+    now: int,
+    results: Sequence[Result],
+    new: Sequence[Message],
+    suppress: Sequence[Suppression] = (),
 ) -> None:
     ended = connection.execute("DELETE FROM leases WHERE token = ? RETURNING message", (token,)).fetchall()
     if not ended:
@@ -150,12 +156,14 @@ def finish(
         _finish_recipient(connection, message_id, sending[result.recipient], now, result)
     storing.insert(connection, new)
     storing.end_where_done(connection, message_id, now)
+    if suppress:
+        suppressing.enter_beside(connection, suppress)
 
 
 def end_held(
     connection: sqlite3.Connection, message_id: str, now: int, results: Sequence[Result], new: Sequence[Message]
 ) -> None:
-    reasons = f"state = 'held' AND reason IN ('{DNS}', '{DOMAIN}')"
+    reasons = f"state = 'held' AND reason IN {PASSES}"
     token, taken = take_at_once(connection, message_id, now, [result.recipient for result in results], reasons)
     if len(taken) != len(results):
         raise LeaseLost(f"Some recipients of {message_id} are not held any more.")

@@ -20,9 +20,16 @@ _REPLY = """(
     SELECT reply FROM attempts AS a
     WHERE a.message = r.message AND a.n = r.n AND a.ended_at > 0 ORDER BY number DESC LIMIT 1
 )"""
+# The first whose day ends after the delivery.
+_FATE = """CASE r.state WHEN 'delivered' THEN (
+    SELECT CAST(json_array(f.address, f.at, f.cause, f.source) AS TEXT) FROM fates AS f
+    WHERE f.address = r.address AND f.at > r.updated_at - 86400000 ORDER BY f.at LIMIT 1
+) END"""
 _BODY_KEPT = "iif(m.ended_at, EXISTS (SELECT 1 FROM recipients WHERE message = m.id AND state = 'captured'), 1)"
 _MESSAGE = f"SELECT m.*, {_BODY_KEPT} AS body_kept FROM messages AS m WHERE m.id = ?"  # noqa: S608 - our own words
-_RECIPIENTS = f"SELECT r.*, {_REPLY} AS reply FROM recipients AS r JOIN messages AS m ON m.id = r.message"  # noqa: S608
+_RECIPIENTS = f"""
+    SELECT r.*, {_REPLY} AS reply, {_FATE} AS fate FROM recipients AS r JOIN messages AS m ON m.id = r.message
+"""  # noqa: S608
 
 
 def _pairs(table: str, columns: str) -> str:
@@ -32,12 +39,12 @@ def _pairs(table: str, columns: str) -> str:
 _OF_MESSAGE = _pairs(
     "m",
     "id reverse_path ret envid smtputf8 client helo protocol account size received_at due_at credential domain"
-    " selectors author_domain subject message_id repairs hold dsn_for idempotency_key tags changes",
+    " selectors author_domain subject message_id repairs hold dsn_for idempotency_key tags changes bulk",
 )
 _OF_RECIPIENT = _pairs("r", "n address notify orcpt state reason next_at attempts updated_at dsn")
 _TOGETHER = f"""
     SELECT json_group_array(json_object({_OF_MESSAGE}, 'body_kept', {_BODY_KEPT}, 'recipients', (
-        SELECT json_group_array(json_object({_OF_RECIPIENT}, 'reply', {_REPLY}))
+        SELECT json_group_array(json_object({_OF_RECIPIENT}, 'reply', {_REPLY}, 'fate', {_FATE}))
         FROM recipients AS r WHERE r.message = m.id
     )))
     FROM json_each(?) CROSS JOIN messages AS m ON m.id = value

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from smtprelay.message import Envelope, Message, Origin, Recipient
-from smtprelay.spool.values import Attempt, LeasedRecipient, RecipientRecord, State
+from smtprelay.outcome import Phase
+from smtprelay.spool.values import OUTCOMES, Attempt, Fate, LeasedRecipient, RecipientRecord, State, Suppression
 
 Row = sqlite3.Row | Mapping[str, Any]
 
@@ -16,17 +17,22 @@ INSERT_MESSAGE = """
     INSERT INTO messages (
         id, reverse_path, ret, envid, smtputf8, client, helo, protocol, account, size, received_at, due_at,
         credential, domain, selectors, author_domain, subject, message_id, repairs, hold, dsn_for, sender,
-        idempotency_key, tags, changes, recipients, chunks
-    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        idempotency_key, tags, changes, bulk, recipients, chunks, ended_at
+    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 INSERT_RECIPIENT = """
     INSERT INTO recipients (
-        message, n, address, notify, orcpt, credential, state, reason, next_at, held_since, updated_at
-    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        message, n, address, notify, orcpt, credential, state, reason, next_at, attempts, held_since, updated_at
+    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+# Of a recipient that had ended when its message was stored.
+INSERT_ATTEMPT = """
+    INSERT INTO attempts (message, n, number, started_at, ended_at, outcome, phase, reply)
+    VALUES (?, ?, 1, ?, ?, ?, ?, ?)
 """
 
 
-def message_row(message: Message, chunks: int) -> tuple[str | int, ...]:
+def message_row(message: Message, chunks: int, ended_at: int = 0) -> tuple[str | int, ...]:
     envelope, origin = message.envelope, message.origin
     return (
         message.id,
@@ -54,13 +60,17 @@ def message_row(message: Message, chunks: int) -> tuple[str | int, ...]:
         message.idempotency_key,
         json.dumps(message.tags, ensure_ascii=False),
         for_people(json.dumps(message.changes, ensure_ascii=False)),
+        message.bulk,
         len(envelope.recipients),
         chunks,
+        ended_at,
     )
 
 
 def recipient_rows(message: Message) -> list[tuple[str | int, ...]]:
-    state, held_since = (State.HELD, message.received_at) if message.hold else (State.QUEUED, 0)
+    waiting = (State.HELD, for_people(message.hold), message.due_at, 0, message.received_at)
+    if not message.hold:
+        waiting = (State.QUEUED, "", message.due_at, 0, 0)
     return [
         (
             message.id,
@@ -69,13 +79,20 @@ def recipient_rows(message: Message) -> list[tuple[str | int, ...]]:
             recipient.notify,
             recipient.orcpt,
             message.credential,
-            state,
-            for_people(message.hold),
-            message.due_at,
-            held_since,
+            *((State.SUPPRESSED, recipient.suppressed.cause, 0, 1, 0) if recipient.suppressed else waiting),
             message.received_at,
         )
         for n, recipient in enumerate(message.envelope.recipients, 1)
+    ]
+
+
+def attempt_rows(message: Message) -> list[tuple[str | int, ...]]:
+    """Why recipients are suppressed from the start."""
+    at, outcome = message.received_at, OUTCOMES[State.SUPPRESSED]
+    return [
+        (message.id, n, at, at, outcome, Phase.ROUTING, for_people(recipient.suppressed.words))
+        for n, recipient in enumerate(message.envelope.recipients, 1)
+        if recipient.suppressed
     ]
 
 
@@ -109,6 +126,7 @@ def message_of(row: Row, recipients: Sequence[Recipient]) -> Message:
         idempotency_key=row["idempotency_key"],
         tags=tuple(tags),
         changes=tuple(changes),
+        bulk=bool(row["bulk"]),
     )
 
 
@@ -132,6 +150,7 @@ def recipient_record_of(row: Row, history: Sequence[Attempt] = ()) -> RecipientR
         dsn=row["dsn"],
         reply=row["reply"] or "",
         history=tuple(history),
+        fate=Fate(*json.loads(row["fate"])) if row["fate"] else None,
     )
 
 
@@ -146,6 +165,10 @@ def attempt_of(row: sqlite3.Row) -> Attempt:
         ambiguous=bool(row["ambiguous"]),
         smarthost=row["smarthost"],
     )
+
+
+def suppression_of(row: sqlite3.Row) -> Suppression:
+    return Suppression(row["address"], row["cause"], row["since"], row["expires"], row["source"], row["note"])
 
 
 def for_people(text: str) -> str:

@@ -133,4 +133,29 @@ CREATE TABLE events (
 ) STRICT;
 """
 
-MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SELECTORS, _TAGS, _EVENTS)
+_SUPPRESSIONS = """
+ALTER TABLE messages ADD COLUMN bulk INTEGER NOT NULL DEFAULT 0;
+
+CREATE TABLE suppressions (
+    address    TEXT PRIMARY KEY COLLATE NOCASE,
+    cause      TEXT NOT NULL,
+    since      INTEGER NOT NULL,
+    expires    INTEGER NOT NULL,           -- 0: never
+    source     TEXT NOT NULL,
+    note       TEXT NOT NULL,
+    removed_at INTEGER NOT NULL DEFAULT 0  -- when a person did; what happened before does not count any more
+) STRICT, WITHOUT ROWID;
+CREATE INDEX suppressions_by_end ON suppressions (expires) WHERE expires > 0;
+
+-- What was told of addresses after mail was delivered to them.
+CREATE TABLE fates (
+    address TEXT COLLATE NOCASE,
+    at      INTEGER NOT NULL,
+    cause   TEXT NOT NULL,
+    source  TEXT NOT NULL,
+    PRIMARY KEY (address, at, cause)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX fates_by_day ON fates (at);
+"""
+
+MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SELECTORS, _TAGS, _EVENTS, _SUPPRESSIONS)

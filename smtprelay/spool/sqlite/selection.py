@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from smtprelay.spool.values import Selector, State
+from smtprelay.spool.values import PASSING, Selector, State
 
 PAGE = 1000  # recipients that one transaction of `hold`, `cancel` and their like changes: some 20 ms
 
@@ -17,6 +17,7 @@ FIRST: Key = ("", 0)
 # Written out, not bound, so that SQLite can tell which partial index holds them.
 _IN_STATE = {state: f"r.state = '{state}'" for state in State}
 _WAITING = "m.ended_at = 0"
+PASSES = "('" + "', '".join(sorted(PASSING)) + "')"  # reasons that pass by themselves
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,10 @@ def where(selector: Selector) -> Where:
         chosen &= Where(("r.reason = ?",), (selector.reason,))
     if selector.tag:
         chosen &= Where(("EXISTS (SELECT 1 FROM json_each(m.tags) WHERE value = ?)",), (selector.tag,))
+    if selector.bulk is not None:
+        chosen &= Where(("m.bulk = ?",), (selector.bulk,))
+    if selector.credentials:
+        chosen &= Where(("r.credential IN (SELECT value FROM json_each(?))",), (json.dumps(selector.credentials),))
     return chosen
 
 

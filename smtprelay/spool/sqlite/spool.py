@@ -7,7 +7,7 @@ import os
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
@@ -22,11 +22,13 @@ from smtprelay.spool.sqlite.fresh import FreshBodies
 from smtprelay.spool.sqlite.indexer import Indexer
 from smtprelay.spool.sqlite.readers import Readers
 from smtprelay.spool.sqlite.selection import FIRST, PAGE, Where, waiting_keys, waits_beyond, where
+from smtprelay.spool.sqlite.suppressing import Suppressing
 from smtprelay.spool.sqlite.writer import Writer
 from smtprelay.spool.values import (
     BodyCorrupt,
     Due,
     Events,
+    Fate,
     Fault,
     Found,
     Lease,
@@ -38,6 +40,7 @@ from smtprelay.spool.values import (
     SpoolError,
     State,
     Stats,
+    Suppression,
     Waiting,
 )
 
@@ -56,6 +59,7 @@ class SQLiteSpool:
         self._connection = connection
         self._readers = readers
         self._writer = Writer(connection, path)
+        self._suppressing = Suppressing(path, self._writer, readers)
         self._indexer = Indexer(path)
         self._finder: Finder | None = None
         self._being_written: set[str] = set()  # messages whose bodies are going in ahead of them
@@ -74,6 +78,7 @@ class SQLiteSpool:
         spool = cls(path, *await asyncio.to_thread(_open, path, now))
         if await spool._readers.run(history.is_any):
             spool._indexer.begin()
+        await spool._suppressing.begin()
         return spool
 
     async def put(self, messages: Sequence[Message]) -> list[str]:
@@ -99,9 +104,20 @@ class SQLiteSpool:
     async def extend(self, lease: Lease, until: int) -> None:
         await self._writer.run(lambda connection: leasing.extend(connection, lease.token, until))
 
-    async def finish(self, lease: Lease, now: int, results: Sequence[Result], new: Sequence[Message] = ()) -> None:
+    async def finish(
+        self,
+        lease: Lease,
+        now: int,
+        results: Sequence[Result],
+        new: Sequence[Message] = (),
+        suppress: Sequence[Suppression] = (),
+    ) -> None:
+        if suppress:
+            self._suppressing.entered()
         async with self._bodies_ahead(new):
-            await self._writer.run(lambda connection: leasing.finish(connection, lease.token, now, results, new))
+            await self._writer.run(
+                lambda connection: leasing.finish(connection, lease.token, now, results, new, suppress)
+            )
         self._fresh.take(lease.message.id)  # it was of use for one attempt
         self._stored(new)
 
@@ -213,7 +229,29 @@ class SQLiteSpool:
     async def recall(self, prefix: str) -> dict[str, str]:
         return await self._readers.run(partial(history.recall, prefix=prefix))
 
-    async def prune(self, before: int) -> int:
+    async def suppress(self, entries: Iterable[Suppression]) -> int:
+        return await self._suppressing.enter(entries)
+
+    async def unsuppress(self, addresses: Iterable[str], now: int) -> int:
+        return await self._suppressing.remove(addresses, now)
+
+    async def suppression(self, address: str, now: int) -> Suppression | None:
+        return self._suppressing.look_up(address, now)
+
+    async def suppressions(self, after: str, limit: int, *, cause: str = "", text: str = "") -> list[Suppression]:
+        return await self._suppressing.page(after, limit, cause, text)
+
+    async def count_suppressions(self) -> dict[str, int]:
+        return await self._suppressing.count()
+
+    @property
+    def suppression_fault(self) -> Fault | None:
+        return self._suppressing.fault
+
+    async def report(self, fates: Iterable[Fate]) -> int:
+        return await self._suppressing.report(fates)
+
+    async def prune(self, before: int, now: int) -> int:
         gone = await self._writer.run(partial(pruning.drop_messages, before=before))
         if not gone:
             while await self._writer.run(partial(pruning.sweep_bodies, being_written=frozenset(self._being_written))):
@@ -221,6 +259,7 @@ class SQLiteSpool:
             while await self._writer.run(pruning.return_pages):
                 pass
             self._indexer.tidy()
+            await self._suppressing.prune(before, now)
         return gone
 
     async def answer(self) -> None:
@@ -233,6 +272,7 @@ class SQLiteSpool:
         self._closed = True
         await self._writer.close()
         await self._readers.close()
+        self._suppressing.close()
         if self._finder:
             await self._finder.close()
         await asyncio.to_thread(self._indexer.close)
@@ -278,7 +318,7 @@ class SQLiteSpool:
 
     def _stored(self, messages: Sequence[Message]) -> None:
         if messages:
-            self._fresh.keep(messages)
+            self._fresh.keep(message for message in messages if not storing.has_ended(message))
             self._indexer.add(message.id for message in messages)
 
     def _bodies_ahead(self, messages: Sequence[Message]) -> AbstractAsyncContextManager[None]:

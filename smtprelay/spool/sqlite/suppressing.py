@@ -1,0 +1,193 @@
+"""Addresses that are not to be sent to, and what was told later of those that were."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+from smtprelay.spool.sqlite import rows
+from smtprelay.spool.sqlite.errors import explain, is_damage
+from smtprelay.spool.sqlite.file import open_for_reading
+from smtprelay.spool.sqlite.readers import Readers
+from smtprelay.spool.sqlite.writer import Writer
+from smtprelay.spool.values import OPERATOR, Fate, Fault, SpoolError, Suppression
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+PAGE = 250  # entries of one transaction: 5 ms with a million there, as each lies on another page of the file
+_BUSY = 20  # milliseconds
+
+# A page comes as one statement: after each of many this thread would have to get the GIL back from the loop, and mail
+# would wait for it meanwhile.
+_ENTER = f"""
+    INSERT INTO suppressions (address, cause, since, expires, source, note)
+    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+        json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]')
+    FROM json_each(?) WHERE true
+    ON CONFLICT (address) DO UPDATE SET
+        cause = excluded.cause, since = excluded.since, expires = excluded.expires, source = excluded.source,
+        note = excluded.note, removed_at = 0
+    WHERE CASE
+        WHEN excluded.cause = '{OPERATOR}' THEN (cause, since, expires, source, note, removed_at)
+            IS NOT (excluded.cause, excluded.since, excluded.expires, excluded.source, excluded.note, 0)
+        WHEN removed_at > 0 THEN excluded.since > removed_at
+        WHEN cause = '{OPERATOR}' THEN (excluded.expires = 0, excluded.expires) > (expires = 0, expires)
+        ELSE (excluded.expires = 0, excluded.expires, excluded.since) > (expires = 0, expires, since)
+    END
+"""  # noqa: S608 - our own words
+# What was removed never expires.
+_REMOVE = """
+    UPDATE suppressions SET removed_at = ?, expires = 0
+    WHERE address IN (SELECT value FROM json_each(?)) AND removed_at = 0 AND (expires = 0 OR expires > ?)
+"""
+_LOOK_UP = "SELECT * FROM suppressions WHERE address = ? AND removed_at = 0 AND (expires = 0 OR expires > ?)"
+_REPORT = """
+    INSERT OR IGNORE INTO fates (address, at, cause, source)
+    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+        json_extract(value, '$[3]')
+    FROM json_each(?)
+"""
+
+
+class Suppressing:
+    """The list of a spool; to be used in the event loop that opened it.
+
+    :ivar fault: `Spool.suppression_fault`.
+    """
+
+    def __init__(self, path: Path, writer: Writer, readers: Readers) -> None:
+        self.fault: Fault | None = None
+        self._path = path
+        self._writer = writer
+        self._readers = readers
+        # Of the loop's own thread: a look-up takes 6 to 10 µs with a million entries, and to ask a thread some 50.
+        self._connection = open_for_reading(path)
+        self._connection.execute(f"PRAGMA busy_timeout = {_BUSY}")
+        self._may_have = True
+
+    async def begin(self) -> None:
+        """Where nobody is suppressed, nothing is looked up until somebody is."""
+        try:
+            self._may_have = await self._readers.run(_is_any)
+        except SpoolError as error:
+            _log.error("the list of suppressed addresses cannot be read: %s", error)
+
+    async def enter(self, entries: Iterable[Suppression]) -> int:
+        self.entered()
+        return sum([await self._writer.run(partial(enter, entries=page)) for page in _pages(entries)])
+
+    def entered(self) -> None:
+        """There is an entry now, or soon."""
+        self._may_have = True
+
+    async def remove(self, addresses: Iterable[str], now: int) -> int:
+        pages = _pages(addresses)
+        return sum([await self._writer.run(partial(_remove, addresses=page, now=now)) for page in pages])
+
+    def look_up(self, address: str, now: int) -> Suppression | None:
+        if not self._may_have:
+            return None
+        try:
+            row = self._connection.execute(_LOOK_UP, (address, now)).fetchone()
+        except sqlite3.Error as error:
+            self._failed(address, now, error)
+            return None
+        return rows.suppression_of(row) if row else None
+
+    async def page(self, after: str, limit: int, cause: str, text: str) -> list[Suppression]:
+        return await self._readers.run(partial(_page, after=after, limit=limit, cause=cause, text=text))
+
+    async def count(self) -> dict[str, int]:
+        return await self._readers.run(_count)
+
+    async def report(self, fates: Iterable[Fate]) -> int:
+        return sum([await self._writer.run(partial(_report, fates=page)) for page in _pages(fates)])
+
+    async def prune(self, before: int, now: int) -> None:
+        """What has expired, and fates from before then."""
+        for drop in (partial(_drop_expired, now=now), partial(_drop_fates, before=before)):
+            while await self._writer.run(drop) == PAGE:
+                pass
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _failed(self, address: str, now: int, error: sqlite3.Error) -> None:
+        explained = explain(error, self._path)
+        _log.error("%s cannot be looked up among the suppressed addresses, and is sent to: %s", address, explained)
+        self.fault = self.fault or Fault(now, str(explained))
+
+
+def _pages(entries: Iterable[T]) -> Iterator[list[T]]:
+    """Each for a transaction of its own: others write in between."""
+    rest = iter(entries)
+    while page := list(islice(rest, PAGE)):
+        yield page
+
+
+def enter(connection: sqlite3.Connection, entries: Sequence[Suppression]) -> int:
+    values = [[one.address, one.cause, one.since, one.expires, one.source, one.note] for one in entries]
+    return connection.execute(_ENTER, (_json(values),)).rowcount
+
+
+def enter_beside(connection: sqlite3.Connection, entries: Sequence[Suppression]) -> None:
+    """The same, where that is not what matters: a list that is damaged must not keep the rest from being written."""
+    try:
+        enter(connection, entries)
+    except sqlite3.Error as error:
+        if not is_damage(error):
+            raise
+        _log.error("%s cannot be entered among the suppressed addresses: %s", entries[0].address, error)
+
+
+def _remove(connection: sqlite3.Connection, addresses: Sequence[str], now: int) -> int:
+    return connection.execute(_REMOVE, (now, _json(addresses), now)).rowcount
+
+
+def _report(connection: sqlite3.Connection, fates: Sequence[Fate]) -> int:
+    values = [[fate.address, fate.at, fate.cause, fate.source] for fate in fates]
+    return connection.execute(_REPORT, (_json(values),)).rowcount
+
+
+def _json(values: Sequence[object]) -> str:
+    return rows.for_people(json.dumps(values, ensure_ascii=False))
+
+
+def _is_any(connection: sqlite3.Connection) -> bool:
+    return connection.execute("SELECT 1 FROM suppressions WHERE removed_at = 0 LIMIT 1").fetchone() is not None
+
+
+def _page(connection: sqlite3.Connection, after: str, limit: int, cause: str, text: str) -> list[Suppression]:
+    page = connection.execute(
+        """
+        SELECT * FROM suppressions
+        WHERE address > :after AND removed_at = 0 AND :cause IN ('', cause)
+            AND instr(lower(address || ' ' || source || ' ' || note), lower(:text))
+        ORDER BY address LIMIT :limit
+        """,
+        {"after": after, "cause": cause, "text": text, "limit": limit},
+    )
+    return [rows.suppression_of(row) for row in page]
+
+
+def _count(connection: sqlite3.Connection) -> dict[str, int]:
+    return dict(
+        connection.execute("SELECT cause, count(*) FROM suppressions WHERE removed_at = 0 GROUP BY cause").fetchall()
+    )
+
+
+def _drop_expired(connection: sqlite3.Connection, now: int) -> int:
+    expired = "SELECT address FROM suppressions WHERE expires > 0 AND expires <= ? ORDER BY expires LIMIT ?"
+    return connection.execute(f"DELETE FROM suppressions WHERE address IN ({expired})", (now, PAGE)).rowcount  # noqa: S608
+
+
+def _drop_fates(connection: sqlite3.Connection, before: int) -> int:
+    old = "SELECT address, at, cause FROM fates WHERE at < ? ORDER BY at LIMIT ?"
+    return connection.execute(f"DELETE FROM fates WHERE (address, at, cause) IN ({old})", (before, PAGE)).rowcount  # noqa: S608

@@ -1,0 +1,175 @@
+"""Addresses that are not to be sent to: the list, recipients that are on it, and what was told of others later."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from smtprelay.message import Envelope, Recipient, Suppressed
+from smtprelay.spool import Fate, Result, Selector, Spool, SpoolError, State, Suppression
+from tests.spool.support import HOUR, NOW, lease_all, lease_one, message, read_body, results, shown, states
+
+DAY = 24 * HOUR
+BOB = Suppression("Bob@example.net", "1", NOW - DAY, source="platform news", note="550 no such user")
+
+
+def full(until: int, since: int = NOW - DAY) -> Suppression:
+    return Suppression("ann@example.net", "2", since, until, "platform news")
+
+
+def operators(until: int = 0) -> Suppression:
+    return Suppression("ann@example.net", "operator", NOW - DAY, until, "operator root", "asked by telephone")
+
+
+async def test_an_address_on_the_list_is_found_whatever_its_case(spool: Spool) -> None:
+    assert await spool.suppression("bob@example.net", NOW) is None
+    assert await spool.suppress([BOB]) == 1
+    for address in ("Bob@example.net", "bob@example.net", "BOB@example.net"):
+        assert await spool.suppression(address, NOW) == BOB
+    assert await spool.suppression("rob@example.net", NOW) is None
+
+
+async def test_an_entry_that_is_there_already_is_not_counted_again(spool: Spool) -> None:
+    assert await spool.suppress([BOB, BOB]) == 1
+    assert await spool.suppress([replace(BOB, address="BOB@example.net")]) == 0
+    assert await spool.suppressions("", 10) == [BOB]
+
+
+async def test_an_entry_expires_and_goes_with_the_next_prune(spool: Spool) -> None:
+    await spool.suppress([full(NOW + 1), BOB])
+    assert await spool.suppression("ann@example.net", NOW) == full(NOW + 1)
+    assert await spool.suppression("ann@example.net", NOW + 1) is None
+    await spool.prune(NOW, NOW)
+    assert len(await spool.suppressions("", 10)) == 2
+    await spool.prune(NOW, NOW + 1)
+    assert await spool.suppressions("", 10) == [BOB]
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "kept"),
+    [
+        (full(0), full(NOW + DAY, since=NOW), "first"),
+        (full(NOW + DAY), full(0, since=NOW - 2 * DAY), "then"),
+        (full(NOW + DAY), full(NOW + 2 * DAY), "then"),
+        (full(NOW + 2 * DAY), full(NOW + DAY), "first"),
+        (full(0), full(0, since=NOW), "then"),
+        (full(0, since=NOW), full(0), "first"),
+        (operators(), full(0, since=NOW), "first"),
+        (operators(NOW + DAY), full(NOW + 2 * DAY), "then"),
+        (operators(NOW + DAY), full(0), "then"),
+        (full(0), operators(NOW + DAY), "then"),
+        (operators(), operators(NOW + DAY), "then"),
+    ],
+)
+async def test_what_lasts_longer_counts_and_what_a_person_says(
+    spool: Spool, first: Suppression, then: Suppression, kept: str
+) -> None:
+    await spool.suppress([first])
+    assert await spool.suppress([then]) == (kept == "then")
+    assert await spool.suppression("ann@example.net", NOW) == (then if kept == "then" else first)
+
+
+async def test_what_a_person_removed_is_entered_again_by_what_happened_later_or_by_a_person(spool: Spool) -> None:
+    await spool.suppress([full(0), BOB])
+    assert await spool.unsuppress(["ANN@example.net", "nobody@example.net"], NOW) == 1
+    assert await spool.unsuppress(["ann@example.net"], NOW + 1) == 0
+    assert await spool.suppression("ann@example.net", NOW) is None
+    assert await spool.suppressions("", 10) == [BOB]
+
+    assert await spool.suppress([full(0), full(0, since=NOW)]) == 0
+    await spool.prune(NOW + DAY, NOW + DAY)
+    assert await spool.suppress([full(NOW + 9 * DAY, since=NOW)]) == 0
+    assert await spool.suppress([operators()]) == 1
+
+    await spool.unsuppress(["ann@example.net"], NOW)
+    assert await spool.suppress([full(NOW + DAY, since=NOW + 1)]) == 1
+    assert await spool.suppression("ann@example.net", NOW) == full(NOW + DAY, since=NOW + 1)
+
+
+async def test_the_list_is_read_by_pages_and_counted_by_cause(spool: Spool) -> None:
+    entries = [
+        Suppression(f"u{n:03}@example.net", "1" if n % 2 else "unsubscribed", NOW, note=f"n{n}") for n in range(600)
+    ]
+    assert await spool.suppress(iter(entries)) == 600
+    assert await spool.count_suppressions() == {"1": 300, "unsubscribed": 300}
+    read: list[Suppression] = []
+    while page := await spool.suppressions(read[-1].address if read else "", 250):
+        read += page
+    assert read == entries
+    assert await spool.suppressions("U009@example.net", 2, cause="1") == [entries[11], entries[13]]
+    assert await spool.suppressions("", 9, text="U007@EXAMPLE") == [entries[7]]
+    assert await spool.suppressions("", 9, text="n599") == [entries[599]]
+    assert await spool.suppressions("", 9, cause="9") == []
+
+
+async def test_a_suppressed_recipient_has_ended_when_its_message_is_stored(spool: Spool) -> None:
+    bob = Recipient("bob@example.net", suppressed=Suppressed("1", "no such user since yesterday"))
+    sent = message(envelope=Envelope("billing@example.com", (bob, Recipient("ann@example.net"))))
+    await spool.put([sent])
+    record = await shown(spool, sent.id)
+    assert record.body_kept
+    ended, waiting = record.recipients
+    assert (ended.state, ended.reason, ended.reply) == (State.SUPPRESSED, "1", "no such user since yesterday")
+    [attempt] = ended.history
+    assert (attempt.outcome, attempt.started_at, attempt.ended_at) == ("suppressed", NOW, NOW)
+    assert waiting.state is State.QUEUED
+    lease = await lease_one(spool)
+    assert [leased.recipient.address for leased in lease.recipients] == ["ann@example.net"]
+    await spool.finish(lease, NOW, results(lease))
+    assert await states(spool, sent.id) == [State.SUPPRESSED, State.DELIVERED]
+    assert (await spool.show(sent.id)).body_kept is False  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("octets", [100, 600_000])
+async def test_a_message_of_suppressed_recipients_alone_is_kept_without_its_body(spool: Spool, octets: int) -> None:
+    bob = Recipient("bob@example.net", suppressed=Suppressed("unsubscribed", "unsubscribed yesterday"))
+    sent = message(envelope=Envelope("billing@example.com", (bob,)), content=bytes(octets))
+    await spool.put([sent])
+    assert not (await shown(spool, sent.id)).body_kept
+    assert not await lease_all(spool)
+    with pytest.raises(SpoolError, match="has ended"):
+        await read_body(spool, sent.id)
+    assert await spool.prune(NOW, NOW) == 0
+    assert await spool.prune(NOW + 1, NOW) == 1
+
+
+async def test_an_attempt_ends_as_suppressed_and_suppresses_for_the_future(spool: Spool) -> None:
+    sent = message("bob@example.net", "ann@example.net")
+    await spool.put([sent])
+    lease = await lease_one(spool)
+    bob, ann = (leased.id for leased in lease.recipients)
+    told = [
+        Result(bob, State.SUPPRESSED, reason="1", reply="no such user"),
+        Result(ann, State.BOUNCED, reason="refused"),
+    ]
+    await spool.finish(lease, NOW, told, suppress=[full(0)])
+    assert await states(spool, sent.id) == [State.SUPPRESSED, State.BOUNCED]
+    first = (await shown(spool, sent.id)).recipients[0]
+    assert (first.reason, first.history[0].outcome) == ("1", "suppressed")
+    assert await spool.suppression("ann@example.net", NOW) == full(0)
+
+
+async def test_what_was_told_of_an_address_belongs_to_what_was_delivered_before(spool: Spool) -> None:
+    """A fate is known by its day: it is of mail that was delivered before that day's end."""
+    sent = message("Bob@example.net", "ann@example.net", "eve@example.net")
+    await spool.put([sent])
+    lease = await lease_one(spool)
+    bob, ann, eve = (leased.id for leased in lease.recipients)
+    ends = {bob: State.DELIVERED, ann: State.DELIVERED, eve: State.BOUNCED}
+    await spool.finish(lease, NOW, [Result(n, state, reason="") for n, state in ends.items()])
+    day = NOW - 8 * HOUR
+    told = [
+        Fate("bob@example.net", day - DAY, "9", "platform news"),
+        Fate("bob@example.net", day + DAY, "5", "platform news"),
+        Fate("bob@example.net", day, "1", "platform news"),
+        Fate("ann@example.net", NOW - DAY, "1"),
+        Fate("eve@example.net", day, "1"),
+    ]
+    assert await spool.report(told) == 5
+    assert await spool.report(iter(told)) == 0
+    by_search = (await spool.search(Selector(), 10))[0].recipients
+    for recipients in (by_search, (await shown(spool, sent.id)).recipients):
+        assert [recipient.fate for recipient in recipients] == [told[2], None, None]
+    await spool.prune(day + 1, NOW)
+    assert [one.fate for one in (await shown(spool, sent.id)).recipients] == [told[1], None, None]
