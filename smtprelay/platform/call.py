@@ -79,6 +79,22 @@ def parameters(**values: object) -> dict[str, str]:
     return {name.rstrip("_"): _written(value) for name, value in values.items() if value is not None}
 
 
+def only_one(**values: object) -> dict[str, str]:
+    """The one of them that is given. :raises ValueError: none is, or more than one."""
+    given = {name: value for name, value in values.items() if value is not None and value != ""}
+    if len(given) != 1:
+        *names, last = values
+        raise ValueError(f"give one of {', '.join(names)} and {last}, and only one")
+    return parameters(**given)
+
+
+def on_day(moment: date | None) -> date | None:
+    """The day as the platform counts them, in Asia/Shanghai; a `datetime` without a zone is one there."""
+    if not isinstance(moment, datetime):
+        return moment
+    return (moment.astimezone(SHANGHAI) if moment.tzinfo else moment).date()
+
+
 def _written(value: object) -> str:
     match value:
         case bool():

@@ -15,6 +15,9 @@ from smtprelay.platform.account import Account
 from smtprelay.platform.call import Async, Call, M, Pages, Sync
 from smtprelay.platform.core import BASE_URL, DEADLINE, LOCAL, MAX_ANSWER, TIMEOUT, Core, Hourly
 from smtprelay.platform.errors import PlatformError, UnreadableAnswer
+from smtprelay.platform.failures import Failures
+from smtprelay.platform.statistics import Statistics
+from smtprelay.platform.tracking import Tracking
 
 T = TypeVar("T")
 
@@ -27,6 +30,9 @@ class _Platform(Generic[M]):
     def __init__(self, core: Core) -> None:
         self._core = core
         self.account: Account[M] = Account(self)
+        self.statistics: Statistics[M] = Statistics(self)
+        self.failures: Failures[M] = Failures(self)
+        self.tracking: Tracking[M] = Tracking(self)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._core!r})"

@@ -84,11 +84,10 @@ def one_of(kind: type[V], row: Row, *names: str) -> V:
 
 def children(root: Element, name: str) -> Iterator[Element]:
     """The elements of a list; where the platform left the list out, its root is the only one."""
-    found = root.findall(name)
-    if found:
-        yield from found
-    elif root.tag == name:
+    if root.tag == name:  # looked at first: a <link> has a <link> in it
         yield root
+    else:
+        yield from root.findall(name)
 
 
 def rows(answer: Answer, name: str, *roots: str) -> list[Element]:
