@@ -1,0 +1,29 @@
+"""Every answer that the platform's document prints: damaged by its extraction, repaired, and with values filled in."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.platform_api import samples_1, samples_2, samples_3
+from tests.platform_api.sample import DIRECTORY, Sample
+
+SAMPLES: list[Sample] = [sample for chapter in (samples_1, samples_2, samples_3) for sample in chapter.SAMPLES]
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=str)
+def test_as_it_is_printed(sample: Sample) -> None:
+    sample.check_printed()
+
+
+@pytest.mark.parametrize("sample", [sample for sample in SAMPLES if sample.repaired is not None], ids=str)
+def test_as_it_was_meant(sample: Sample) -> None:
+    sample.check_repaired()
+
+
+@pytest.mark.parametrize("sample", [sample for sample in SAMPLES if sample.fields], ids=str)
+def test_with_values(sample: Sample) -> None:
+    sample.check_filled()
+
+
+def test_no_sample_is_left_out() -> None:
+    assert {file.name for file in DIRECTORY.iterdir()} == {file for sample in SAMPLES for file in sample.files}
