@@ -30,6 +30,7 @@ SANDBOX = '[upstream]\nmode = "sandbox"\n'
 RULE = "[[upstream.rules]]\n"
 WEBHOOK = '[[webhooks]]\nurl = "{}"\nsecret_file = "s"\n'
 SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
+EXPIRY = {"2": 7 * DAY, **dict.fromkeys(("1", "3", "5", "8", "9", "unsubscribed", "operator"), 0)}
 
 
 def parse(text: str) -> Config:
@@ -103,6 +104,11 @@ def test_defaults() -> None:
         },
         "signing": {"on_missing_key": "reject", "rotation_overlap": 7 * DAY},
         "bounces": {"send_to": "reverse-path", "envelope": "null", "delay_warning": None},
+        "suppression": {
+            "action": "reject",
+            "own_bounces": True,
+            "expiry": EXPIRY,
+        },
         "templates": {"directory": BASE / "templates"},
         "status": {
             "listen": ({"host": "127.0.0.1", "port": 8025, "fd_name": ""},),
@@ -147,6 +153,13 @@ def test_defaults() -> None:
         (LEAST + '[bounces]\nsend_to = "Ops@Example.com"', "bounces.send_to", "Ops@example.com"),
         (LEAST + '[bounces]\ndelay_warning = "4h"', "bounces.delay_warning", 4 * HOUR),
         (LEAST + '[bounces]\ndelay_warning = ""', "bounces.delay_warning", None),
+        (LEAST + '[suppression]\nexpiry = { 1 = "30d" }', "suppression.expiry", {**EXPIRY, "1": 30 * DAY}),
+        (LEAST + '[suppression.expiry]\n2 = "never"', "suppression.expiry", {**EXPIRY, "2": 0}),
+        (
+            LEAST + '[suppression]\nexpiry = { 5 = "off", 4 = "2d" }',
+            "suppression.expiry",
+            {**EXPIRY, "5": None, "4": 2 * DAY},
+        ),
         (LEAST + '[status]\ncontrol = "c.sock"', "status.control", BASE / "c.sock"),
         (LEAST + '[status]\nlisten = ""', "status.listen", ()),
         (LEAST + '[status]\nlisten = "[::1]:80"', "status.listen", (Listen("::1", 80),)),
@@ -246,6 +259,12 @@ def test_good(text: str, path: str, value: object) -> None:
         (LEAST.replace(', file = "relay1.pem"', ""), "domains[1].keys[1].file: this is needed and missing"),
         (LEAST + '[bounces]\nsend_to = "ops"', 'bounces.send_to: "reverse-path", "none", or an address'),
         (LEAST + '[bounces]\ndelay_warning = "soon"', "bounces.delay_warning: a duration is a number and a unit"),
+        (LEAST + '[suppression]\naction = "drop"', "suppression.action: "),
+        (LEAST + '[suppression]\nexpiry = "7d"', "suppression.expiry: a table is wanted, by cause"),
+        (LEAST + '[suppression]\nexpiry = { full = "7d" }', "suppression.expiry: full is no cause: the number of"),
+        (LEAST + "[suppression]\nexpiry = { 2 = 7 }", "suppression.expiry: 2: a duration is a number and a unit"),
+        (LEAST + '[suppression]\nexpiry = { 2 = "0d" }', "suppression.expiry: 2: an entry of no time is none"),
+        (LEAST + '[suppression]\nexpiry = { operator = "off" }', "suppression.expiry: operator: what an operator"),
         (LEAST + '[status]\ncontrol = ""', "status.control: a path is wanted"),
         (LEAST + OPEN, "status: others can reach 10.0.0.1:80: set tls_certificate and tls_key, and an account"),
         (LEAST + OPEN.partition("tls")[0] + STATUS_ACCOUNT, "status: others can reach 10.0.0.1:80: set tls_cert"),

@@ -8,9 +8,11 @@ from smtprelay.config.reading import parse_config, parse_control, parse_toml, pr
 from smtprelay.config.section import ConfigError, Section
 from smtprelay.config.sections import Config, DomainRules, Log
 from smtprelay.config.status import Event, Status, StatusAccount, Webhook, webhook_names
+from smtprelay.config.suppression import NEVER, SuppressionSection
 from smtprelay.config.upstream import Credential, Rule, Timeouts, TLSMode, Upstream
 
 __all__ = [
+    "NEVER",
     "Account",
     "Config",
     "ConfigError",
@@ -23,6 +25,7 @@ __all__ = [
     "Section",
     "Status",
     "StatusAccount",
+    "SuppressionSection",
     "TLSMode",
     "Timeouts",
     "Upstream",

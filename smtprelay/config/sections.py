@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from smtprelay.config.gateway import Gateway
 from smtprelay.config.section import Section
 from smtprelay.config.status import Status, Webhook
+from smtprelay.config.suppression import SuppressionSection
 from smtprelay.config.upstream import Upstream
 from smtprelay.message import AddressError, parse_address
 from smtprelay.values import (
@@ -135,6 +136,7 @@ class Config(Section):
     domains: Annotated[tuple[DomainSection, ...], unique("name")] = Field(min_length=1)
     signing: Signing = Signing()
     bounces: Bounces = Bounces()
+    suppression: SuppressionSection = SuppressionSection()
     templates: TemplatesSection
     status: Status = Status()
     webhooks: Annotated[tuple[Webhook, ...], unique("url", lambda url: f"an address at {place_of(url)}")] = ()
