@@ -1,11 +1,11 @@
 """Why something was refused, as one of a few words: what is counted must not have as many names as there are texts.
-And whose mail it was, for the log."""
+And whose mail to whom it was, for the log."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 
-from smtprelay.gateway.commands import parse_mail
+from smtprelay.gateway.commands import parse_mail, parse_rcpt
 from smtprelay.gateway.transaction import Transaction
 from smtprelay.policy import NotSetUp
 from smtprelay.reply import Reject, SMTPReplyError
@@ -35,12 +35,16 @@ def reason_of(error: SMTPReplyError) -> str:
     return _BY_CODE.get(reply.code) or _BY_DETAIL.get(reply.detail) or _BY_SUBJECT.get(subject, "other")
 
 
-def reverse_path_of(verb: str, argument: str, message: Transaction | None) -> str | None:
-    """Whose mail a refused command is about; None where that cannot be told.
+def envelope_of(verb: str, argument: str, message: Transaction | None) -> dict[str, str | None]:
+    """What a refused command is about, for the log: the reverse-path, None where it cannot be told, and at RCPT the
+    recipient.
 
     :param message: the one that had begun before the command.
     """
-    if verb == "MAIL":
-        with suppress(Reject):
-            return parse_mail(argument).reverse_path
-    return message.mail.reverse_path if message else None
+    about = {"reverse_path": message.mail.reverse_path if message else None}
+    with suppress(Reject):
+        if verb == "MAIL":
+            about["reverse_path"] = parse_mail(argument).reverse_path
+        elif verb == "RCPT":
+            about["recipient"] = parse_rcpt(argument).address
+    return about

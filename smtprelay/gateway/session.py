@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import cast
 
@@ -25,7 +25,7 @@ from smtprelay.gateway.bare import NO_HOOKS, BareSMTP, Closed, CommandTooLong
 from smtprelay.gateway.commands import harmless, parse_mail
 from smtprelay.gateway.data import DataDecoder
 from smtprelay.gateway.limits import Reservation
-from smtprelay.gateway.refusals import reason_of, reverse_path_of
+from smtprelay.gateway.refusals import envelope_of, reason_of
 from smtprelay.gateway.services import Services
 from smtprelay.gateway.transaction import Transaction
 from smtprelay.instructions import queued_as
@@ -166,7 +166,7 @@ class Session(BareSMTP):
         await self._writer.drain()
 
     async def _refuse(
-        self, error: SMTPReplyError, command: str, account: Account | None, reverse_path: str | None = None
+        self, error: SMTPReplyError, command: str, account: Account | None, about: Mapping[str, str | None]
     ) -> None:
         metrics.REFUSED.add(command.lower(), reason_of(error))
         log.info(
@@ -174,7 +174,7 @@ class Session(BareSMTP):
             command=command,
             client=self._peer,
             account=account.username if account else "",
-            reverse_path=reverse_path,
+            **about,
             reply=str(error.reply),
         )
         await self.push(error.reply)
@@ -226,7 +226,7 @@ class Session(BareSMTP):
         except SMTPReplyError as error:
             # What is no command may be a password in base64, of a client that did not see its AUTH refused.
             known = verb if verb in _VERBS else "unknown"
-            await self._refuse(error, known, account, reverse_path_of(verb, argument, message))
+            await self._refuse(error, known, account, envelope_of(verb, argument, message))
         except (Closed, ConnectionError):
             raise Closed from None
         except Exception:
@@ -356,7 +356,7 @@ class Session(BareSMTP):
             await asyncio.sleep(self._services.login_delay * self._login_failures)
             if self._login_failures < MAX_LOGIN_FAILURES:
                 raise
-            await self._refuse(refusal, "AUTH", None)
+            await self._refuse(refusal, "AUTH", None, {})
             self._close()
         else:
             await self.push(Reply(235, "7.0", "Authentication successful"))

@@ -216,6 +216,15 @@ async def test_the_log_tells_whose_mail_was_refused(step: str, lines: Dialogue) 
             await converse(client, [*LOGGED_IN, *lines])
     [refusal] = [entry for entry in entries if entry["event"] == "refused"]
     assert refusal["reverse_path"] == "a@example.com"
+    assert refusal.get("recipient") == ("b@example.org" if step == "check_recipient" else None)
+
+
+async def test_a_recipient_that_cannot_be_read_is_not_in_the_log() -> None:
+    with capture_logs() as entries:
+        async with serving() as server, server.client("") as client:
+            await converse(client, [*LOGGED_IN, (MAIL, "250 "), ("RCPT TO:<b@>", "501 ")])
+    [refusal] = [entry for entry in entries if entry["event"] == "refused"]
+    assert (refusal["reverse_path"], "recipient" in refusal) == ("a@example.com", False)
 
 
 @pytest.mark.parametrize("command", ["MAIL FROM:app@", "MAIL app@example.com", "RCPT TO:<b@example.org>"])
