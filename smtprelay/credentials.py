@@ -1,4 +1,5 @@
-"""The configured secrets: passwords of credentials, and the ways out that log in with them; secrets of webhooks."""
+"""The configured secrets: passwords of credentials, and the ways out that log in with them; of the
+platform's accounts; secrets of webhooks."""
 
 from __future__ import annotations
 
@@ -26,6 +27,24 @@ def read_passwords(config: Config) -> dict[str, str]:
             passwords[credential.key] = _read_secret(*source) if credential.username else ""
         except ValueError as error:
             problems.append(f"upstream.credentials {credential.key}: the password cannot be read: {error}")
+    if problems:
+        raise ConfigError(problems)
+    return passwords
+
+
+def read_platform_passwords(config: Config) -> dict[str, str]:
+    """The passwords of the platform's accounts by their key.
+
+    :raises ConfigError: with every one that cannot be read.
+    """
+    passwords, problems = {}, []
+    for account in config.platform.accounts:
+        try:
+            passwords[account.key] = _read_secret(
+                account.password_file, account.password_env, account.password_credential
+            )
+        except ValueError as error:
+            problems.append(f"platform.accounts {account.key}: the password cannot be read: {error}")
     if problems:
         raise ConfigError(problems)
     return passwords

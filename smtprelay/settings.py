@@ -10,7 +10,7 @@ from pathlib import Path
 
 from smtprelay.config import Config, ConfigError
 from smtprelay.config_file import read_config
-from smtprelay.credentials import read_lanes, read_webhook_keys
+from smtprelay.credentials import read_lanes, read_platform_passwords, read_webhook_keys
 from smtprelay.keyfiles import KeyFile, configured_keys
 from smtprelay.sockets import ListenError, tls_context
 from smtprelay.upstream import Lane
@@ -26,6 +26,7 @@ class Settings:
     :param gateway_tls: the certificate of the gateway; None for none.
     :param status_tls: of the status server.
     :param webhooks: with their secrets.
+    :param platform_passwords: by the account's key.
     """
 
     config: Config
@@ -34,6 +35,7 @@ class Settings:
     gateway_tls: ssl.SSLContext | None
     status_tls: ssl.SSLContext | None
     webhooks: Sequence[Target]
+    platform_passwords: Mapping[str, str] = field(repr=False)
 
 
 def read_settings(file: Path) -> Settings:
@@ -54,9 +56,11 @@ def read_settings(file: Path) -> Settings:
         status_tls = tls_context(status.tls_certificate, status.tls_key)
     with _noting(problems):
         webhooks = targets(config.webhooks, read_webhook_keys(config))
+    with _noting(problems):
+        platform_passwords = read_platform_passwords(config)
     if problems:
         raise ConfigError([f"{file}: {problem}" for problem in problems])
-    return Settings(config, lanes, keys, gateway_tls, status_tls, webhooks)
+    return Settings(config, lanes, keys, gateway_tls, status_tls, webhooks, platform_passwords)
 
 
 @contextmanager

@@ -211,6 +211,26 @@ def parse_http_address(text: object) -> str:
     return parts.geturl()
 
 
+BASE_URL = "https://www.bestedm.org/mm-ms/apinew/"  # of the platform's HTTP API
+
+
+def check_base_url(url: str, *, allow_insecure: bool) -> str:
+    """The address with a slash at its end. :raises ValueError: it cannot be used; the text says what would be right."""
+    problem = f'an address such as "{BASE_URL}" is wanted'
+    try:
+        parts = urlsplit(url)
+        valid = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        raise ValueError(problem) from None
+    if not valid or parts.scheme not in ("http", "https") or parts.query or parts.fragment:
+        raise ValueError(problem)
+    if parts.username is not None:
+        raise ValueError("leave username and password out of the address: they have keys of their own")
+    if parts.scheme == "http" and not allow_insecure:
+        raise ValueError('"http://" would send the password readable: use "https://", or set allow_insecure = true')
+    return url.rstrip("/") + "/"
+
+
 def place_of(http_address: str) -> str:
     """Host and port, for people to read: the path and the query of an address are often secret."""
     return urlsplit(http_address).netloc.lower()

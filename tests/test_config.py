@@ -29,6 +29,7 @@ STATUS_ACCOUNT = f'[[status.accounts]]\nusername = "ops"\npassword_hash = "{HASH
 SANDBOX = '[upstream]\nmode = "sandbox"\n'
 RULE = "[[upstream.rules]]\n"
 WEBHOOK = '[[webhooks]]\nurl = "{}"\nsecret_file = "s"\n'
+PLATFORM = '[[platform.accounts]]\nusername = "example"\npassword_env = "A"\n'
 SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
 EXPIRY = {"2": 7 * DAY, **dict.fromkeys(("1", "3", "5", "8", "9", "unsubscribed", "operator"), 0)}
 
@@ -118,6 +119,7 @@ def test_defaults() -> None:
             "show_bodies": False,
             "accounts": (),
         },
+        "platform": {"accounts": ()},
         "webhooks": (),
         "log": {"level": "info", "format": "auto", "addresses": "full"},
     }
@@ -180,6 +182,25 @@ def test_defaults() -> None:
         (LEAST + WEBHOOK.format("https://a.test/x?t=1"), "webhooks.0.url", "https://a.test/x?t=1"),
         (LEAST + WEBHOOK.format("http://127.0.0.1:8/x"), "webhooks.0.secret_file", BASE / "s"),
         (LEAST + WEBHOOK.format("http://[::1]/"), "webhooks.0.events", get_args(Event)),
+        (LEAST + PLATFORM, "platform.accounts.0.key", "example"),
+        (LEAST + PLATFORM, "platform.accounts.0.base_url", "https://www.bestedm.org/mm-ms/apinew/"),
+        (LEAST + PLATFORM, "platform.accounts.0.poll", 5 * MINUTE),
+        (LEAST + PLATFORM, "platform.accounts.0.expiry_warning", 14 * DAY),
+        (
+            LEAST + PLATFORM + 'base_url = "https://edm.test/api"',
+            "platform.accounts.0.base_url",
+            "https://edm.test/api/",
+        ),
+        (
+            LEAST + PLATFORM + 'base_url = "http://127.0.0.1:8/"\nallow_insecure = true',
+            "platform.accounts.0.base_url",
+            "http://127.0.0.1:8/",
+        ),
+        (
+            LEAST + PLATFORM + 'credentials = ["news@example.com"]',
+            "platform.accounts.0.credentials",
+            ("news@example.com",),
+        ),
         (LEAST, "domains.0.keys.0.file", BASE / "relay1.pem"),
         (
             CREDENTIAL + '[[domains]]\nname = "Example.com"\n[signing]\non_missing_key = "send-unsigned"',
@@ -286,6 +307,16 @@ def test_good(text: str, path: str, value: object) -> None:
         (LEAST + WEBHOOK.format("https://u:p@a.test/"), "webhooks[1].url: leave the password out of the address"),
         (LEAST + WEBHOOK.format("https://a.test/") + 'events = ["sent"]', "webhooks[1].events[1]: "),
         (LEAST + '[[webhooks]]\nurl = "https://a.test/"', "webhooks[1]: give exactly one of secret_file"),
+        (LEAST + PLATFORM * 2, "platform.accounts: example stands here twice"),
+        (LEAST + PLATFORM.replace("password_env", "name"), "platform.accounts[1]: give exactly one of password_file"),
+        (LEAST + PLATFORM + 'base_url = "edm.test"', 'platform.accounts[1].base_url: an address such as "https://www.'),
+        (LEAST + PLATFORM + 'base_url = "http://127.0.0.1:8/"', 'platform.accounts[1].base_url: "http://" would send'),
+        (LEAST + PLATFORM + 'base_url = "https://u:p@edm.test/"', "platform.accounts[1].base_url: leave username"),
+        (LEAST + PLATFORM + 'poll = "0s"', "platform.accounts[1].poll: "),
+        (
+            LEAST + PLATFORM + 'credentials = ["news"]',
+            "platform.accounts[1].credentials: news is none of [[upstream.credentials]]; there are: news@example.com",
+        ),
         (LEAST + '[log]\nlevel = "loud"', "log.level: "),
         (LEAST + "[gatewya]", "gatewya: this key is not known; see config.example.toml"),
         (LEAST + "[log]\ncolour = true", "log.colour: this key is not known"),
@@ -411,6 +442,7 @@ EXAMPLES = {
     "domains": {"name"},
     "domains.keys": {"selector", "file"},
     "status.accounts": {"username", "password_hash"},
+    "platform.accounts": {"username", "password_file"},
     "webhooks": {"url", "secret_file"},
 }
 _LINE = re.compile(r"(?:# )?(?:\[+(?P<section>[\w.]+)\]+|(?P<key>\w+) = (?P<value>.+))")
@@ -440,8 +472,9 @@ def model_of(annotation: Any) -> type[BaseModel] | None:
 def models(model: type[BaseModel] = Config, path: str = "") -> Iterator[tuple[str, type[BaseModel], set[str]]]:
     """Section, its model, and those of its keys that are not sections themselves."""
     inner = {name: model_of(field.annotation) for name, field in model.model_fields.items()}
-    if path:
-        yield path, model, {name for name, section in inner.items() if section is None}
+    own = {name for name, section in inner.items() if section is None}
+    if path and own:
+        yield path, model, own
     for name, section in inner.items():
         if section:
             yield from models(section, f"{path}.{name}".lstrip("."))

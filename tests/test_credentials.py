@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from smtprelay.config import Config, ConfigError, parse_config
-from smtprelay.credentials import read_lanes, read_webhook_keys
+from smtprelay.credentials import read_lanes, read_platform_passwords, read_webhook_keys
 from tests.test_config import LEAST
 
 KEY, OTHER_KEY = bytes(range(24)), bytes(range(32, 64))
@@ -67,6 +67,17 @@ def test_an_absent_variable_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("NO_SECRET", raising=False)
     with pytest.raises(ConfigError, match=r"\$NO_SECRET is not set"):
         read_webhook_keys(config(tmp_path, 'secret_env = "NO_SECRET"'))
+
+
+ACCOUNT = '[[platform.accounts]]\nname = "main"\nusername = "example"\npassword_file = "password"\n'
+
+
+def test_the_password_of_a_platform_account(tmp_path: Path) -> None:
+    settings = parse_config((LEAST + ACCOUNT).encode(), tmp_path)
+    with pytest.raises(ConfigError, match=r"^platform\.accounts main: the password cannot be read: .*: No such file"):
+        read_platform_passwords(settings)
+    (tmp_path / "password").write_text("secret\n")
+    assert read_platform_passwords(settings) == {"main": "secret"}
 
 
 def upstream(folder: Path, keys: str) -> Config:

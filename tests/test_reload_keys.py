@@ -138,6 +138,22 @@ show_bodies = {true|false}
 [[status.accounts]]
 username = "ops-{a|b}"
 password_hash = "HASH{a|b}"
+[[platform.accounts]]
+base_url = "{https|http}://{a|b}.example/"
+name = "platform-{a|b}"
+username = "customer-{a|b}"
+password_file = "{a|b}.password"
+allow_insecure = {false|true}
+credentials = ["credential-{a|b}"]
+quota_reserve = {901|902}
+expiry_warning = "{5|6}d"
+poll = "{611|612}s"
+[[platform.accounts]]
+username = "by-environment-{a|b}"
+password_env = "PASSWORD_{A|B}"
+[[platform.accounts]]
+username = "by-systemd-{a|b}"
+password_credential = "{a|b}.password"
 [[webhooks]]
 url = "https://{a|b}.example/"
 secret_file = "{a|b}.secret"

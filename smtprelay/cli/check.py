@@ -57,7 +57,7 @@ def check(
 
 
 def _local(config: Config) -> Iterator[Finding]:
-    from smtprelay.credentials import read_passwords, read_webhook_keys
+    from smtprelay.credentials import read_passwords, read_platform_passwords, read_webhook_keys
     from smtprelay.routing import Routing
 
     for warning in insecurities(config):
@@ -76,6 +76,11 @@ def _local(config: Config) -> Iterator[Finding]:
             yield Finding("webhooks", "ok", f"{len(keys)} with their secrets")
     except ConfigError as error:
         yield Finding("webhooks", "failed", str(error), os.EX_CONFIG)
+    try:
+        if accounts := read_platform_passwords(config):
+            yield Finding("platform", "ok", f"{len(accounts)} of [[platform.accounts]] with their passwords")
+    except ConfigError as error:
+        yield Finding("platform", "failed", str(error), os.EX_CONFIG)
     yield from _keys(config)
     yield from _certificates(config)
     yield _spool(config)

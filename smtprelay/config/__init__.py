@@ -4,6 +4,7 @@ Every bad key is reported at once, each with its place. Relative paths are relat
 """
 
 from smtprelay.config.gateway import Account, Gateway
+from smtprelay.config.platform import Platform, PlatformAccount
 from smtprelay.config.reading import parse_config, parse_control, parse_toml, problems
 from smtprelay.config.section import ConfigError, Section
 from smtprelay.config.sections import Config, DomainRules, Log
@@ -21,6 +22,8 @@ __all__ = [
     "Event",
     "Gateway",
     "Log",
+    "Platform",
+    "PlatformAccount",
     "Rule",
     "Section",
     "Status",

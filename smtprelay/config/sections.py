@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from smtprelay.config.gateway import Gateway
+from smtprelay.config.platform import Platform
 from smtprelay.config.section import Section
 from smtprelay.config.status import Status, Webhook
 from smtprelay.config.suppression import SuppressionSection
@@ -139,5 +140,17 @@ class Config(Section):
     suppression: SuppressionSection = SuppressionSection()
     templates: TemplatesSection
     status: Status = Status()
+    platform: Platform = Platform()
     webhooks: Annotated[tuple[Webhook, ...], unique("url", lambda url: f"an address at {place_of(url)}")] = ()
     log: Log = Log()
+
+    @model_validator(mode="after")
+    def _platform_knows_the_credentials(self) -> Config:
+        known = [credential.key for credential in self.upstream.credentials]
+        for number, account in enumerate(self.platform.accounts, 1):
+            if unknown := [key for key in account.credentials if key not in known]:
+                raise ValueError(
+                    f"platform.accounts[{number}].credentials: {unknown[0]} is none of [[upstream.credentials]]; there "
+                    f"are: {', '.join(known)}"
+                )
+        return self

@@ -13,11 +13,12 @@ import httpx
 
 from smtprelay.platform.account import Account
 from smtprelay.platform.call import Async, Call, M, Pages, Sync
-from smtprelay.platform.core import BASE_URL, DEADLINE, LOCAL, MAX_ANSWER, TIMEOUT, Core, Hourly
+from smtprelay.platform.core import DEADLINE, LOCAL, MAX_ANSWER, TIMEOUT, Core, Hourly
 from smtprelay.platform.errors import PlatformError, UnreadableAnswer
 from smtprelay.platform.failures import Failures
 from smtprelay.platform.statistics import Statistics
 from smtprelay.platform.tracking import Tracking
+from smtprelay.values import BASE_URL
 
 T = TypeVar("T")
 

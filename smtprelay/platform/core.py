@@ -24,8 +24,8 @@ from smtprelay.platform.errors import (
     TooManyCalls,
     UnreadableAnswer,
 )
+from smtprelay.values import check_base_url
 
-BASE_URL = "https://www.bestedm.org/mm-ms/apinew/"
 TIMEOUT = httpx.Timeout(60.0, connect=10.0)  # seconds of silence
 DEADLINE = 600.0  # seconds for a whole answer
 MAX_ANSWER = 256 * 2**20  # octets: a list of some million addresses
@@ -129,23 +129,6 @@ class Core:
         except PlatformError as error:
             error.add_note(f"call {call.number}, {call.path}")
             raise
-
-
-def check_base_url(url: str, *, allow_insecure: bool) -> str:
-    """The address with a slash at its end. :raises ValueError: it cannot be used; the text says what would be right."""
-    problem = f'an address such as "{BASE_URL}" is wanted'
-    try:
-        parts = urlsplit(url)
-        valid = bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        raise ValueError(problem) from None
-    if not valid or parts.scheme not in ("http", "https") or parts.query or parts.fragment:
-        raise ValueError(problem)
-    if parts.username is not None:
-        raise ValueError("leave username and password out of the address: they have keys of their own")
-    if parts.scheme == "http" and not allow_insecure:
-        raise ValueError('"http://" would send the password readable: use "https://", or set allow_insecure = true')
-    return url.rstrip("/") + "/"
 
 
 def _words(error: Exception) -> str:
