@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import uvloop
 
+pytest_plugins = ("tests.secrecy",)
+
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 

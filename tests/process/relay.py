@@ -17,6 +17,7 @@ from smtprelay.sandbox.apps import Endpoint
 from smtprelay.sandbox.smarthost import Rule, Smarthost
 from smtprelay.signing import generate_key, load_key
 from tests.gateway.wire import PASSWORD, PASSWORD_HASH
+from tests.secrecy import look
 
 DOMAIN = "example.com"
 ACCOUNT = f"app@{DOMAIN}"
@@ -135,6 +136,7 @@ class Relay:
 
     async def _read(self, stream: asyncio.StreamReader) -> None:
         async for line in stream:
+            look(line, "the daemon's log")
             try:
                 self.log.append(json.loads(line))
             except ValueError:

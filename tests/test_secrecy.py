@@ -1,0 +1,42 @@
+"""Where a password stands in an output, the test that made it fails; and no password is found where none is."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import quote_plus
+
+import pytest
+
+from tests.secrecy import PLATFORM_PASSWORD, SECRETS, secrets_in
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_it_is_found(secret: str) -> None:
+    plain = base64.b64encode(f"\0news@example.com\0{secret}".encode()).decode()
+    basic = base64.b64encode(f"ops:{secret}".encode()).decode()
+    for output in (secret, f"GET /?do=x&pwd={quote_plus(secret)}", f"AUTH PLAIN {plain}", f"Basic {basic}"):
+        assert list(secrets_in(f"a line\n{output} and more\n"))
+        assert list(secrets_in(output.encode()))
+    assert not list(secrets_in(f"Basic {base64.b64encode(b'ops:something else').decode()}, {secret[:-1]}"))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "print(S)",
+        "import logging; logging.getLogger().warning('%s', S)",
+        "import subprocess, sys; subprocess.run([sys.executable, '-c', f'print({S!r})'], capture_output=True)",
+    ],
+)
+def test_a_test_that_shows_a_password_fails(tmp_path: Path, statement: str) -> None:
+    (tmp_path / "test_it.py").write_text(f"S = {PLATFORM_PASSWORD!r}\ndef test_it():\n    {statement}\n", "utf-8")
+    command = (sys.executable, "-m", "pytest", "-q", "-p", "tests.secrecy", "--rootdir", str(tmp_path), str(tmp_path))
+    ended = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, encoding="utf-8")
+    output, _ = ended.communicate(timeout=60)
+    assert "1 failed" in output
+    assert "stands in" in output
