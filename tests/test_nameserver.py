@@ -231,3 +231,10 @@ async def test_closes_with_answers_and_connections_open() -> None:
     await writer.wait_closed()
     assert asyncio.all_tasks() == {asyncio.current_task()}
     gc.collect()  # what was not closed would warn
+
+
+def test_what_is_published_can_be_looked_up_without_a_question() -> None:
+    server = NameServer("example.com. IN MX 10 mail.example.com.", 'example.com. IN TXT "v=spf1 " "-all"')
+    assert server.records("EXAMPLE.com", "MX") == ["10 mail.example.com."]
+    assert server.records("example.com", "TXT") == ['"v=spf1 " "-all"']
+    assert server.records("example.com", "AAAA") == server.records("example.org", "MX") == []

@@ -100,6 +100,11 @@ class NameServer:
         if not self._records[owner]:
             del self._records[owner]
 
+    def records(self, name: str, type: str) -> list[str]:  # noqa: A002 - the field's word
+        """A name's records of one type, as a zone file has them; aliases are not followed."""
+        found = self._records.get(dns.name.from_text(name), {}).get(dns.rdatatype.from_text(type))
+        return [record.to_text() for record in found or ()]
+
     async def wait_for(self, count: int, timeout: float = 10.0) -> list[Question]:
         """The first questions, as soon as there are so many. :raises TimeoutError: after so many seconds."""
         async with asyncio.timeout(timeout):

@@ -345,17 +345,20 @@ class Session(asyncio.Protocol):
         if ruling is not None:
             self._obey(ruling)
             return
-        self._host.keep(
-            Received(
-                transaction.sender,
-                transaction.params,
-                transaction.recipients,
-                content,
-                self._username,
-                self._tls,
-                time.time(),
-            )
+        received = Received(
+            transaction.sender,
+            transaction.params,
+            transaction.recipients,
+            content,
+            self._username,
+            self._tls,
+            time.time(),
         )
+        refusal = self._host.take(received)
+        if refusal is not None:
+            self._obey(refusal)
+            return
+        self._host.keep(received)
         self._answer("ACCEPTED", "", f"250 2.0.0 Ok: queued as {len(self._host.messages)}")
 
 

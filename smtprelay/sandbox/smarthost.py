@@ -26,6 +26,7 @@ class Smarthost:
     :param credentials: username → password. Where there are some, nobody sends without AUTH, as on the platform.
     :param extensions: the lines of EHLO, besides AUTH and STARTTLS.
     :param reprompts: it asks for the username of AUTH LOGIN though the command brought it, as old ones do.
+    :param take: asked about each message that no rule refuses; what it returns is replied, and the message is not kept.
     :param tls: for STARTTLS, or from the first octet on where it is `implicit`.
     :ivar rules: may be changed at any time.
     :ivar messages: what was accepted.
@@ -40,15 +41,17 @@ class Smarthost:
         mechanisms: Sequence[str] = ("LOGIN", "PLAIN"),
         extensions: Sequence[str] = ("PIPELINING", "SIZE 26214400", "8BITMIME"),
         reprompts: bool = False,
+        take: Callable[[Received], str | None] = lambda received: None,
         tls: ssl.SSLContext | None = None,
         implicit: bool = False,
         hostname: str = "smarthost.test",
     ) -> None:
         self.rules = list(rules)
-        self.credentials = credentials or {}
+        self.credentials = {} if credentials is None else credentials
         self.mechanisms = mechanisms
         self.extensions = extensions
         self.reprompts = reprompts
+        self.take = take
         self.tls = tls
         self.implicit = implicit
         self.hostname = hostname
