@@ -35,7 +35,7 @@ ONLY = {
     "resolver": GROUND,
     "domains": GROUND | {"resolver", "signing"},
     "upstream": GROUND,
-    "platform": GROUND,
+    "platform": GROUND | {"contacts"},
     "events": {"spool"},
     "webhooks": GROUND | {"events", "spool"},
     "words": {"retelling", "words_zh"},

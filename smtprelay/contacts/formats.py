@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from smtprelay.contacts.lines import Line
+from smtprelay.contacts.platform_line import read_line
 from smtprelay.contacts.values import FIELDS, BadLine, Contact, ContactsError, Format
 from smtprelay.message import parse_address
 
@@ -45,7 +46,7 @@ def reader(form: Format, head: Line) -> Reader:
     """
     match form:
         case Format.PLATFORM:
-            return _line_by_line(_platform_contact)
+            return _line_by_line(read_line)
         case Format.JSONL:
             return _line_by_line(_json_contact)
         case Format.CSV:
@@ -68,15 +69,6 @@ def _contact_or_bad(contact: Callable[[T, int], Contact], value: T, number: int)
         return contact(value, number)
     except ValueError as error:
         return BadLine(number, str(error))
-
-
-def _platform_contact(text: str, number: int) -> Contact:
-    address, *values = (value.strip() for value in text.split(";"))
-    if any(values[len(FIELDS) :]):
-        raise ValueError(
-            f"the line has {1 + len(values)} fields; the address and {len(FIELDS)} others are all there are"
-        )
-    return Contact(parse_address(address), {k: v for k, v in zip(FIELDS, values, strict=False) if v}, number)
 
 
 def _json_contact(text: str, number: int) -> Contact:

@@ -13,9 +13,12 @@ import httpx
 
 from smtprelay.platform.account import Account
 from smtprelay.platform.call import Async, Call, M, Pages, Sync
+from smtprelay.platform.contacts import Contacts
 from smtprelay.platform.core import DEADLINE, LOCAL, MAX_ANSWER, TIMEOUT, Core, Hourly
+from smtprelay.platform.domains import Domains
 from smtprelay.platform.errors import PlatformError, UnreadableAnswer
 from smtprelay.platform.failures import Failures
+from smtprelay.platform.mailboxes import Mailboxes
 from smtprelay.platform.statistics import Statistics
 from smtprelay.platform.tracking import Tracking
 from smtprelay.values import BASE_URL
@@ -34,6 +37,9 @@ class _Platform(Generic[M]):
         self.statistics: Statistics[M] = Statistics(self)
         self.failures: Failures[M] = Failures(self)
         self.tracking: Tracking[M] = Tracking(self)
+        self.contacts: Contacts[M] = Contacts(self)
+        self.domains: Domains[M] = Domains(self)
+        self.mailboxes: Mailboxes[M] = Mailboxes(self)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._core!r})"
