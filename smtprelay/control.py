@@ -21,7 +21,7 @@ from smtprelay.keyring import Keyring
 from smtprelay.on_demand import OnDemand
 from smtprelay.policy import Limits
 from smtprelay.scheduler import Credentials
-from smtprelay.spool import DNS, DOMAIN, ENDED, MessageRecord, Query, Selector, Spool, State
+from smtprelay.spool import ENDED, PASSING, MessageRecord, Query, Selector, Spool, State
 from smtprelay.values import client_or_account, is_address
 
 MODE = 0o660
@@ -188,8 +188,8 @@ class Operator:
         """Hold, release, cancel or retry."""
         now = self._clock()
         match action:
-            case "hold" if reason in (DNS, DOMAIN):
-                raise BadRequest(f"what is held for {reason} goes on by itself when DNS answers: give another reason")
+            case "hold" if reason in PASSING:
+                raise BadRequest(f"what is held for {reason} goes on by itself: give another reason")
             case "hold":
                 count = await self._spool.hold(selector, now, reason or "operator")
             case "cancel":

@@ -13,7 +13,7 @@ from smtprelay.log import masked
 from smtprelay.outcome import Phase, refuses_credential
 from smtprelay.problems import Kind, Problem
 from smtprelay.scheduler import Credentials, Pause
-from smtprelay.spool import DNS, DOMAIN, Spool, State, Waiting
+from smtprelay.spool import PASSING, Spool, State, Waiting
 from smtprelay.upstream import Upstream
 from smtprelay.watch import Watch
 from smtprelay.words import Sentence, local_time, octets
@@ -182,7 +182,7 @@ class Health:
 
     def _of_queue(self) -> Iterator[Problem]:
         waiting, now = self._waiting(), self._clock()
-        held = {reason: count for reason, count in waiting.held.items() if reason not in (DNS, DOMAIN)}
+        held = {reason: count for reason, count in waiting.held.items() if reason not in PASSING}
         if held:
             yield problems.HELD.of(count=sum(held.values()), reasons=", ".join(sorted(held)))
         age = now - waiting.oldest.get(State.QUEUED, now)

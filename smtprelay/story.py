@@ -39,6 +39,10 @@ _HELD: Mapping[str, Sentence] = {
         "Its sender's domain is not set up: publish what 'smtprelay domain check' shows, and it goes on by itself; "
         "'smtprelay queue release' sends it all the same."
     ),
+    "quota": Sentence(
+        "It goes to many, and the provider's quota runs low. Buy more there, and it goes on by itself; 'smtprelay "
+        "queue release' sends it all the same."
+    ),
     "rate": _OVER_LIMIT,
     "recipients_per_day": _OVER_LIMIT,
     "suspended": Sentence(

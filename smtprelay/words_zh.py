@@ -106,6 +106,11 @@ _STORY: Mapping[str, str] = {
         "发件人域名尚未设置：请按 'smtprelay domain check' 的提示发布 DNS 记录，邮件随后将自动发出；"
         "'smtprelay queue release' 可直接发送。"
     ),
+    "It goes to many, and the provider's quota runs low. Buy more there, and it goes on by itself; 'smtprelay "
+    "queue release' sends it all the same.": (
+        "这是群发邮件，而服务商的剩余配额不足。向服务商增购配额后，邮件将自动发出；"
+        "'smtprelay queue release' 可直接发送。"
+    ),
     "Its account was suspended: once it may send again ('smtprelay account resume'), 'smtprelay queue release' or "
     "'cancel'.": (
         "其账户曾被停用：待账户恢复后（'smtprelay account resume'），请执行 'smtprelay queue release' 放行，"

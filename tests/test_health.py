@@ -405,7 +405,7 @@ def test_a_certificate_that_cannot_be_read_has_not_expired(tmp_path: Path, conte
 
 def test_what_is_held_for_a_person_and_what_goes_by_itself() -> None:
     world = World()
-    world.waiting = Waiting({State.HELD: 5}, held={"dns": 2, "operator": 1, "ambiguous": 2})
+    world.waiting = Waiting({State.HELD: 5}, held={"dns": 1, "quota": 1, "operator": 1, "ambiguous": 2})
     assert world.only().sentence == "Recipients that are held and wait for a person: 3 (ambiguous, operator)."
 
 

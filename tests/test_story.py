@@ -176,6 +176,7 @@ def test_of_many_attempts_the_first_and_the_last_are_told() -> None:
         ("ambiguous", "It may have been delivered already."),
         ("corrupt", "Check the disk"),
         ("dns", "smtprelay domain check"),
+        ("quota", "Buy more there"),
         ("domain", "publish what"),
         ("rate", "over its limit"),
         ("recipients_per_day", "over its limit"),

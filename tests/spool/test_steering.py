@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from smtprelay.message import Origin
-from smtprelay.spool import DNS, DOMAIN, LeaseLost, Result, Selector, Spool, State
+from smtprelay.spool import DNS, DOMAIN, QUOTA, LeaseLost, Result, Selector, Spool, State
 from tests.spool.support import (
     CREDENTIAL,
     HOUR,
@@ -36,7 +36,7 @@ async def test_what_is_held_waits_until_it_is_released(spool: Spool) -> None:
     assert await spool.next_due([CREDENTIAL]) == NOW + HOUR
 
 
-@pytest.mark.parametrize("reason", [DNS, DOMAIN])
+@pytest.mark.parametrize("reason", [DNS, DOMAIN, QUOTA])
 async def test_what_would_go_on_by_itself_is_held_by_an_operator(spool: Spool, reason: str) -> None:
     """The fault: an account is suspended, and DNS lets go what it had sent before."""
     original = message(hold=reason)
@@ -46,6 +46,49 @@ async def test_what_would_go_on_by_itself_is_held_by_an_operator(spool: Spool, r
     assert (await shown(spool, original.id)).recipients[0].reason == "suspended"
     await spool.release(ALL, NOW + 3 * HOUR)
     assert (await lease_one(spool, NOW + 3 * HOUR)).recipients[0].held == 3 * HOUR, "the hour before counts too"
+
+
+@pytest.mark.parametrize("reason", ["operator", DNS])
+async def test_what_is_held_is_not_held_for_the_quota_too(spool: Spool, reason: str) -> None:
+    """The fault: the quota is filled up, and lets go what an operator, or DNS, still holds."""
+    await spool.put([held := message(hold=reason)])
+    assert await spool.hold(ALL, NOW, QUOTA) == 0
+    assert (await shown(spool, held.id)).recipients[0].reason == reason
+
+
+async def test_the_quota_leaves_an_operators_wish_as_it_is(spool: Spool) -> None:
+    """The fault: the quota is filled up during an attempt that an operator wants to be the last for now."""
+    await spool.put([message("a@example.net"), message("b@example.net")])
+    leases = await lease_all(spool)
+    await spool.hold(ALL, NOW, "operator")
+    await spool.cancel(Selector((leases[1].message.id,)), NOW)
+    assert await spool.hold(ALL, NOW, QUOTA) == 0
+    assert await spool.release(Selector(reason=QUOTA), NOW) == 0
+    for lease, state in zip(leases, (State.HELD, State.CANCELLED), strict=True):
+        await spool.finish(lease, NOW, results(lease, State.QUEUED))
+        assert await states(spool, lease.message.id) == [state]
+
+
+async def test_a_wish_goes_with_the_quota_that_made_it(spool: Spool) -> None:
+    await spool.put([message()])
+    lease = await lease_one(spool)
+    assert await spool.hold(ALL, NOW, QUOTA) == 1
+    assert await spool.release(Selector(reason=QUOTA), NOW) == 1
+    await spool.finish(lease, NOW, results(lease, State.QUEUED))
+    assert await states(spool, lease.message.id) == [State.QUEUED]
+
+
+async def test_bulk_of_some_credentials_is_held(spool: Spool) -> None:
+    bulk, alone = message(bulk=True), message()
+    elsewhere = message(bulk=True, credential="other")
+    await spool.put([bulk, alone, elsewhere])
+    assert await spool.hold(Selector(bulk=True, credentials=(CREDENTIAL, "third")), NOW, QUOTA) == 1
+    assert (await shown(spool, bulk.id)).recipients[0].reason == QUOTA
+    assert (await shown(spool, bulk.id)).message == as_handed_out(bulk)
+    assert await spool.hold(Selector(bulk=False), NOW, "operator") == 1
+    assert await states(spool, elsewhere.id) == [State.QUEUED]
+    assert await spool.release(Selector(state=State.HELD, reason=QUOTA), NOW) == 1
+    assert [lease.message for lease in await lease_all(spool)] == [as_handed_out(bulk)]
 
 
 async def test_held_mail_is_refused_with_its_notification(spool: Spool) -> None:

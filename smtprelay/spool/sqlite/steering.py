@@ -12,16 +12,17 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from smtprelay.spool.sqlite import storing
-from smtprelay.spool.sqlite.selection import Key
-from smtprelay.spool.values import DNS, DOMAIN
+from smtprelay.spool.sqlite.selection import PASSES, Key
+from smtprelay.spool.values import PASSING
 
 _HOLD = f"""
     UPDATE recipients
     SET state = 'held', reason = ?, held_since = iif(state = 'held', held_since, ?), updated_at = ?
-    WHERE message = ? AND n = ? AND (state = 'queued' OR state = 'held' AND reason IN ('{DNS}', '{DOMAIN}'))
+    WHERE message = ? AND n = ? AND (state = 'queued' OR state = 'held' AND reason IN {PASSES} AND ?)
 """  # noqa: S608 - our own words
 _WISH_HELD = """
-    UPDATE recipients SET wish = 'held', reason = ? WHERE message = ? AND n = ? AND state = 'sending'
+    UPDATE recipients SET wish = 'held', reason = ?
+    WHERE message = ? AND n = ? AND state = 'sending' AND (wish = '' OR ?)
 """
 # What its app wanted to be sent later, and was never tried, still waits for that time.
 _RELEASE = """
@@ -31,7 +32,8 @@ _RELEASE = """
     WHERE message = ? AND n = ? AND state = 'held' AND ? IN ('', reason)
 """
 _WISH_NOTHING = """
-    UPDATE recipients SET wish = '', reason = '' WHERE message = ? AND n = ? AND state = 'sending' AND wish <> ''
+    UPDATE recipients SET wish = '', reason = ''
+    WHERE message = ? AND n = ? AND state = 'sending' AND wish <> '' AND ? IN ('', reason)
 """
 _CANCEL = """
     UPDATE recipients SET state = 'cancelled', reason = '', held_since = 0, updated_at = ?
@@ -52,14 +54,16 @@ class Change(Protocol):
 
 
 def hold(connection: sqlite3.Connection, keys: Sequence[Key], now: int, reason: str) -> int:
-    held = connection.executemany(_HOLD, [(reason, now, now, *key) for key in keys])
-    wished = connection.executemany(_WISH_HELD, [(reason, *key) for key in keys])
+    """A reason that passes by itself takes the place of no other one: once it passes, that one would be forgotten."""
+    stays = reason not in PASSING
+    held = connection.executemany(_HOLD, [(reason, now, now, *key, stays) for key in keys])
+    wished = connection.executemany(_WISH_HELD, [(reason, *key, stays) for key in keys])
     return held.rowcount + wished.rowcount
 
 
 def release(connection: sqlite3.Connection, keys: Sequence[Key], now: int, reason: str) -> int:
     released = connection.executemany(_RELEASE, [(now, now, now, now, *key, reason) for key in keys])
-    wished = connection.executemany(_WISH_NOTHING, keys)
+    wished = connection.executemany(_WISH_NOTHING, [(*key, reason) for key in keys])
     return released.rowcount + wished.rowcount
 
 
