@@ -27,7 +27,7 @@ from tests.webhook import Endpoint, Request, answering, status
 
 KEY = bytes(range(32))
 OTHER_KEY = bytes(range(32, 64))
-ALL = ("accepted", "delivered", "deferred", "bounced", "held", "captured")
+ALL = ("accepted", "delivered", "deferred", "bounced", "held", "suppressed", "captured")
 BROKEN = status("500 Broken", b"x" * 100)
 MOVED = status("301 Moved", b"", "location: /elsewhere")
 

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from smtprelay.config.section import PasswordHash, Section, require_tls_pair
 from smtprelay.values import HTTPAddress, Listen, Listens, OptionalPath, RequiredPath, is_loopback, place_of, unique
 
-Event = Literal["accepted", "delivered", "deferred", "bounced", "held", "captured"]
+Event = Literal["accepted", "delivered", "deferred", "bounced", "held", "suppressed", "captured"]
 
 
 class StatusAccount(Section):

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from smtprelay.message import Envelope, Recipient, Suppressed
 from smtprelay.spool import Event, Events, Result, Selector, Spool, State
 from smtprelay.spool.sqlite import SQLiteSpool
 from tests.spool.support import NOW, TTL, execute, lease_one, message, opened, results
 
-ALL = ("accepted", "delivered", "deferred", "bounced", "held", "captured")
+ALL = ("accepted", "delivered", "deferred", "bounced", "held", "suppressed", "captured")
 
 
 async def events(spool: Spool, after: int = 0) -> list[Event]:
@@ -123,6 +124,20 @@ async def test_captured(spool: Spool) -> None:
     _, captured = await events(spool)
     assert (captured.event, captured.attempt, captured.phase) == ("captured", 1, "routing")
     assert captured.reply == "kept here, not sent: mode = sandbox"
+
+
+async def test_suppressed_from_the_start_and_by_an_attempt(spool: Spool) -> None:
+    await spool.record(ALL)
+    bob = Recipient("bob@example.net", suppressed=Suppressed("1", "no such user"))
+    await spool.put([message(envelope=Envelope("billing@example.com", (bob, Recipient("eve@example.net"))))])
+    lease = await lease_one(spool)
+    words = "unsubscribed meanwhile"
+    await spool.finish(lease, NOW, results(lease, State.SUPPRESSED, reason="unsubscribed", reply=words))
+    suppressed = [event for event in await events(spool) if event.event == "suppressed"]
+    assert [(event.recipients, event.reason, event.attempt, event.reply) for event in suppressed] == [
+        (("bob@example.net",), "1", 1, "no such user"),
+        (("eve@example.net",), "unsubscribed", 1, words),
+    ]
 
 
 async def test_an_operators_hold_is_no_attempts(spool: Spool) -> None:
