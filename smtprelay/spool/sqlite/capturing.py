@@ -8,16 +8,74 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
 from smtprelay.outcome import Phase
 from smtprelay.spool.sqlite import leasing
-from smtprelay.spool.values import Due, Result, SpoolDamaged, State
+from smtprelay.spool.sqlite.fresh import FreshBodies
+from smtprelay.spool.sqlite.readers import Readers
+from smtprelay.spool.sqlite.writer import Writer
+from smtprelay.spool.values import Due, Result, SpoolDamaged, SpoolError, State
 
 PAGE = 200  # recipients of one transaction: some 20 ms
 
 Place = tuple[int, str, int]  # of what waits for a credential: when it is due, its message's id, its number there
+
+
+class Capturing:
+    """Looks for what stays, page by page."""
+
+    def __init__(self, writer: Writer, readers: Readers, fresh: FreshBodies) -> None:
+        self._writer = writer
+        self._readers = readers
+        self._fresh = fresh
+
+    async def capture(self, now: int, since: int, kept: Callable[[Due], str]) -> AsyncIterator[Due]:
+        """`Spool.capture`."""
+        try:
+            async for captured in self._in_order(now, since, kept):
+                yield captured
+        except SpoolDamaged:
+            async for captured in self._one_by_one(now, kept):
+                yield captured
+            raise
+
+    async def _in_order(self, now: int, since: int, kept: Callable[[Due], str]) -> AsyncIterator[Due]:
+        for credential in await self._readers.run(credentials):
+            place, full = first(since), True
+            while full:
+                page = await self._readers.run(partial(due, credential=credential, now=now, after=place))
+                for captured in await self._captured(page, now, kept):
+                    yield captured
+                full = len(page) == PAGE
+                place = max(page, default=place)
+
+    async def _one_by_one(self, now: int, kept: Callable[[Due], str]) -> AsyncIterator[Due]:
+        """Pass over messages that are damaged; what can be is set aside, and in nobody's way any more."""
+        last = ""
+        while page := await self._readers.run(partial(messages, after=last)):
+            for last in page:
+                try:
+                    of_message = await self._readers.run(partial(due_of, message_id=last, now=now))
+                    captured = await self._captured(of_message, now, kept)
+                except SpoolDamaged as error:
+                    aside = partial(leasing.set_aside, message_id=last, token="", now=now, error=error)
+                    with suppress(SpoolError):  # SQLite may refuse to write such a row again
+                        await self._writer.run(aside)
+                    continue
+                for one in captured:
+                    yield one
+
+    async def _captured(self, page: Mapping[Place, Due], now: int, kept: Callable[[Due], str]) -> list[Due]:
+        words = {at: reason for at, one in page.items() if (reason := kept(one))}
+        if not words:
+            return []
+        captured = await self._writer.run(partial(capture, now=now, kept=words))
+        for at in captured:
+            self._fresh.take(page[at].message)
+        return [page[at] for at in captured]
 
 
 def first(since: int) -> Place:

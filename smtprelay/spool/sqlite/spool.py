@@ -7,15 +7,16 @@ import os
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smtprelay.message import Message
-from smtprelay.spool.sqlite import capturing, history, leasing, pruning, steering, storing
 from smtprelay.spool.sqlite import events as happened
+from smtprelay.spool.sqlite import history, leasing, pruning, steering, storing
+from smtprelay.spool.sqlite.capturing import Capturing
 from smtprelay.spool.sqlite.errors import explain
 from smtprelay.spool.sqlite.file import Lock, open_for_writing
 from smtprelay.spool.sqlite.fresh import FreshBodies
@@ -36,7 +37,6 @@ from smtprelay.spool.values import (
     Query,
     Result,
     Selector,
-    SpoolDamaged,
     SpoolError,
     State,
     Stats,
@@ -64,6 +64,7 @@ class SQLiteSpool:
         self._finder: Finder | None = None
         self._being_written: set[str] = set()  # messages whose bodies are going in ahead of them
         self._fresh = FreshBodies()
+        self._capturing = Capturing(self._writer, readers, self._fresh)
         self._free, self._free_until = 0, 0.0
         self._last_served = ""  # the credential of the last lease
         self._closed = False
@@ -126,14 +127,8 @@ class SQLiteSpool:
             await self._writer.run(lambda connection: leasing.end_held(connection, message_id, now, results, new))
         self._stored(new)
 
-    async def capture(self, now: int, since: int, kept: Callable[[Due], str]) -> AsyncIterator[Due]:
-        try:
-            async for due in self._capture_in_order(now, since, kept):
-                yield due
-        except SpoolDamaged:
-            async for due in self._capture_one_by_one(now, kept):
-                yield due
-            raise
+    def capture(self, now: int, since: int, kept: Callable[[Due], str]) -> AsyncIterator[Due]:
+        return self._capturing.capture(now, since, kept)
 
     async def reclaim(self, now: int, ttl: int, limit: int) -> list[Lease]:
         return await self._writer.run(lambda connection: leasing.reclaim(connection, now, ttl, limit))
@@ -280,41 +275,6 @@ class SQLiteSpool:
             await asyncio.to_thread(_close, self._connection, self._path)
         finally:
             self._lock.release()
-
-    async def _capture_in_order(self, now: int, since: int, kept: Callable[[Due], str]) -> AsyncIterator[Due]:
-        for credential in await self._readers.run(capturing.credentials):
-            place, full = capturing.first(since), True
-            while full:
-                page = await self._readers.run(partial(capturing.due, credential=credential, now=now, after=place))
-                for due in await self._captured(page, now, kept):
-                    yield due
-                full = len(page) == capturing.PAGE
-                place = max(page, default=place)
-
-    async def _capture_one_by_one(self, now: int, kept: Callable[[Due], str]) -> AsyncIterator[Due]:
-        """Pass over messages that are damaged; what can be is set aside, and in nobody's way any more."""
-        last = ""
-        while page := await self._readers.run(partial(capturing.messages, after=last)):
-            for last in page:
-                try:
-                    of_message = await self._readers.run(partial(capturing.due_of, message_id=last, now=now))
-                    captured = await self._captured(of_message, now, kept)
-                except SpoolDamaged as error:
-                    aside = partial(leasing.set_aside, message_id=last, token="", now=now, error=error)
-                    with suppress(SpoolError):  # SQLite may refuse to write such a row again
-                        await self._writer.run(aside)
-                    continue
-                for due in captured:
-                    yield due
-
-    async def _captured(self, page: Mapping[capturing.Place, Due], now: int, kept: Callable[[Due], str]) -> list[Due]:
-        words = {at: reason for at, due in page.items() if (reason := kept(due))}
-        if not words:
-            return []
-        captured = await self._writer.run(partial(capturing.capture, now=now, kept=words))
-        for at in captured:
-            self._fresh.take(page[at].message)
-        return [page[at] for at in captured]
 
     def _stored(self, messages: Sequence[Message]) -> None:
         if messages:
