@@ -129,7 +129,7 @@ class PlatformClient(_Platform[Sync]):
                             raise TimeoutError
             except (httpx.HTTPError, TimeoutError, ssl.SSLError) as error:
                 raise self._core.unreachable(call, error) from None  # the request within it has the password
-        return self._core.judge(call, response.status_code, bytes(body), response.headers.get("content-type", ""))
+        return self._core.judge(call, response.status_code, bytes(body))
 
 
 class AsyncPlatformClient(_Platform[Async]):
@@ -196,8 +196,7 @@ class AsyncPlatformClient(_Platform[Async]):
                         _check_size(body)
             except (httpx.HTTPError, TimeoutError, ssl.SSLError) as error:
                 raise self._core.unreachable(call, error) from None
-        content_type = response.headers.get("content-type", "")
-        return await asyncio.to_thread(self._core.judge, call, response.status_code, bytes(body), content_type)
+        return await asyncio.to_thread(self._core.judge, call, response.status_code, bytes(body))
 
 
 def _check_size(body: bytearray) -> None:

@@ -115,9 +115,9 @@ class Core:
         words = f"{urlsplit(self.base_url).netloc}: {_words(error)}"
         return PlatformUnreachable(words, ambiguous=not never_asked and not call.repeatable)
 
-    def judge(self, call: Call[T], status: int, body: bytes, content_type: str) -> T:
+    def judge(self, call: Call[T], status: int, body: bytes) -> T:
         """What the caller gets. :raises PlatformError: with the call's number in the document."""
-        answer = Answer(body, content_type)
+        answer = Answer(body)
         try:
             if status in (401, 403):
                 raise NotAuthorised(f"{self!r} is refused (HTTP {status}): look at username and password")

@@ -1,23 +1,40 @@
-"""What can go wrong between us and the platform's HTTP API. No text here holds a password, or a URL that does."""
+"""What can go wrong between us and the platform's HTTP API. No text here holds a password, or a URL that does.
+
+Each is made of its own arguments, and puts them into words when it is asked: so it can be pickled.
+"""
 
 from __future__ import annotations
+
+from math import ceil
 
 from smtprelay.errors import SMTPRelayError
 from smtprelay.platform.statuses import Status
 
+EXCERPT = 120  # characters
+
 
 class PlatformError(SMTPRelayError):
-    """The root of what a call to the platform can raise."""
-
-
-class PlatformUnreachable(PlatformError):
-    """Nobody answered, or not to the end.
+    """The root of what a call to the platform can raise.
 
     :ivar ambiguous: the platform may have done what it was asked, or not: look before asking again.
     """
 
-    def __init__(self, words: str, *, ambiguous: bool) -> None:
-        super().__init__(f"{words}; it may have been done all the same: look before you try again" * ambiguous or words)
+    ambiguous = False
+
+    def __str__(self) -> str:
+        if self.ambiguous:
+            return f"{self._words()}; it may have been done all the same: look before you try again"
+        return self._words()
+
+    def _words(self) -> str:
+        return super().__str__()
+
+
+class PlatformUnreachable(PlatformError):
+    """Nobody answered, or not to the end."""
+
+    def __init__(self, words: str, ambiguous: bool = False) -> None:
+        super().__init__(words)
         self.ambiguous = ambiguous
 
 
@@ -32,8 +49,13 @@ class UnreadableAnswer(PlatformError):
     """
 
     def __init__(self, problem: str, excerpt: str = "") -> None:
-        super().__init__(f"{problem}: {excerpt!r}" if excerpt else problem)
+        excerpt = " ".join(excerpt[: 4 * EXCERPT].split())[:EXCERPT]
+        super().__init__(problem, excerpt)
+        self.problem = problem
         self.excerpt = excerpt
+
+    def _words(self) -> str:
+        return f"{self.problem}: {self.excerpt!r}" if self.excerpt else self.problem
 
 
 class CallFailed(PlatformError):
@@ -44,10 +66,14 @@ class CallFailed(PlatformError):
     """
 
     def __init__(self, status: Status, data: str = "") -> None:
-        told = f"{status.value}: {status.english}" if status.english else status.value
-        super().__init__(f"the platform says {told}{f' ({data})' if data and data != status.chinese else ''}")
+        super().__init__(status, data)
         self.status = status
         self.data = data
+
+    def _words(self) -> str:
+        meaning = f": {self.status.english}" if self.status.english else ""
+        beside = f" ({self.data[:EXCERPT]})" if self.data not in ("", self.status.chinese) else ""
+        return f"the platform says {self.status.value[:EXCERPT]}{meaning}{beside}"
 
 
 class TooManyCalls(PlatformError):
@@ -57,5 +83,10 @@ class TooManyCalls(PlatformError):
     """
 
     def __init__(self, limit: int, again: float) -> None:
-        super().__init__(f"the platform takes {limit} of these an hour: try again in {again / 60:.0f} minutes")
+        super().__init__(limit, again)
+        self.limit = limit
         self.again = again
+
+    def _words(self) -> str:
+        minutes = ceil(self.again / 60)
+        return f"the platform takes {self.limit} of these an hour: try again in {minutes} minute{'s' * (minutes != 1)}"

@@ -15,6 +15,7 @@ from smtprelay.platform.values import Value
 SHANGHAI = timezone(timedelta(hours=8), "Asia/Shanghai")  # China has had no summer time since 1991
 _DATE = re.compile(r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})(?:[ T](\d{1,2}):(\d{2})(?::(\d{2}))?)?")
 _UNIX_TIME = re.compile(r"[1-9]\d{9}")
+_WHOLE_NUMBER = re.compile(r"([+-]?(?:[0-9]{1,18}|[0-9]{1,3}(?:,[0-9]{3}){1,5}))(?:\.0*)?")
 _LOST_CDATA = re.compile(r"<?!\[CDATA\[(.*?)\]\]>?", re.DOTALL)
 
 V = TypeVar("V", bound=Value)
@@ -26,7 +27,8 @@ def text(row: Row, *names: str) -> str:
     for name in names:
         value = row.findtext(name) if isinstance(row, Element) else row.get(name)
         if value is not None and (told := str(value).strip()):
-            return _LOST_CDATA.sub(r"\1", told).strip()
+            lost = _LOST_CDATA.fullmatch(told)
+            return lost[1].strip() if lost else told
     return ""
 
 
@@ -36,10 +38,12 @@ def number(row: Row, *names: str) -> int | None:
     :raises UnreadableAnswer: it is no whole number.
     """
     told = text(row, *names)
-    try:
-        return int(told.replace(",", "")) if told else None
-    except ValueError:
-        raise UnreadableAnswer(f"<{names[0]}> should be a number", told) from None
+    if not told:
+        return None
+    whole = _WHOLE_NUMBER.fullmatch(told)
+    if not whole:
+        raise UnreadableAnswer(f"<{names[0]}> should be a number", told)
+    return int(whole[1].replace(",", ""))
 
 
 def count(row: Row, *names: str) -> int:

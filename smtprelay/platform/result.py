@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from smtprelay.platform.answer import Answer
 from smtprelay.platform.errors import CallFailed, UnreadableAnswer
 from smtprelay.platform.read import one_of, text
 from smtprelay.platform.statuses import DONE, Status
+
+_ID = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +28,9 @@ class Result:
 
 def read_result(answer: Answer) -> Result:
     """:raises CallFailed: it was not done. :raises UnreadableAnswer: nobody knows."""
-    if not answer.is_xml and answer.text.strip().isdigit():  # 5.2 promises the new id, and does not say how
-        return Result(Status.SUCCESS, int(answer.text), answer.text.strip())
+    told = answer.text.strip()
+    if _ID.fullmatch(told):  # 5.2 promises the new id, and does not say how
+        return Result(Status.SUCCESS, int(told), told)
     root = answer.xml("result")
     status, data = one_of(Status, root, "status"), " ".join(text(root, "data").split())
     if not status:
@@ -34,4 +38,4 @@ def read_result(answer: Answer) -> Result:
     if status not in DONE:
         raise CallFailed(status, data)
     told = text(root, "id") or data
-    return Result(status, int(told) if told.isdigit() else 0, data)
+    return Result(status, int(told) if _ID.fullmatch(told) else 0, data)
