@@ -20,6 +20,8 @@ from smtprelay.platform.errors import PlatformError, UnreadableAnswer
 from smtprelay.platform.failures import Failures
 from smtprelay.platform.mailboxes import Mailboxes
 from smtprelay.platform.statistics import Statistics
+from smtprelay.platform.tasks import Tasks
+from smtprelay.platform.templates import Templates
 from smtprelay.platform.tracking import Tracking
 from smtprelay.values import BASE_URL
 
@@ -38,6 +40,8 @@ class _Platform(Generic[M]):
         self.failures: Failures[M] = Failures(self)
         self.tracking: Tracking[M] = Tracking(self)
         self.contacts: Contacts[M] = Contacts(self)
+        self.templates: Templates[M] = Templates(self)
+        self.tasks: Tasks[M] = Tasks(self)
         self.domains: Domains[M] = Domains(self)
         self.mailboxes: Mailboxes[M] = Mailboxes(self)
 

@@ -46,6 +46,15 @@ def number(row: Row, *names: str) -> int | None:
     return int(whole[1].replace(",", ""))
 
 
+def amount(row: Row, *names: str) -> float | None:
+    """A measure; None where none is given. :raises UnreadableAnswer: it is no number."""
+    told = text(row, *names)
+    try:
+        return float(told.replace(",", "")) if told else None
+    except ValueError:
+        raise UnreadableAnswer(f"<{names[0]}> should be a number", told) from None
+
+
 def count(row: Row, *names: str) -> int:
     """A count; 0 where none is given. :raises UnreadableAnswer: it is no whole number."""
     return number(row, *names) or 0
