@@ -68,6 +68,17 @@ async def test_commands_and_messages_in_one_packet(host: Smarthost) -> None:
     assert first.content == second.content == b"Subject: x\r\n\r\n.\r\n"
 
 
+async def test_whoever_takes_the_mail_may_refuse_it() -> None:
+    def take(received: Received) -> str | None:
+        return "550 5.7.1 Sending quota exceeded" if b"second" in received.content else None
+
+    mail = [b"MAIL FROM:<a@example.com>", b"RCPT TO:<b@example.com>", b"DATA"]
+    async with Smarthost(take=take) as host:
+        codes = await dialogue(host, *mail, b"first", b".", *mail, b"second", b".")
+        assert codes == ["220", "250", "250", "354", "250", "250", "250", "354", "550", "221"]
+        assert [received.content for received in host.messages] == [b"first\r\n"]
+
+
 async def test_waiting_ends() -> None:
     async with Smarthost() as host:
         with pytest.raises(TimeoutError):
