@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import smtplib
 from collections.abc import AsyncIterator
+from typing import cast
 
 import pytest
 
@@ -32,8 +33,7 @@ async def send(smarthost: Smarthost, *recipients: str, password: str = "secret")
                 smtp.login("news@example.com", password)
                 smtp.sendmail("news@example.com", recipients, b"Subject: hello\r\n\r\nhello\r\n")
             except smtplib.SMTPResponseException as error:
-                assert isinstance(error.smtp_error, bytes)
-                return Reply.received(error.smtp_code, error.smtp_error.decode())
+                return Reply.received(error.smtp_code, cast("bytes", error.smtp_error).decode())
         return None
 
     return await asyncio.to_thread(talk)

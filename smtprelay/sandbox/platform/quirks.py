@@ -16,6 +16,7 @@ class Quirk(Enum):
     AMPERSAND = auto()  # & and < are not escaped
     GBK = auto()  # in octets of GBK, though the declaration says UTF-8
     NEW_NAMES = auto()  # error_type and error_type_dec where the document has type
+    QUERY_ONLY = auto()  # chapter 7 reads the query alone, as the document has it: a body with the password is not seen
     SLOW = auto()  # it comes after `Platform.slowness` seconds
     CUT = auto()  # the connection breaks in the middle of it
     EMPTY = auto()  # 200, and not one octet
@@ -23,7 +24,6 @@ class Quirk(Enum):
     BAD_GATEWAY = auto()  # 502, and an HTML page
     PLAIN_ERROR = auto()  # 200, and a sentence
     BOMB = auto()  # entities that grow to gigabytes
-    QUERY_ONLY = auto()  # chapter 7 reads the query alone, as the document has it: a body with the password is not seen
 
 
 BUSY = "系统繁忙，请稍后再试"

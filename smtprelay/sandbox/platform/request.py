@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Self, TypeVar
 
@@ -37,8 +37,8 @@ class Request:
     """
 
     script: str
-    query: Mapping[str, str]
-    form: Mapping[str, str]
+    query: Mapping[str, str] = field(repr=False)  # passwords come here too
+    form: Mapping[str, str] = field(repr=False)
     files: Sequence[Upload] = ()
     manager: bool = False
     quirks: Collection[Quirk] = ()

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import deque
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Self
 
 from starlette.applications import Starlette
 from starlette.requests import Request as HttpRequest
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from smtprelay import http_server
@@ -39,12 +40,13 @@ class Platform:
 
     :param mailboxes: address → password; their domains are the customer's. A smarthost with `Platform.credentials` lets
         them log in, and one with `Platform.take` has its mail counted here.
-    :param dns: where it looks whether a domain is set up; without, those in `set_up` are.
+    :param dns: where it looks whether a domain is set up for it.
     :ivar state: what it knows; may be changed at any time.
+    :ivar set_up: the domains whose DNS is right, where there is no `dns`.
     :ivar quirks: of every answer; may be changed at any time.
     :ivar once: quirks of the next answers, one each, besides those.
     :ivar slowness: seconds by which an answer is late that has `Quirk.SLOW`.
-    :ivar requests: the last calls that came in with a log-in.
+    :ivar requests: all calls so far that came with a log-in.
     """
 
     manager = ("manager", "manager-password")  # who may call what is the manager's alone
@@ -64,7 +66,8 @@ class Platform:
         self.quirks = set(quirks)
         self.once: deque[Quirk] = deque()
         self.slowness = 5.0
-        self.requests: deque[Request] = deque(maxlen=1000)
+        self.requests: list[Request] = []
+        self._arrival = asyncio.Event()
         self._dns = dns
         self.state = State(self._is_set_up)
         self.state.customer.username = username
@@ -115,6 +118,14 @@ class Platform:
         self._end.set()
         await self._serving
 
+    async def wait_for(self, count: int, timeout: float = 10.0) -> list[Request]:
+        """The first calls, as soon as there are so many. :raises TimeoutError: after so many seconds."""
+        async with asyncio.timeout(timeout):
+            while len(self.requests) < count:
+                self._arrival.clear()
+                await self._arrival.wait()
+        return self.requests[:count]
+
     def _is_set_up(self, domain: str) -> bool:
         """The platform's own rule: SPF includes it, and mail to the domain goes to it."""
         if self._dns is None:
@@ -127,22 +138,27 @@ class Platform:
         if who not in ((self.username, self.password), self.manager):
             return _page(UNAUTHORIZED_PAGE, 401, {"www-authenticate": 'Basic realm="mm-ms"'})
         quirks = self.quirks | ({self.once.popleft()} if self.once else set())
-        if Quirk.SLOW in quirks:
-            await self._linger()
-        for quirk in quirks & IN_PLACE.keys():
-            text, media_type, status = IN_PLACE[quirk]
-            return Response(text, status, media_type=media_type)
         request = await Request.read(http, who == self.manager, quirks)
         self.requests.append(request)
-        if all(request.script != script for script, _ in CALLS):
-            return _page("<html><body><h1>404 Not Found</h1></body></html>\n", 404)
-        return _response(self._call(request), quirks)
+        self._arrival.set()
+        response = self._respond(request)
+        if Quirk.SLOW in quirks:
+            await self._linger()
+        return response
 
     async def _linger(self) -> None:
         try:
             await asyncio.wait_for(self._end.wait(), self.slowness)
         except TimeoutError:
             return
+
+    def _respond(self, request: Request) -> Response:
+        for quirk, (text, media_type, status) in IN_PLACE.items():
+            if quirk in request.quirks:
+                return Response(text, status, media_type=media_type)
+        if all(request.script != script for script, _ in CALLS):
+            return _page("<html><body><h1>404 Not Found</h1></body></html>\n", 404)
+        return _response(self._call(request), request.quirks)
 
     def _call(self, request: Request) -> Answer:
         self.state.run_tasks()
@@ -165,10 +181,12 @@ def _response(answer: Answer, quirks: Collection[Quirk]) -> Response:
     content, media_type = render(answer, quirks)
     if Quirk.EMPTY in quirks:
         content = b""
-    if Quirk.CUT in quirks:
-        return StreamingResponse(_half(content), media_type=media_type, headers={"content-length": str(len(content))})
-    return Response(content, media_type=media_type)
+    return (_Cut if Quirk.CUT in quirks else Response)(content, media_type=media_type)
 
 
-async def _half(content: bytes) -> AsyncIterator[bytes]:
-    yield content[: len(content) // 2]
+class _Cut(Response):
+    """The first half; uvicorn closes the connection of an answer that ends so."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body[: len(self.body) // 2], "more_body": True})

@@ -43,7 +43,7 @@ class State:
     tasks: dict[int, Task] = field(default_factory=dict)
     batches: list[Batch] = field(default_factory=list)
     domains: dict[str, Domain] = field(default_factory=lambda: {"bestedm.org": Domain(1, "bestedm.org", 0)})
-    mailboxes: dict[str, str] = field(default_factory=dict)
+    mailboxes: dict[str, str] = field(default_factory=dict, repr=False)
     created: deque[datetime] = field(default_factory=deque)  # tasks, in the last hour
     lag: int = 1
     now: Callable[[], datetime] = now
