@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from xml.etree.ElementTree import Element
 
-from smtprelay.platform.answer import EXCERPT, Answer
+from smtprelay.platform.answer import Answer
 from smtprelay.platform.errors import CallFailed, UnreadableAnswer
 from smtprelay.platform.read import children, count, instant, one_of, parse_instant, rows, text
 from smtprelay.platform.statuses import Status
@@ -139,7 +139,7 @@ def _list(row: Element) -> ContactList:
 def _subscriber(line: str) -> Subscriber:
     address, tab, name = (part.strip(" ") for part in line.partition("\t"))
     if not tab and "@" not in address:  # an error in plain text, it may be
-        raise UnreadableAnswer("a line should be address, tab, name", line[:EXCERPT])
+        raise UnreadableAnswer("a line should be address, tab, name", line)
     return Subscriber(address, name)
 
 
@@ -147,7 +147,7 @@ def _unsubscribed(line: str) -> Unsubscribed:
     first, _, second = (part.strip() for part in line.partition("\t"))
     time, address = (second, first) if "@" in first else (first, second)
     if not address:
-        raise UnreadableAnswer("a line should be time, tab, address", line[:EXCERPT])
+        raise UnreadableAnswer("a line should be time, tab, address", line)
     return Unsubscribed(address, parse_instant(time, "time"))
 
 

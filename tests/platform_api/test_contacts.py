@@ -32,7 +32,7 @@ from smtprelay.platform.statuses import Status
 
 
 def xml(text: str) -> Answer:
-    return Answer(text.encode(), "text/xml")
+    return Answer(text.encode())
 
 
 def outcome(status: str, data: str = "") -> Answer:

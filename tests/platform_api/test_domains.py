@@ -11,7 +11,7 @@ from smtprelay.platform.mailboxes import Mailbox, Mailboxes
 
 
 def xml(text: str) -> Answer:
-    return Answer(text.encode(), "text/xml")
+    return Answer(text.encode())
 
 
 def test_a_managers_calls_name_the_customer() -> None:
