@@ -11,6 +11,7 @@ import signal
 import smtplib
 import sys
 import tempfile
+import textwrap
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from smtprelay.sandbox.nameserver import NameServer
     from smtprelay.sandbox.smarthost import Smarthost
 
+API_USER = "sandbox"
 NEW_DOMAIN = "shop.example.com"
 DNS = (
     f'{DOMAIN}. IN TXT "v=spf1 include:spf.bestedm.org -all"',
@@ -100,6 +102,11 @@ username = "{sender}"
 password_file = "{folder}/platform.password"
 [domain_rules]
 nameservers = ["{dns}"]
+[[platform.accounts]]
+base_url = "{api}"
+allow_insecure = true
+username = "{api_user}"
+password_file = "{folder}/platform.password"
 """
 
 
@@ -140,10 +147,15 @@ class _Demo:
 
     async def run(self, stay: bool) -> bool:
         from smtprelay.sandbox.nameserver import NameServer
+        from smtprelay.sandbox.platform import Platform
         from smtprelay.sandbox.smarthost import Rule, Smarthost
 
         fails_once = Rule("DOT", "451 4.3.0 Mailbox busy, try again", times=1)
-        async with Smarthost(fails_once, credentials={SENDER: PASSWORD}) as smarthost, NameServer(*DNS) as dns:
+        async with (
+            NameServer(*DNS) as dns,
+            Platform(username=API_USER, password=PASSWORD, mailboxes={SENDER: PASSWORD}, dns=dns) as platform,
+            Smarthost(fails_once, credentials=platform.credentials, take=platform.take) as smarthost,
+        ):
             self._say(f"sandbox smarthost on 127.0.0.1:{smarthost.port}: wants AUTH LOGIN, verifies DKIM, fails once")
             self._say(f"sandbox DNS on {dns.address}: {DOMAIN} is set up, {NEW_DOMAIN} is not")
             self._prepare(smarthost.port, dns)
@@ -161,7 +173,7 @@ class _Demo:
                     ok = await self._send_and_show(smarthost, port)
                     ok = await self._set_up_a_domain(smarthost, dns, port) and ok
                     if stay:
-                        self._invite(port, ready["status"][0], smarthost.port, dns.address)
+                        self._invite(port, ready["status"][0], smarthost.port, dns.address, platform.url)
                         with suppress(asyncio.CancelledError):  # all has been shown: that is how it is to end
                             await daemon.wait()
             finally:
@@ -175,12 +187,17 @@ class _Demo:
     def _say(self, text: str) -> None:
         typer.echo(f"{time.monotonic() - self._begin:5.1f}s  {text}")
 
-    def _invite(self, port: int, page: str, smarthost_port: int, dns: str) -> None:
+    def _invite(self, port: int, page: str, smarthost_port: int, dns: str, api: str) -> None:
         self._say(f"staying; send to 127.0.0.1:{port} as {SENDER}, password {PASSWORD}; Ctrl-C ends it")
         self._say(f"the page: http://{page}/, same name and password")
-        self._say("a daemon of your own has the smarthost and the DNS of the demo with this in its config.toml:")
-        lines = _PROVIDER.format(port=smarthost_port, sender=SENDER, folder=self._folder, dns=dns).splitlines()
-        typer.echo("".join(f"        {line}\n" for line in lines), nl=False)
+        self._say(f"the provider's HTTP API: {api}, as {API_USER}, password {PASSWORD}")
+        self._say(
+            "a daemon of your own has the smarthost, the DNS and the API of the demo with this in its config.toml:"
+        )
+        provider = _PROVIDER.format(
+            port=smarthost_port, sender=SENDER, folder=self._folder, dns=dns, api=api, api_user=API_USER
+        )
+        typer.echo(textwrap.indent(provider, " " * 8), nl=False)
         self._say(f"the commands: smtprelay queue list -c {self._folder}/config.toml")
 
     def _prepare(self, smarthost_port: int, dns: NameServer) -> None:

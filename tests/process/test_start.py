@@ -12,10 +12,13 @@ import subprocess
 import sys
 import textwrap
 from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from smtprelay.platform import AsyncPlatformClient
+from smtprelay.platform.read import SHANGHAI
 from smtprelay.sandbox.smarthost import SILENCE, Rule, Smarthost
 from tests.process.relay import ACCOUNT, PATIENCE, PLATFORM, Relay, make_relay, running
 from tests.process.test_outcomes import send
@@ -208,10 +211,15 @@ async def test_a_demo_that_stays_is_the_provider_of_another_daemon(tmp_path: Pat
         relay = Relay(tmp_path, {})
         await relay.start()
         try:
-            told = await relay.run("selftest", "--to", "ops@example.org")
+            today = datetime.now(SHANGHAI).date()
+            told = await relay.run("selftest", "--to", "nosuch@example.org")
         finally:
             await relay.stop()
         assert "delivered" in told.splitlines()[-1]
+        url, username, password = re.findall(r"HTTP API: (\S+), as (\S+), password (\S+)", said)[0]
+        async with AsyncPlatformClient(username, password, url, allow_insecure=True) as platform:
+            failed = await platform.failures.all(today, date_end=today + timedelta(days=1))  # midnight may be near
+        assert [failure.address for failure in failed] == ["nosuch@example.org"]
     finally:
         demo.send_signal(signal.SIGTERM)
         await demo.wait()
