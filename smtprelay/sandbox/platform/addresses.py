@@ -94,9 +94,8 @@ def edit(state: State, request: Request) -> Node:
     address = request.either("address", one.address)
     if not is_address(address) or (address != one.address and address in its_list.addresses):
         raise Refused("error", "邮箱地址错误或者已存在")
-    del its_list.addresses[one.address]
     _fill(one, {column: request.either(column) for column in COLUMNS if column in {**request.query, **request.form}})
-    its_list.addresses[one.address] = one
+    its_list.addresses = {each.address: each for each in its_list.addresses.values()}
     return result("success", "修改地址成功")
 
 
