@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from smtprelay.certificates import why_unusable
-from smtprelay.config import Config, ConfigError, webhook_names
+from smtprelay.config import Config, ConfigError, PlatformAccount, webhook_names
 from smtprelay.upstream import Lane, lanes
 
 MIN_WEBHOOK_KEY = 24  # octets
@@ -40,14 +40,17 @@ def read_platform_passwords(config: Config) -> dict[str, str]:
     passwords, problems = {}, []
     for account in config.platform.accounts:
         try:
-            passwords[account.key] = _read_secret(
-                account.password_file, account.password_env, account.password_credential
-            )
+            passwords[account.key] = read_platform_password(account)
         except ValueError as error:
             problems.append(f"platform.accounts {account.key}: the password cannot be read: {error}")
     if problems:
         raise ConfigError(problems)
     return passwords
+
+
+def read_platform_password(account: PlatformAccount) -> str:
+    """:raises ValueError: it cannot be read; the text says why."""
+    return _read_secret(account.password_file, account.password_env, account.password_credential)
 
 
 def read_webhook_keys(config: Config) -> dict[str, tuple[bytes, ...]]:

@@ -16,6 +16,7 @@ from smtprelay.cli import (
     init,
     install_service,
     password,
+    platform,
     queue,
     selftest,
     send,
@@ -35,6 +36,7 @@ app.add_typer(account.app, name="account")
 app.add_typer(domain.app, name="domain")
 app.add_typer(dkim.app, name="dkim")
 app.add_typer(template.app, name="template")
+app.add_typer(platform.app, name="platform")
 
 
 @app.command()

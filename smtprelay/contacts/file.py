@@ -44,6 +44,10 @@ class ContactFile:
         self.format = form or guess_format(head)
         self._read = reader(self.format, head)
 
+    def close(self) -> None:
+        """Close the stream."""
+        self._stream.close()
+
     def __iter__(self) -> Iterator[Contact | BadLine | Duplicate]:
         seen: set[bytes] = set()
         for item in self._read(read_lines(self._stream, self.encoding)):

@@ -1,0 +1,124 @@
+"""What the platform tells: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from smtprelay.cli.common import print_json
+from smtprelay.cli.configuration import fail
+from smtprelay.platform.values import Value
+from smtprelay.words import language_of, without_bidi_controls
+
+PIPED_WIDTH = 2000  # columns
+OutputOption = Annotated[
+    Path | None, typer.Option("--output", metavar="FILE", help="Write lines there, with tabs between the values.")
+]
+
+
+def show(value: Any, *, as_json: bool, streams: bool = False) -> None:
+    """Show what a call gave.
+
+    :param streams: it comes row by row: as JSON, each has a line of its own.
+    """
+    if as_json and streams:
+        for row in value:
+            typer.echo(json.dumps(plain(row), ensure_ascii=False))
+    elif as_json:
+        print_json(plain(value))
+    elif is_dataclass(value):
+        _print_table([(_title(field.name), words(getattr(value, field.name))) for field in fields(value)])
+    elif isinstance(value, Iterable) and not isinstance(value, str):
+        _print_rows(value)
+    else:
+        typer.echo(without_bidi_controls(words(value)))
+
+
+def write_lines(rows: Iterable[Any], path: Path) -> None:
+    """Write rows into a file, with the names of their columns first; ends the program where that cannot be done."""
+    try:
+        with path.open("w", encoding="utf-8", newline="\n") as file:
+            for number, row in enumerate(rows):
+                if not number and is_dataclass(row):
+                    file.write("\t".join(field.name for field in fields(row)) + "\n")
+                cells = [getattr(row, field.name) for field in fields(row)] if is_dataclass(row) else [row]
+                file.write("\t".join(" ".join(str(plain(cell) or "").split()) for cell in cells) + "\n")
+    except OSError as error:
+        fail(os.EX_CANTCREAT, f"{path} cannot be written: {error.strerror}.")
+
+
+def plain(value: Any) -> Any:
+    """A value in the types of JSON: dates as ISO 8601, values of the platform as they came."""
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case str():
+            return str(value)
+        case date():
+            return value.isoformat()
+        case Mapping():
+            return {str(name): plain(one) for name, one in value.items()}
+        case Iterable():
+            return [plain(one) for one in value]
+    return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+
+
+def words(value: Any) -> str:
+    """A value on one line; ``""`` for none."""
+    match value:
+        case None:
+            return ""
+        case Value():
+            meaning = value.chinese if language_of(os.environ).startswith("zh") else value.english
+            return f"{value} ({meaning})" if meaning else str(value)
+        case bool():
+            return "yes" if value else "no"
+        case datetime():
+            return value.isoformat(" ")
+        case str():
+            return " ".join(value.split())
+        case Iterable():
+            return "; ".join(filter(None, map(words, value)))
+    if is_dataclass(value):
+        return " ".join(filter(None, (words(getattr(value, field.name)) for field in fields(value))))
+    return str(value)
+
+
+def _print_rows(rows: Iterable[Any]) -> None:
+    """A table of what is told of any of them."""
+    told = list(rows)
+    if not told:
+        typer.echo("None.")
+        return
+    if not is_dataclass(told[0]):
+        for row in told:
+            typer.echo(without_bidi_controls(words(row)))
+        return
+    names = [field.name for field in fields(told[0])]
+    cells = [[words(getattr(row, name)) for name in names] for row in told]
+    used = [column for column in range(len(names)) if any(row[column] for row in cells)]
+    _print_table(([row[column] for column in used] for row in cells), [_title(names[column]) for column in used])
+
+
+def _print_table(rows: Iterable[Sequence[str]], titles: Sequence[str] = ()) -> None:
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    columns = [Column(title, overflow="fold") for title in titles or ("", "")]
+    table = Table(*columns, show_header=bool(titles), box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*map(without_bidi_controls, row))
+    console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, markup=False, emoji=False, highlight=False)
+    console.print(table)
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ")

@@ -1,0 +1,92 @@
+"""What people and programs are shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+from tests.platform_cli.conftest import Platform, lines_of_json
+
+Shell = Callable[..., Result]
+FAILED = """<fail_recipient_list>
+<recipient><email>a@example.org</email><type>1</type><task_id>5</task_id></recipient>
+<recipient><email>b@example.org</email><error_type>4</error_type><error_type_dec>未知</error_type_dec></recipient>
+</fail_recipient_list>"""
+ADDRESSES = """<data>
+<addr><id>1</id><list_id>7</list_id><address>a@example.org</address><fullname>王芳</fullname>
+<time>2026-11-28 12:00:00</time><var2>x</var2></addr>
+<addr><id>2</id><list_id>7</list_id><address>b@example.org</address><fullname>Ann</fullname></addr>
+</data>"""
+
+
+def test_a_table_has_the_columns_of_which_something_is_told(shell: Shell, platform: Platform) -> None:
+    """Values are told with their meaning; those that the document does not know, as they came."""
+    platform.answers["2.3.2"] = FAILED
+    result = shell("failures", "all", "2026-11-28")
+    assert result.stdout.splitlines() == [
+        "address        type                          task id  description",
+        "a@example.org  1 (there is no such mailbox)  5                   ",
+        "b@example.org  4                                      未知       ",
+    ]
+
+
+def test_meanings_are_chinese_where_the_reader_is(shell: Shell, platform: Platform) -> None:
+    platform.answers["2.3.2"] = FAILED
+    env = {"SMTPRELAY_PLATFORM_USERNAME": "x", "SMTPRELAY_PLATFORM_PASSWORD": "y", "LC_ALL": "zh_CN.UTF-8"}
+    assert "1 (邮箱不存在)" in shell("failures", "all", "2026-11-28", env=env).stdout
+
+
+def test_json_has_the_values_as_they_came(shell: Shell, platform: Platform) -> None:
+    platform.answers["2.3.2"] = FAILED
+    assert json.loads(shell("failures", "all", "2026-11-28", "--json").stdout) == [
+        {"address": "a@example.org", "type": "1", "task_id": 5, "description": ""},
+        {"address": "b@example.org", "type": "4", "task_id": None, "description": "未知"},
+    ]
+
+
+def test_rows_that_come_page_by_page_are_a_line_each(shell: Shell, platform: Platform) -> None:
+    platform.answers["4.8"] = ADDRESSES
+    rows = lines_of_json(shell("contacts", "addresses", "--list-id", "7", "--json"))
+    assert [row["address"] for row in rows] == ["a@example.org", "b@example.org"]
+    assert rows[0]["added"] == "2026-11-28T12:00:00+08:00"
+    table = shell("contacts", "addresses", "--list-id", "7").stdout
+    assert "2026-11-28 12:00:00+08:00" in table
+    columns = [line.index(name) for line, name in zip(table.splitlines()[1:], ["a@", "b@"], strict=True)]
+    assert columns[0] == columns[1]
+
+
+def test_nothing_is_told_as_such(shell: Shell, platform: Platform) -> None:
+    platform.answers["4.1"] = "<maillist></maillist>"
+    assert shell("contacts", "lists").stdout == "None.\n"
+    assert shell("contacts", "lists", "--json").stdout == "[]\n"
+
+
+def test_one_thing_is_a_line_for_each_value(shell: Shell, platform: Platform) -> None:
+    platform.answers["1.2"] = (
+        "<service><id>1</id><service_status>enabled</service_status><expiration_date>2027-01-31</expiration_date>"
+        "<qty_available>7</qty_available></service>"
+    )
+    told = [line.split("  ", 1) for line in shell("account", "service").stdout.splitlines()]
+    assert {name: rest.strip() for name, rest in told} == {
+        "id": "1", "status": "enabled (may send)", "type": "", "send type": "", "begins": "", "ends": "2027-01-31",
+        "available": "7", "bought": "",
+    }  # fmt: skip
+
+
+def test_an_export_goes_to_a_file(shell: Shell, platform: Platform, tmp_path: Path) -> None:
+    platform.answers["4.7"] = "2026-11-28 12:00:00\ta@example.org\n"
+    assert shell("contacts", "unsubscribed", "7", "--output", "gone.tsv").stdout == ""
+    told = (tmp_path / "gone.tsv").read_text("utf-8")
+    assert told == "address\tat\na@example.org\t2026-11-28T12:00:00+08:00\n"
+    assert shell("contacts", "unsubscribed", "7", "--output", "none/x").exit_code == 73
+
+
+@pytest.mark.parametrize("words", ["\u202egpj.exe", "[bold]x"])
+def test_words_of_strangers_do_nothing_to_a_terminal(shell: Shell, platform: Platform, words: str) -> None:
+    platform.answers["4.1"] = f"<maillist><item><id>1</id><subject>{words}</subject></item></maillist>"
+    told = shell("contacts", "lists").stdout
+    assert words.replace("\u202e", "\\u202e") in told

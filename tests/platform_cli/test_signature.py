@@ -1,0 +1,167 @@
+"""Every call of the client is a command, and what its method takes can be given."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import Result
+
+from smtprelay.cli.app import app
+from smtprelay.cli.platform.commands import BY_HAND, NAMES
+from smtprelay.cli.platform.signature import Method, command_of, methods
+from smtprelay.platform import PlatformClient
+from smtprelay.platform.call import Call, Resource, call, paged
+from smtprelay.platform.values import Value
+from tests.platform_cli.conftest import Platform
+
+Shell = Callable[..., Result]
+
+
+def commands(group: Any, context: Any, *path: str) -> Iterator[tuple[str, ...]]:
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if hasattr(command, "list_commands"):
+            yield from commands(command, context, *path, name)
+        else:
+            yield (*path, name)
+
+
+def test_no_call_of_the_client_is_missing() -> None:
+    client = PlatformClient("example", "secret")
+    calls = {
+        (NAMES.get(resource, resource), name.replace("_", "-"))
+        for resource, value in vars(client).items()
+        if isinstance(value, Resource)
+        for name, made in vars(type(value)).items()
+        if isinstance(made, call | paged)
+    }
+    client.close()
+    assert len(calls) > 30
+    root: Any = typer.main.get_command(app)
+    there = set(commands(root.commands["platform"], None))
+    assert calls - there == set()
+
+
+def test_every_command_says_what_it_does(shell: Shell) -> None:
+    for method in methods():
+        assert method.help.endswith(")"), f"{method.resource}.{method.name}: its docstring begins with its number"
+    shown = shell("failures", "all", "--help")
+    assert "why each failed and in which task. (2.3.2)" in shown.output
+    assert "the address is none" in shown.output  # a value of its option
+
+
+def test_what_is_by_hand_is_a_call() -> None:
+    assert set(BY_HAND) <= {(method.resource, method.command) for method in methods()}
+
+
+class Colour(Value):
+    RED = "r", "red", "红"
+    BLUE = "b", "blue", "蓝"
+
+
+class Sample:
+    def plain(
+        self,
+        number: int,
+        day: date,
+        *names: str,
+        colour: Colour = Colour.RED,
+        wanted: bool | None = None,
+        numbers: Mapping[int, str] | None = None,
+        file: Path | None = None,
+    ) -> Call[None]:
+        """9.9: try everything.
+
+        :param number: of whatever
+            it is.
+        :param day: of the week.
+        """
+        raise NotImplementedError
+
+    def odd(self, odd: complex) -> Call[None]:
+        """9.10: what nobody can write."""
+        raise NotImplementedError
+
+
+def method(name: str) -> Method:
+    return Method(Resource, name, call(getattr(Sample, name)))
+
+
+class Spy:
+    """In place of a client: keeps what its method is given."""
+
+    def __init__(self) -> None:
+        self.resource = self
+        self.given: list[Any] = []
+
+    def __enter__(self) -> Spy:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def plain(self, *positional: Any, **named: Any) -> str:
+        self.given = [*positional, named]
+        return "done"
+
+
+@pytest.mark.parametrize(
+    ("words", "given"),
+    [
+        ("7 2026-11-28 a b", [7, date(2026, 11, 28), "a", "b", {}]),
+        ("7 2026-11-28 a --no-wanted", [7, date(2026, 11, 28), "a", {"wanted": False}]),
+        ("7 2026-11-28 a --colour b", [7, date(2026, 11, 28), "a", {"colour": Colour.BLUE}]),
+        ("7 2026-11-28 a --colour pink", [7, date(2026, 11, 28), "a", {"colour": Colour("pink")}]),
+        ("7 2026-11-28 a --number 1=x=y --number 2=", [7, date(2026, 11, 28), "a", {"numbers": {1: "x=y", 2: ""}}]),
+        ("7 2026-11-28 a --file b.txt", [7, date(2026, 11, 28), "a", {"file": Path("b.txt")}]),
+        ("7 tomorrow a", "'tomorrow' is no day: write it as 2026-11-28"),
+        ("7 2026-11-28 a --number x=y", "'x=y' should be two values"),
+        ("7 2026-11-28", "Missing argument"),
+    ],
+)
+def test_words_become_the_arguments_of_the_method(words: str, given: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    spy = Spy()
+    monkeypatch.setattr("smtprelay.cli.platform.login.Login.open", lambda login: spy)
+    single = typer.Typer()
+    single.command()(command_of(method("plain")))
+    result = typer.testing.CliRunner().invoke(single, words.split())
+    if isinstance(given, list):
+        assert (result.exit_code, spy.given, result.stdout) == (0, given, "done\n")
+    else:
+        assert result.exit_code == 2
+        assert str(given) in " ".join(result.output.replace("│", " ").split())
+
+
+def test_the_help_is_the_docstring() -> None:
+    assert method("plain").help == "Try everything. (9.9)"
+    assert method("plain").helps == {"number": "Of whatever it is.", "day": "Of the week."}
+
+
+def test_what_cannot_be_written_is_told_when_the_commands_are_made() -> None:
+    with pytest.raises(TypeError, match="write that command by hand"):
+        command_of(method("odd"))
+
+
+def test_the_client_is_not_imported_where_no_command_needs_it() -> None:
+    """`smtprelay --help` would be slower by a tenth of a second."""
+    script = (
+        "import sys; from typer.testing import CliRunner; from smtprelay.cli.app import app\n"
+        "assert CliRunner().invoke(app, ['--help']).exit_code == 0\n"
+        "print(*sorted({'httpx', 'defusedxml', 'rich.progress'} & sys.modules.keys()))"
+    )
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout.strip() == b""
+
+
+def test_deleting_asks_first(shell: Shell, platform: Platform) -> None:
+    refused = shell("contacts", "delete-list", "7")
+    assert (refused.exit_code, platform.calls) == (64, [])
+    assert "contacts delete-list 7 cannot be undone" in refused.stderr
+    assert shell("contacts", "delete-list", "7", "--yes").exit_code == 0
+    assert platform.last.number == "4.5"
