@@ -173,9 +173,14 @@ def about_account(reply: Reply) -> bool:
     """
     if reply.detail.startswith(("1.", "2.", "6.")) or reply.detail == "3.4":
         return False
-    if RECIPIENT_PATTERN.search(reply.text) or SIZE_PATTERN.search(reply.text):
+    return may_mean_account(reply.text)
+
+
+def may_mean_account(text: str) -> bool:
+    """Whether a smarthost's words, whatever the code, may be about our account; not where they are about a mailbox."""
+    if RECIPIENT_PATTERN.search(text) or SIZE_PATTERN.search(text):
         return False
-    return any(pattern.search(reply.text) for pattern in ACCOUNT_PATTERNS)
+    return any(pattern.search(text) for pattern in ACCOUNT_PATTERNS)
 
 
 def fits_next_transaction(fact: Fact) -> bool:

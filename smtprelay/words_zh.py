@@ -14,6 +14,7 @@ from typing import Final
 from smtprelay.findings_zh import FINDINGS
 from smtprelay.problems_zh import PROBLEMS
 from smtprelay.repairs_zh import REPAIRS
+from smtprelay.suppression_zh import CAUSES, WHY
 
 _WORDS: Mapping[str, str] = {
     "{count}d": "{count} 天",
@@ -161,5 +162,5 @@ _STORY: Mapping[str, str] = {
     ),
 }
 
-CHINESE: Final[Mapping[str, str]] = {**_WORDS, **_STORY, **PROBLEMS}
-RETOLD: Final[Mapping[str, str]] = {**FINDINGS, **REPAIRS}
+CHINESE: Final[Mapping[str, str]] = {**_WORDS, **_STORY, **PROBLEMS, **CAUSES}
+RETOLD: Final[Mapping[str, str]] = {**FINDINGS, **REPAIRS, **WHY}

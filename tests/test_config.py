@@ -284,6 +284,10 @@ def test_good(text: str, path: str, value: object) -> None:
         (LEAST + '[suppression]\nexpiry = "7d"', "suppression.expiry: a table is wanted, by cause"),
         (LEAST + '[suppression]\nexpiry = { full = "7d" }', "suppression.expiry: full is no cause: the number of"),
         (LEAST + "[suppression]\nexpiry = { 2 = 7 }", "suppression.expiry: 2: a duration is a number and a unit"),
+        (
+            LEAST + '[suppression]\nexpiry = { 1 = "36501d" }',
+            "suppression.expiry: 1: that is longer than a hundred years",
+        ),
         (LEAST + '[suppression]\nexpiry = { 2 = "0d" }', "suppression.expiry: 2: an entry of no time is none"),
         (LEAST + '[suppression]\nexpiry = { operator = "off" }', "suppression.expiry: operator: what an operator"),
         (LEAST + '[status]\ncontrol = ""', "status.control: a path is wanted"),

@@ -23,6 +23,7 @@ ONLY = {
     "compose": set[str](),
     "bounce_text": set[str](),
     "bounce": GROUND | {"bounce_text"},
+    "suppression": GROUND | {"spool", "words"},
     "packaged": set[str](),
     "service": set[str](),
     "templating": GROUND | {"packaged", "repair", "worker"},
@@ -39,16 +40,17 @@ ONLY = {
     "events": {"spool"},
     "webhooks": GROUND | {"events", "spool"},
     "words": {"retelling", "words_zh"},
-    "words_zh": {"findings_zh", "problems_zh", "repairs_zh"},
+    "words_zh": {"findings_zh", "problems_zh", "repairs_zh", "suppression_zh"},
     "findings_zh": set[str](),
     "problems_zh": set[str](),
     "repairs_zh": set[str](),
+    "suppression_zh": set[str](),
     "retelling": set[str](),
     "problems": {"words"},
     "health": GROUND
     | {"certificates", "domains", "log", "problems", "scheduler", "spool", "upstream", "watch", "words"},
     "pulse": {"health", "problems", "spool"},
-    "story": GROUND | {"clock", "spool", "words"},
+    "story": GROUND | {"clock", "spool", "suppression", "words"},
     "certificates": {"log", "problems", "words"},
     "credentials": GROUND | {"certificates", "upstream"},
     "metrics": set[str](),
@@ -78,7 +80,7 @@ LIBRARIES = {
     "dkim": set[str](),  # it verifies, in the sandbox
 }
 # The ground, and what is pure beside it, neither waits, reads, writes nor looks at the clock.
-PURE = GROUND | {"bounce", "bounce_text"}
+PURE = GROUND | {"bounce", "bounce_text", "suppression"}
 IMPURE_MODULES = {
     "asyncio",
     "io",

@@ -11,6 +11,7 @@ from smtprelay.config.section import Section
 from smtprelay.values import parse_duration
 
 NEVER = 0
+_LONGEST = parse_duration("36500d")
 _WORDS: Mapping[str, int | None] = {"never": NEVER, "off": None}
 _DEFAULTS: Mapping[str, int | None] = {
     "2": parse_duration("7d"),  # a full mailbox
@@ -37,6 +38,8 @@ def _expiry(cause: str, value: object) -> int | None:
         expiry = parse_duration(value)
     except ValueError as error:
         raise ValueError(f'{cause}: {error}; or "never", or "off", which enters none') from None
+    if expiry > _LONGEST:
+        raise ValueError(f'{cause}: that is longer than a hundred years: write "never"')
     if not expiry:
         raise ValueError(f'{cause}: an entry of no time is none: write "off", or "never" if it is to stay')
     return expiry

@@ -3,12 +3,14 @@ And whose mail to whom it was, for the log."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 
 from smtprelay.gateway.commands import parse_mail, parse_rcpt
 from smtprelay.gateway.transaction import Transaction
 from smtprelay.policy import NotSetUp
 from smtprelay.reply import Reject, SMTPReplyError
+from smtprelay.suppression import NotSentTo
 
 # By the basic code, and else by subject and detail of the enhanced code (RFC 3463): ours, so each is here on purpose.
 _BY_CODE = {530: "login_needed", 535: "login_wrong", 538: "login_needed", 555: "syntax"}
@@ -23,14 +25,15 @@ _BY_DETAIL = {
     "7.1": "not_allowed",
 }
 _BY_SUBJECT = {"1": "syntax", "5": "syntax", "6": "content", "7": "domain"}
-REASONS = frozenset({*_BY_CODE.values(), *_BY_DETAIL.values(), *_BY_SUBJECT.values(), "other"})
+_BY_KIND: Mapping[type[SMTPReplyError], str] = {NotSetUp: "domain", NotSentTo: "suppressed"}
+REASONS = frozenset({*_BY_KIND.values(), *_BY_CODE.values(), *_BY_DETAIL.values(), *_BY_SUBJECT.values(), "other"})
 
 
 def reason_of(error: SMTPReplyError) -> str:
     """One of `REASONS`."""
     reply = error.reply
-    if isinstance(error, NotSetUp):
-        return "domain"
+    if kind := _BY_KIND.get(type(error)):
+        return kind
     subject = reply.detail.partition(".")[0]
     return _BY_CODE.get(reply.code) or _BY_DETAIL.get(reply.detail) or _BY_SUBJECT.get(subject, "other")
 
