@@ -150,6 +150,9 @@ DELIVERED = Counter("delivered_total", "Recipients that a smarthost has taken.",
 DEFERRED = Counter("deferred_total", "Attempts on a recipient that will be repeated.", "domain", "smarthost")
 BOUNCED = Counter("bounced_total", "Recipients that were refused or expired.", "domain", "smarthost")
 AMBIGUOUS = Counter("ambiguous_total", "Attempts on a recipient of unknown result.", "domain", "smarthost")
+SUPPRESSED = Counter(
+    "suppressed_total", "Recipients that were refused, or ended, as their address is not to be sent to.", "cause"
+)
 CAPTURED = Counter("captured_total", "Recipients whose mail was kept here instead of being sent.", "domain")
 ATTEMPT_SECONDS = Histogram("attempt_seconds", "An attempt, from its begin until the smarthost's last word.", _SLOW)
 DELIVERY_SECONDS = Histogram("delivery_seconds", "From when a message was due until a smarthost took it.", _WAITS)

@@ -8,11 +8,12 @@ from typing import TypeVar
 
 import structlog
 
-from smtprelay import bounce, metrics
+from smtprelay import bounce, metrics, suppression
 from smtprelay.clock import now_ms
 from smtprelay.config import Config
 from smtprelay.message import Envelope, Message, Origin, Recipient, domain_of, new_id
 from smtprelay.offload import Offload
+from smtprelay.outcome import Phase
 from smtprelay.policy import Gate, Limits, Policy, leaving_domain
 from smtprelay.preparation import Submission
 from smtprelay.reply import Defer, Reject
@@ -83,12 +84,24 @@ class Pipeline:
             log.error("disk floor reached", free=self._spool.free(), min_free=self._config.spool.min_free)
             raise Defer(452, "3.1", "The relay's disk is nearly full; free some space, or lower [spool] min_free")
 
-    def check_recipient(self, reverse_path: str, recipient: Recipient) -> None:
-        """At RCPT. :raises Reject: 553 5.6.7 (RFC 6531 §3.5): the smarthost cannot take the address."""
-        if recipient.address.isascii() or not reverse_path:
-            return
-        if self._smtputf8(self._policy.credential_for(reverse_path).key) is False:
+    async def check_recipient(self, reverse_path: str, recipient: Recipient) -> Recipient:
+        """At RCPT.
+
+        :returns: the recipient, marked where it is taken and not to be sent to.
+        :raises Reject: 553 5.6.7 (RFC 6531 §3.5): the smarthost cannot take the address; or it is not to be sent to.
+        """
+        if not (recipient.address.isascii() or self._may_take_utf8(reverse_path)):
             raise Reject(553, "6.7", "The provider takes no address with non-ASCII characters before the @")
+        entry = await self._spool.suppression(recipient.address, self._clock())
+        if entry is None:
+            return recipient
+        if self._config.suppression.action == "reject":
+            metrics.SUPPRESSED.add(entry.cause)
+            raise suppression.refusal(entry)
+        return replace(recipient, suppressed=suppression.mark(entry))
+
+    def _may_take_utf8(self, reverse_path: str) -> bool:
+        return not reverse_path or self._smtputf8(self._policy.credential_for(reverse_path).key) is not False
 
     async def submit(self, submission: Submission) -> Accepted:
         """Take a message: on return it is on disk.
@@ -137,6 +150,7 @@ class Pipeline:
         )
         if message.hold:
             log.error("held", id=message.id, account=message.origin.key, reason=message.hold)
+        _tell_of_suppressed(message)
         self._accepted(message)
 
     async def _spooled(self, work: Awaitable[T]) -> T:
@@ -162,11 +176,20 @@ class Pipeline:
             return "none: [bounces] send_to is none"
         if not to:
             return "none: the reverse-path is null"
+        entry = await self._spool.suppression(to, self._clock())
+        recipient = Recipient(to, notify="NEVER", suppressed=suppression.mark(entry) if entry else None)
         size = len(header) + len(body or b"")
-        return await self._offload.run(self._compose, message, statuses, header, body, to, size=size)
+        made = await self._offload.run(self._compose, message, statuses, header, body, recipient, size=size)
+        _tell_of_suppressed(made)
+        return made
 
     def _compose(
-        self, message: Message, statuses: Sequence[bounce.Status], header: bytes, body: bytes | None, to: str
+        self,
+        message: Message,
+        statuses: Sequence[bounce.Status],
+        header: bytes,
+        body: bytes | None,
+        recipient: Recipient,
     ) -> Message:
         now = self._clock()
         message_id = new_id(now)
@@ -178,7 +201,7 @@ class Pipeline:
             header=header,
             body=body,
             sender=f"postmaster@{domain}",
-            to=to,
+            to=recipient.address,
             hostname=hostname,
             id=message_id,
             now=now,
@@ -193,8 +216,8 @@ class Pipeline:
             id=message_id,
             envelope=Envelope(
                 reverse_path=credential.username if from_credential and credential else "",
-                recipients=(Recipient(to, notify="NEVER"),),
-                smtputf8=not to.isascii(),
+                recipients=(recipient,),
+                smtputf8=not recipient.address.isascii(),
             ),
             origin=Origin("local", hostname),
             content=content,
@@ -217,3 +240,20 @@ def _count(message: Message) -> None:
     metrics.ACCEPTED_BYTES.add(n=message.size)
     for tag in message.tags:
         metrics.TAGGED.add(tag)
+
+
+def _tell_of_suppressed(message: Message) -> None:
+    """In the words of an attempt: that is how it stands in the books."""
+    for recipient in message.envelope.recipients:
+        if why := recipient.suppressed:
+            metrics.SUPPRESSED.add(why.cause)
+            log.info(
+                "attempt",
+                id=message.id,
+                reverse_path=message.envelope.reverse_path,
+                recipient=recipient.address,
+                status="suppressed",
+                phase=Phase.ROUTING,
+                reply=why.words,
+                reason=why.cause,
+            )

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
-from smtprelay import bounce
+from smtprelay import bounce, metrics
 from smtprelay.config import parse_config
 from smtprelay.domains.verdict import Finding, Status, Verdict
 from smtprelay.errors import TemplateError
@@ -27,8 +28,9 @@ from smtprelay.policy import Gate, Limits, Policy
 from smtprelay.preparation import Preparer, Submission
 from smtprelay.reply import Defer, Reject
 from smtprelay.signing import Signer, SigningKey, generate_key, load_key
-from smtprelay.spool import SpoolError, SpoolFull
+from smtprelay.spool import SpoolError, SpoolFull, Suppression
 from smtprelay.steps import AT_ONCE, Places, Steps
+from smtprelay.suppression import mark
 from smtprelay.templating.job import Job
 from tests.gateway.wire import PASSWORD_HASH
 from tests.verifiers import dkimpy_verify
@@ -86,6 +88,10 @@ class MemorySpool:
     kept: list[Message] = field(default_factory=list)
     error: Exception | None = None
     room: int = 10**12
+    suppressed: dict[str, Suppression] = field(default_factory=dict)
+
+    async def suppression(self, address: str, now: int) -> Suppression | None:
+        return self.suppressed.get(address)
 
     async def with_key(self, sender: str, idempotency_key: str) -> list[str]:
         shares = share_of_key(idempotency_key, "")
@@ -262,13 +268,42 @@ async def test_the_disk_floor_counts_the_declared_size() -> None:
 
 
 @pytest.mark.parametrize("offered", [True, None])
-def test_a_non_ascii_local_part_is_taken_where_the_smarthost_may_take_it(offered: bool | None) -> None:
-    parts(smtputf8=offered).pipeline.check_recipient("a@example.com", Recipient("用户@example.org"))
+async def test_a_non_ascii_local_part_is_taken_where_the_smarthost_may_take_it(offered: bool | None) -> None:
+    await parts(smtputf8=offered).pipeline.check_recipient("a@example.com", Recipient("用户@example.org"))
 
 
-def test_a_non_ascii_local_part_is_refused_where_the_smarthost_cannot_take_it() -> None:
+async def test_a_non_ascii_local_part_is_refused_where_the_smarthost_cannot_take_it() -> None:
     with pytest.raises(Reject, match=r"553 5\.6\.7"):
-        parts(smtputf8=False).pipeline.check_recipient("a@example.com", Recipient("用户@example.org"))
+        await parts(smtputf8=False).pipeline.check_recipient("a@example.com", Recipient("用户@example.org"))
+
+
+LI = Suppression("li@example.org", "1", 0, source="platform news")
+
+
+@pytest.mark.parametrize("reverse_path", ["a@example.com", ""])
+async def test_an_address_that_is_not_to_be_sent_to_is_refused(reverse_path: str) -> None:
+    of = parts()
+    of.spool.suppressed["li@example.org"] = LI
+    with pytest.raises(Reject, match=r"550 5\.1\.1 .* smtprelay suppress remove li@example\.org"):
+        await of.pipeline.check_recipient(reverse_path, Recipient("li@example.org"))
+    bo = Recipient("bo@example.org", "NEVER")
+    assert await of.pipeline.check_recipient(reverse_path, bo) == bo
+
+
+async def test_where_it_is_taken_its_message_is_kept_with_the_mark() -> None:
+    of = parts('[suppression]\naction = "discard"')
+    of.spool.suppressed["li@example.org"] = LI
+    before = metrics.SUPPRESSED.values.get(("1",), 0)
+    li = await of.pipeline.check_recipient("a@example.com", Recipient("li@example.org", "NEVER"))
+    assert li == Recipient("li@example.org", "NEVER", suppressed=mark(LI))
+    envelope = Envelope("a@example.com", (li, Recipient("bo@example.org")))
+    with capture_logs() as entries:
+        await of.pipeline.submit(Submission(APP, envelope, b"From: a@example.com\r\n\r\nx\r\n", NOW))
+    [kept] = of.spool.kept
+    assert kept.envelope.recipients == envelope.recipients
+    assert metrics.SUPPRESSED.values[("1",)] == before + 1
+    [told] = [entry for entry in entries if entry["event"] == "attempt"]
+    assert (told["recipient"], told["status"], told["reason"]) == ("li@example.org", "suppressed", "1")
 
 
 async def test_smtputf8_is_asked_for_only_where_it_is_needed() -> None:
@@ -388,6 +423,16 @@ STATUS = bounce.Status(Recipient("b@example.org"), "failed", "5.1.1", "550 5.1.1
 async def notification(of: Parts, sender: str = "a@example.com") -> Message | str:
     message = await submitted(of, TRUSTED, sender, "From: a@example.com\n\nx\n")
     return await of.pipeline.notification(message, [STATUS], b"From: a@example.com\r\n", None)
+
+
+async def test_a_notification_to_an_address_that_is_not_to_be_sent_to_is_recorded_and_not_sent() -> None:
+    of = parts()
+    of.spool.suppressed["a@example.com"] = Suppression("a@example.com", "2", 0, source="bounce of id1")
+    made = await notification(of)
+    assert isinstance(made, Message)
+    [recipient] = made.envelope.recipients
+    assert recipient.suppressed
+    assert recipient.suppressed.cause == "2"
 
 
 async def test_a_notification_inherits_credential_and_domain_and_is_signed() -> None:

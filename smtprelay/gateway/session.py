@@ -416,7 +416,7 @@ class Session(BareSMTP):
         """RFC 5321 §4.1.1.3, with NOTIFY and ORCPT."""
         if not self._message:
             raise Reject(503, "5.1", "Send MAIL first")
-        self._message.add(argument)
+        await self._message.add(argument)
         await self.push(_RECIPIENT_OK)
 
     async def smtp_DATA(self, argument: str) -> None:

@@ -39,13 +39,12 @@ class Transaction:
             raise Reject(552, "3.4", f"{self.mail.size} octets are more than this relay takes ({limit})")
         await self.pipeline.check_sender(self.origin, self.mail.reverse_path, self.mail.size)
 
-    def add(self, argument: str) -> None:
+    async def add(self, argument: str) -> None:
         """At RCPT. :raises Reject: :raises Defer:"""
         limit = self.config.max_recipients
         if len(self.recipients) >= limit:
             raise Defer(452, "5.3", f"More than {limit} recipients: send the rest in another message")
-        recipient = parse_rcpt(argument)
-        self.pipeline.check_recipient(self.mail.reverse_path, recipient)
+        recipient = await self.pipeline.check_recipient(self.mail.reverse_path, parse_rcpt(argument))
         if recipient.address not in (known.address for known in self.recipients):  # or it would get two copies
             self.recipients.append(recipient)
 

@@ -131,9 +131,10 @@ async def converse(client: Client, dialogue: Dialogue) -> None:
 class FailingPipeline(FakePipeline):
     """One recipient makes it break."""
 
-    def check_recipient(self, reverse_path: str, recipient: Any) -> None:
+    async def check_recipient(self, reverse_path: str, recipient: Any) -> Any:
         if recipient.address.startswith("fail@"):
             raise RuntimeError("disk full: /var/spool/secret")
+        return recipient
 
 
 @pytest.mark.parametrize("fault", FAULTS_OF_STOCK)

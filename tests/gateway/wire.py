@@ -49,8 +49,9 @@ class FakePipeline:
     async def check_sender(self, origin: Origin, reverse_path: str, size: int) -> None:
         self._refuse("check_sender")
 
-    def check_recipient(self, reverse_path: str, recipient: Recipient) -> None:
+    async def check_recipient(self, reverse_path: str, recipient: Recipient) -> Recipient:
         self._refuse("check_recipient")
+        return recipient
 
     async def submit(self, of: Submission) -> Accepted:
         self.submitting.set()
