@@ -110,9 +110,13 @@ class Spool(Protocol):
         """Hold what waits; what is being sent, if it comes back (`finish`). What is held for a reason that passes by
         itself (`PASSING`) is held for this one, unless this one does so too. :returns: how many recipients."""
 
-    async def release(self, selector: Selector, now: int) -> int:
-        """Queue what is held: due now, or when its app asked for it (`Message.due_at`) where it was never tried.
-        What is being sent is no longer to be held or cancelled. :returns: how many recipients."""
+    async def release(self, selector: Selector, now: int, limit: int | None = None) -> int:
+        """Queue what is held, oldest first: due now, or in its old turn where it was never tried. What is being sent is
+        no longer to be held or cancelled.
+
+        :param limit: recipients at most; None: all.
+        :returns: how many recipients.
+        """
 
     async def cancel(self, selector: Selector, now: int) -> int:
         """End what waits or is held; what is being sent, if it comes back (`finish`). :returns: how many recipients."""

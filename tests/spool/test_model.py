@@ -200,7 +200,7 @@ class SpoolModel(RuleBasedStateMachine):
         wished = [one for one in chosen if one.wish]
         for one in held:
             one.become(State.QUEUED, self.now)
-            one.next_at = self.now if one.attempts else max(one.next_at, self.now)
+            one.next_at = self.now if one.attempts else one.next_at
         for one in wished:
             one.wish = None
         assert self.run(self.spool.release(selector, self.now)) == len(held) + len(wished)

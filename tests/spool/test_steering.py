@@ -33,7 +33,7 @@ async def test_what_is_held_waits_until_it_is_released(spool: Spool) -> None:
     assert await lease_all(spool) == []
     assert (await shown(spool, original.id)).recipients[0].reason == "operator"
     assert await spool.release(ALL, NOW + HOUR) == 1
-    assert await spool.next_due([CREDENTIAL]) == NOW + HOUR
+    assert await spool.next_due([CREDENTIAL]) == NOW, "in its old turn"
 
 
 @pytest.mark.parametrize("reason", [DNS, DOMAIN, QUOTA])
@@ -208,6 +208,27 @@ async def test_steering_reaches_beyond_a_page(spool: Spool) -> None:
     assert await spool.release(Selector(to="u7@example.net"), NOW) == 3
     assert await spool.cancel(ALL, NOW) == 2700
     assert (await spool.stats()).recipients[State.CANCELLED] == 2700
+
+
+async def test_what_is_released_goes_before_what_came_later(spool: Spool) -> None:
+    """The fault: it was due when it was released, and what had come before that and was not held went first."""
+    old, new = message(hold="operator"), message(now=NOW + 1)
+    await spool.put([old, new])
+    await spool.release(Selector(state=State.HELD), NOW + HOUR)
+    assert [lease.message.id for lease in await lease_all(spool, NOW + HOUR)] == [old.id, new.id]
+
+
+async def test_as_many_are_released_as_may_be_oldest_first(spool: Spool) -> None:
+    first, second = (
+        message(*(f"u{i}@example.net" for i in range(900)), now=NOW + n, hold="operator") for n in range(2)
+    )
+    await spool.put([first])
+    await spool.put([second])
+    assert await spool.release(ALL, NOW, limit=0) == 0
+    assert await spool.release(ALL, NOW, limit=1100) == 1100
+    assert set(await states(spool, first.id)) == {State.QUEUED}
+    assert (await states(spool, second.id)).count(State.QUEUED) == 200
+    assert await spool.release(Selector(state=State.HELD), NOW, limit=1100) == 700
 
 
 async def test_search_is_newest_first_and_goes_on_from_an_id(spool: Spool) -> None:

@@ -154,8 +154,8 @@ class SQLiteSpool:
     async def hold(self, selector: Selector, now: int, reason: str) -> int:
         return await self._steer(where(selector), partial(steering.hold, now=now, reason=reason))
 
-    async def release(self, selector: Selector, now: int) -> int:
-        return await self._steer(where(selector), partial(steering.release, now=now, reason=selector.reason))
+    async def release(self, selector: Selector, now: int, limit: int | None = None) -> int:
+        return await self._steer(where(selector), partial(steering.release, now=now, reason=selector.reason), limit)
 
     async def cancel(self, selector: Selector, now: int) -> int:
         return await self._steer(where(selector), partial(steering.cancel, now=now))
@@ -298,16 +298,19 @@ class SQLiteSpool:
         finally:
             self._being_written -= ids
 
-    async def _steer(self, chosen: Where, change: steering.Change) -> int:
+    async def _steer(self, chosen: Where, change: steering.Change, limit: int | None = None) -> int:
         """Change what waits and was chosen, page by page, so that nothing else waits long."""
         changed = 0
-        last, full = FIRST, True
-        while full:
+        last, more = FIRST, limit != 0
+        while more:
             keys = await self._readers.run(partial(waiting_keys, chosen=chosen, after=last))
+            more = len(keys) == PAGE
+            if limit is not None:
+                keys = keys[: limit - changed]
             if keys:
                 changed += await self._writer.run(partial(change, keys=keys))
                 last = keys[-1]
-            full = len(keys) == PAGE
+            more = more and changed != limit
         return changed
 
     def _bytes(self) -> int:

@@ -24,10 +24,10 @@ _WISH_HELD = """
     UPDATE recipients SET wish = 'held', reason = ?
     WHERE message = ? AND n = ? AND state = 'sending' AND (wish = '' OR ?)
 """
-# What its app wanted to be sent later, and was never tried, still waits for that time.
+# What was never tried keeps its turn, which its app may have wanted to be later: nothing newer goes before it.
 _RELEASE = """
     UPDATE recipients
-    SET state = 'queued', reason = '', next_at = iif(attempts = 0, max(next_at, ?), ?),
+    SET state = 'queued', reason = '', next_at = iif(attempts = 0, next_at, ?),
         held_ms = held_ms + max(0, ? - held_since), held_since = 0, updated_at = ?
     WHERE message = ? AND n = ? AND state = 'held' AND ? IN ('', reason)
 """
@@ -62,7 +62,7 @@ def hold(connection: sqlite3.Connection, keys: Sequence[Key], now: int, reason: 
 
 
 def release(connection: sqlite3.Connection, keys: Sequence[Key], now: int, reason: str) -> int:
-    released = connection.executemany(_RELEASE, [(now, now, now, now, *key, reason) for key in keys])
+    released = connection.executemany(_RELEASE, [(now, now, now, *key, reason) for key in keys])
     wished = connection.executemany(_WISH_NOTHING, [(*key, reason) for key in keys])
     return released.rowcount + wished.rowcount
 
