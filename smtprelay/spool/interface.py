@@ -17,6 +17,7 @@ from smtprelay.spool.values import (
     Fate,
     Fault,
     Found,
+    HandedOver,
     Lease,
     MessageRecord,
     Query,
@@ -154,6 +155,9 @@ class Spool(Protocol):
 
     async def accepted_since(self, since: int) -> dict[str, int]:
         """Recipients accepted since then, by `Origin.key`."""
+
+    async def handed_over(self, since: int, until: int) -> dict[str, HandedOver]:
+        """What smarthosts took from `since` on and before `until`, by credential, as far as the history goes back."""
 
     async def signed_with(self, domain: str, selector: str) -> int:
         """How many messages that have not ended carry the signature of this key. One that was stored before selectors

@@ -342,6 +342,18 @@ class Stats:
 
 
 @dataclass(frozen=True, slots=True)
+class HandedOver:
+    """What went out by a credential in a span of time.
+
+    :param recipients: that the smarthost took.
+    :param ambiguous: attempts on recipients, of which nobody knows whether it did.
+    """
+
+    recipients: int
+    ambiguous: int
+
+
+@dataclass(frozen=True, slots=True)
 class Due:
     """A recipient that is due, and what decides whether it is mailed.
 

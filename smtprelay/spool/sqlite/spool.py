@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from smtprelay.message import Message
 from smtprelay.spool.sqlite import events as happened
-from smtprelay.spool.sqlite import history, leasing, pruning, steering, storing
+from smtprelay.spool.sqlite import daybook, history, leasing, pruning, steering, storing
 from smtprelay.spool.sqlite.capturing import Capturing
 from smtprelay.spool.sqlite.errors import explain
 from smtprelay.spool.sqlite.file import Lock, open_for_writing
@@ -32,6 +32,7 @@ from smtprelay.spool.values import (
     Fate,
     Fault,
     Found,
+    HandedOver,
     Lease,
     MessageRecord,
     Query,
@@ -191,6 +192,9 @@ class SQLiteSpool:
 
     async def accepted_since(self, since: int) -> dict[str, int]:
         return await self._readers.run(partial(history.accepted_since, since=since))
+
+    async def handed_over(self, since: int, until: int) -> dict[str, HandedOver]:
+        return await daybook.handed_over(self._readers, since, until)
 
     async def signed_with(self, domain: str, selector: str) -> int:
         return await self._readers.run(partial(history.signed_with, domain=domain, selector=selector))
