@@ -129,6 +129,12 @@ SPOOL = Kind(
         "Mend that: mail is accepted again by itself. Until then apps are told 452 or 451, and many drop their mail."
     ),
 )
+SUPPRESSION = Kind(
+    "suppression",
+    "critical",
+    Sentence("Some of the suppressed addresses cannot be looked up since {since}, and are sent to: {words}"),
+    Sentence("Mend that, then 'systemctl restart smtprelay'. Mail goes on meanwhile."),
+)
 DISK = Kind(
     "disk",
     "critical",

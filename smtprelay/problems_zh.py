@@ -45,6 +45,12 @@ PROBLEMS: Final[Mapping[str, str]] = {
     "Mend that: mail is accepted again by itself. Until then apps are told 452 or 451, and many drop their mail.": (
         "请解决此问题：之后将自动恢复接收。在此之前，应用会收到 452 或 451，许多应用会因此丢弃邮件。"
     ),
+    "Some of the suppressed addresses cannot be looked up since {since}, and are sent to: {words}": (
+        "自 {since} 起无法查询部分已屏蔽的地址，发往这些地址的邮件照常发送：{words}"
+    ),
+    "Mend that, then 'systemctl restart smtprelay'. Mail goes on meanwhile.": (
+        "请解决此问题，然后执行 'systemctl restart smtprelay'。在此期间邮件照常收发。"
+    ),
     "{free} are free on the disk of {path}, less than [spool] min_free ({floor}): mail is refused with 452.": (
         "{path} 所在磁盘仅剩 {free} 可用空间，低于 [spool] min_free（{floor}）：邮件被以 452 拒收。"
     ),

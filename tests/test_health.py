@@ -52,6 +52,7 @@ class Books:
 
     room: int = 10 * GIB
     fault: Fault | None = None
+    suppression_fault: Fault | None = None
 
     def free(self) -> int:
         return self.room
@@ -293,6 +294,13 @@ def test_below_the_floor_of_the_disk() -> None:
         "with 452."
     )
     assert not world.ready
+
+
+def test_a_list_of_suppressed_addresses_that_cannot_be_read() -> None:
+    world = World()
+    world.books.suppression_fault = Fault(NOW, "spool.db is damaged")
+    assert world.only().sentence.endswith("and are sent to: spool.db is damaged")
+    assert world.ready, "mail goes on"
 
 
 def test_a_spool_that_cannot_be_written() -> None:

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from smtprelay.message import Envelope, Recipient, Suppressed
 from smtprelay.spool import Fate, Result, Selector, Spool, SpoolError, State, Suppression
-from tests.spool.support import HOUR, NOW, lease_all, lease_one, message, read_body, results, shown, states
+from tests.spool.support import (
+    HOUR,
+    NOW,
+    execute,
+    lease_all,
+    lease_one,
+    message,
+    opened,
+    read_body,
+    results,
+    shown,
+    states,
+)
 
 DAY = 24 * HOUR
 BOB = Suppression("Bob@example.net", "1", NOW - DAY, source="platform news", note="550 no such user")
@@ -173,3 +186,42 @@ async def test_what_was_told_of_an_address_belongs_to_what_was_delivered_before(
         assert [recipient.fate for recipient in recipients] == [told[2], None, None]
     await spool.prune(day + 1, NOW)
     assert [one.fate for one in (await shown(spool, sent.id)).recipients] == [told[1], None, None]
+
+
+async def damaged(path: Path, table: str) -> None:
+    """A spool in which a table is garbage from its root on."""
+    async with opened(path) as spool:
+        await spool.suppress([BOB])
+        await spool.report([Fate("bob@example.net", NOW, "1")])
+    [[root]] = execute(path, "SELECT rootpage FROM sqlite_schema WHERE name = ?", [table])
+    with path.open("r+b") as file:
+        file.seek((root - 1) * 4096)
+        file.write(b"\x13" * 4096)
+
+
+async def test_a_list_that_is_damaged_does_not_stop_mail(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    await damaged(path, "suppressions")
+    async with opened(path) as spool:
+        assert spool.suppression_fault is None
+        assert await spool.suppression("bob@example.net", NOW) is None
+        assert "bob@example.net cannot be looked up among the suppressed addresses, and is sent to" in caplog.text
+        assert spool.suppression_fault
+        assert spool.suppression_fault.since == NOW
+        assert "is damaged" in spool.suppression_fault.words
+        await spool.put([sent := message()])
+        lease = await lease_one(spool)
+        await spool.finish(lease, NOW, results(lease, State.BOUNCED), suppress=[full(0)])
+        assert await states(spool, sent.id) == [State.BOUNCED]
+        assert "ann@example.net cannot be suppressed" in caplog.text
+        with pytest.raises(SpoolError, match="is damaged"):
+            await spool.suppress([full(0)])
+        assert await spool.prune(NOW + 1, NOW) == 1
+
+
+async def test_an_address_that_is_no_text_any_more_is_taken_for_one_that_is_sent_to(path: Path) -> None:
+    async with opened(path) as spool:
+        await spool.suppress([BOB])
+    execute(path, "UPDATE suppressions SET note = CAST(x'FF40' AS TEXT)")
+    async with opened(path) as spool:
+        assert await spool.suppression("bob@example.net", NOW) is None
+        assert spool.suppression_fault

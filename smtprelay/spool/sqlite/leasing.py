@@ -157,7 +157,7 @@ def finish(
     storing.insert(connection, new)
     storing.end_where_done(connection, message_id, now)
     if suppress:
-        suppressing.enter_beside(connection, suppress)
+        suppressing.enter(connection, suppress)
 
 
 def end_held(

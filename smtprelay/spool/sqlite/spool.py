@@ -114,12 +114,12 @@ class SQLiteSpool:
         new: Sequence[Message] = (),
         suppress: Sequence[Suppression] = (),
     ) -> None:
-        if suppress:
-            self._suppressing.entered()
+        end = partial(leasing.finish, token=lease.token, now=now, results=results, new=new)
         async with self._bodies_ahead(new):
-            await self._writer.run(
-                lambda connection: leasing.finish(connection, lease.token, now, results, new, suppress)
-            )
+            if suppress:
+                await self._suppressing.enter_with(suppress, end)
+            else:
+                await self._writer.run(end)
         self._fresh.take(lease.message.id)  # it was of use for one attempt
         self._stored(new)
 

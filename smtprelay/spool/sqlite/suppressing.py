@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 from smtprelay.spool.sqlite import rows
-from smtprelay.spool.sqlite.errors import explain, is_damage
+from smtprelay.spool.sqlite.errors import explain
 from smtprelay.spool.sqlite.file import open_for_reading
 from smtprelay.spool.sqlite.readers import Readers
 from smtprelay.spool.sqlite.writer import Writer
-from smtprelay.spool.values import OPERATOR, Fate, Fault, SpoolError, Suppression
+from smtprelay.spool.values import OPERATOR, Fate, Fault, SpoolDamaged, SpoolError, Suppression
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -80,12 +80,20 @@ class Suppressing:
             _log.error("the list of suppressed addresses cannot be read: %s", error)
 
     async def enter(self, entries: Iterable[Suppression]) -> int:
-        self.entered()
+        self._may_have = True
         return sum([await self._writer.run(partial(enter, entries=page)) for page in _pages(entries)])
 
-    def entered(self) -> None:
-        """There is an entry now, or soon."""
+    async def enter_with(self, entries: Sequence[Suppression], change: Callable[..., None]) -> None:
+        """Enter some in the transaction of a change that has to be written in any case, though the list be damaged.
+
+        :param change: an operation of the writer that takes them as ``suppress``.
+        """
         self._may_have = True
+        try:
+            await self._writer.run(partial(change, suppress=entries))
+        except SpoolDamaged as error:
+            await self._writer.run(change)
+            _log.error("%s cannot be suppressed: %s", ", ".join(entry.address for entry in entries), error)
 
     async def remove(self, addresses: Iterable[str], now: int) -> int:
         pages = _pages(addresses)
@@ -135,16 +143,6 @@ def _pages(entries: Iterable[T]) -> Iterator[list[T]]:
 def enter(connection: sqlite3.Connection, entries: Sequence[Suppression]) -> int:
     values = [[one.address, one.cause, one.since, one.expires, one.source, one.note] for one in entries]
     return connection.execute(_ENTER, (_json(values),)).rowcount
-
-
-def enter_beside(connection: sqlite3.Connection, entries: Sequence[Suppression]) -> None:
-    """The same, where that is not what matters: a list that is damaged must not keep the rest from being written."""
-    try:
-        enter(connection, entries)
-    except sqlite3.Error as error:
-        if not is_damage(error):
-            raise
-        _log.error("%s cannot be entered among the suppressed addresses: %s", entries[0].address, error)
 
 
 def _remove(connection: sqlite3.Connection, addresses: Sequence[str], now: int) -> int:
