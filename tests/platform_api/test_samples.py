@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.platform_api import samples_1, samples_2, samples_3
+from tests.platform_api import samples_1, samples_2, samples_3, samples_4, samples_5, samples_6, samples_7
 from tests.platform_api.sample import DIRECTORY, Sample
 
-SAMPLES: list[Sample] = [sample for chapter in (samples_1, samples_2, samples_3) for sample in chapter.SAMPLES]
+CHAPTERS = (samples_1, samples_2, samples_3, samples_4, samples_5, samples_6, samples_7)
+SAMPLES: list[Sample] = [sample for chapter in CHAPTERS for sample in chapter.SAMPLES]
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=str)
