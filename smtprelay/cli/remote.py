@@ -179,8 +179,8 @@ class _Running:
         return result
 
     def act(self, action: str, selector: Selector, reason: str) -> Done:
-        meant = {key: value for key, value in asdict(selector).items() if value}
-        answer = self._ask("POST", f"/v1/queue/{action}", {**meant, "as": reason})
+        given = {key: value for key, value in asdict(selector).items() if value not in ("", (), None)}
+        answer = self._ask("POST", f"/v1/queue/{action}", {**given, "as": reason})
         return Done(answer["recipients"], tuple(answer["undone"]))
 
     def account(self, name: str, action: str) -> int:
