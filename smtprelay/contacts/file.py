@@ -48,9 +48,13 @@ class ContactFile:
         """Close the stream."""
         self._stream.close()
 
+    def records(self) -> Iterator[Contact | BadLine]:
+        """The same without looking for duplicates, and without memory for them."""
+        return self._read(read_lines(self._stream, self.encoding))
+
     def __iter__(self) -> Iterator[Contact | BadLine | Duplicate]:
         seen: set[bytes] = set()
-        for item in self._read(read_lines(self._stream, self.encoding)):
+        for item in self.records():
             if isinstance(item, Contact):
                 key = hashlib.blake2b(item.address.encode(), digest_size=16).digest()
                 if key in seen:

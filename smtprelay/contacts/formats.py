@@ -20,7 +20,8 @@ DELIMITERS = ",;\t"
 
 # How the column of the address is called, and what other names the platform's fields go by; all in lower case.
 ADDRESS = frozenset({
-    "address", "email", "e-mail", "email address", "email_address", "mail", "recipient", "recipients", "to",
+    "address", "email", "e-mail", "email address", "email_address", "emailaddress", "mail",
+    "recipient", "recipients", "to",
     "地址", "邮箱", "邮箱地址", "邮件", "邮件地址", "电子邮件", "电子邮箱", "收件人",
 })  # fmt: skip
 MEANINGS = {

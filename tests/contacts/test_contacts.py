@@ -73,6 +73,11 @@ def test_csv_finds_its_delimiter_and_its_columns(delimiter: str) -> None:
     assert contact.variables["var10"] == ""
 
 
+def test_without_a_look_for_duplicates_each_line_counts() -> None:
+    records = ContactFile(io.BytesIO(b"EmailAddress\na@example.org\nnobody\na@example.org\n")).records()
+    assert [(type(record), record.line) for record in records] == [(Contact, 2), (BadLine, 3), (Contact, 4)]
+
+
 def test_csv_of_chinese_columns() -> None:
     (contact,) = contacts("姓名,邮箱,手机,城市\n王芳,wang@example.org,138,北京\n".encode("gb18030"))
     assert (contact.address, contact.fields["城市"]) == ("wang@example.org", "北京")

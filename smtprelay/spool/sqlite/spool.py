@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smtprelay.message import Message
-from smtprelay.spool.sqlite import events as happened
 from smtprelay.spool.sqlite import daybook, history, leasing, pruning, steering, storing
+from smtprelay.spool.sqlite import events as happened
 from smtprelay.spool.sqlite.capturing import Capturing
 from smtprelay.spool.sqlite.errors import explain
 from smtprelay.spool.sqlite.file import Lock, open_for_writing
