@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from smtprelay.cli.common import ConfigOption, JsonOption, print_json
+from smtprelay.cli.common import ConfigOption, JsonOption, print_json, print_table
 from smtprelay.cli.configuration import fail
 from smtprelay.cli.remote import connect
 from smtprelay.clock import now_ms
@@ -20,7 +20,6 @@ from smtprelay.story import tell
 from smtprelay.values import parse_duration
 from smtprelay.words import in_language, interval, language_of, local_time, octets, without_bidi_controls
 
-PIPED_WIDTH = 2000  # columns
 MOMENT = "2026-11-24, '2026-11-24 15:00', or how long ago: 2h, 3d"
 _COLOURS = {"-": "red", "+": "green"}
 
@@ -64,7 +63,6 @@ def list_(
     if as_json:
         print_json(messages)
         return
-    from rich.console import Console
     from rich.table import Column, Table
 
     table = Table(
@@ -89,10 +87,7 @@ def list_(
                 *(r["recipient"], state_words, local_time(at)[:19], r["reply"]),
             )
             table.add_row(*map(without_bidi_controls, cells))
-    # What is piped into grep or awk is a line a recipient, however long. The words are strangers': rich reads no
-    # markup in them.
-    console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, markup=False, emoji=False, highlight=False)
-    console.print(table)
+    print_table(table)
     if len(messages) == limit:
         typer.echo(f"Older ones: --before {messages[-1]['id']}")
 
