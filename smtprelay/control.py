@@ -22,6 +22,7 @@ from smtprelay.on_demand import OnDemand
 from smtprelay.policy import Limits
 from smtprelay.scheduler import Credentials
 from smtprelay.spool import ENDED, PASSING, MessageRecord, Query, Selector, Spool, State
+from smtprelay.suppression_list import SuppressionList
 from smtprelay.values import client_or_account, is_address
 
 MODE = 0o660
@@ -265,13 +266,20 @@ class Control:
     """
 
     def __init__(
-        self, path: Path, operator: Operator, keyring: Keyring, look_again: Callable[[str], Awaitable[Verdict]]
+        self,
+        path: Path,
+        operator: Operator,
+        keyring: Keyring,
+        look_again: Callable[[str], Awaitable[Verdict]],
+        suppressions: SuppressionList,
     ) -> None:
         self._path = path
         self._sock: socket.socket | None = None
         self._door = OnDemand(
             "smtprelay.control_http",
-            lambda http, socks, until: http.serve(socks, http.app(operator, keyring, look_again), until=until),
+            lambda http, socks, until: http.serve(
+                socks, http.app(operator, keyring, look_again, suppressions), until=until
+            ),
         )
 
     async def start(self) -> None:

@@ -8,7 +8,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import structlog
 from starlette.requests import Request
@@ -21,14 +21,19 @@ from smtprelay.clock import now_ms
 from smtprelay.control import MESSAGE, BadRequest, Operator
 from smtprelay.domains.verdict import Verdict, to_json
 from smtprelay.keyring import Keyring, RotationRefused, Wish
+from smtprelay.message import parse_address
 from smtprelay.signing import Kind
 from smtprelay.spool import Query, Selector, SpoolError, State
+from smtprelay.suppression_list import MAX_ENTRIES, PAGE, Entry, SuppressionList, operator_source
 from smtprelay.values import parse_domain
 
 log = structlog.get_logger("control")
 
+T = TypeVar("T")
+
 JSON = "application/json"
 MAX_LISTED = 10_000  # messages of one answer
+MAX_LOGGED = 20  # addresses that a line of the log names
 MAX_DIGITS = 13  # of a time in milliseconds, until the year 2286
 
 
@@ -37,7 +42,12 @@ async def serve(socks: Sequence[socket.socket], app: Router, *, until: asyncio.E
     await http_server.serve(socks, app, until=until, protocol=_PeerProtocol)
 
 
-def app(operator: Operator, keyring: Keyring, look_again: Callable[[str], Awaitable[Verdict]]) -> Router:
+def app(
+    operator: Operator,
+    keyring: Keyring,
+    look_again: Callable[[str], Awaitable[Verdict]],
+    suppressions: SuppressionList,
+) -> Router:
     """What the control socket answers."""
 
     async def queue(request: Request) -> Any:
@@ -83,6 +93,29 @@ def app(operator: Operator, keyring: Keyring, look_again: Callable[[str], Awaita
     async def domain(request: Request) -> Any:
         return Response(to_json(await look_again(_domain(request.path_params["name"]))), media_type=JSON)
 
+    async def suppressed(request: Request) -> Any:
+        words = dict(request.query_params)
+        limit, after = _limit(words.pop("limit", "50"), PAGE), words.pop("after", "")
+        if unknown := words.keys() - {"cause", "text"}:
+            raise BadRequest(f"{', '.join(sorted(unknown))}: there are cause, text, limit and after")
+        return [asdict(entry) for entry in await suppressions.page(after, limit, **words)]
+
+    async def suppressed_count(_request: Request) -> Any:
+        return await suppressions.count()
+
+    async def suppress(request: Request) -> Any:
+        entries = _list(await _words(request), "entries", dict)
+        changed = await suppressions.enter(map(_entry, entries), _source(request))
+        few = [entry["address"] for entry in entries] if len(entries) <= MAX_LOGGED else []
+        _log_action(request, "suppress", {"addresses": few, "entries": len(entries), "changed": changed})
+        return {"changed": changed}
+
+    async def unsuppress(request: Request) -> Any:
+        addresses = [_address(text) for text in _list(await _words(request), "addresses", str)]
+        unknown = await suppressions.remove(addresses)
+        _log_action(request, "unsuppress", {"addresses": addresses[:MAX_LOGGED]})
+        return {"unknown": unknown}
+
     return Router(  # Starlette's application around it would only bring its page of errors, and 1 MB
         routes=[
             Route("/v1/queue", _json(queue)),
@@ -90,6 +123,10 @@ def app(operator: Operator, keyring: Keyring, look_again: Callable[[str], Awaita
             Route("/v1/queue/{id}/source", _json(source)),
             Route("/v1/queue/{action}", _json(act), methods=["POST"]),
             Route("/v1/stats", _json(stats)),
+            Route("/v1/suppressions", _json(suppressed)),
+            Route("/v1/suppressions/count", _json(suppressed_count)),
+            Route("/v1/suppressions/add", _json(suppress), methods=["POST"]),
+            Route("/v1/suppressions/remove", _json(unsuppress), methods=["POST"]),
             Route("/v1/keys", _json(keys)),
             Route("/v1/keys/rotate", _json(rotate), methods=["POST"]),
             Route("/v1/accounts/{name:path}/{action}", _json(account), methods=["POST"]),
@@ -123,6 +160,12 @@ async def _array(first: dict[str, Any] | None, others: AsyncIterator[dict[str, A
 def _log_action(request: Request, action: str, words: dict[str, Any]) -> None:
     by, pid = request.client or ("", 0)
     log.warning("operator", action=action, by=by, pid=pid, **{k: v for k, v in words.items() if v or k == "recipients"})
+
+
+def _source(request: Request) -> str:
+    """Who asks, as the source of what is entered."""
+    by = request.client[0] if request.client else ""
+    return operator_source(int(by.removeprefix("uid ")))
 
 
 class _PeerProtocol(H11Protocol):
@@ -190,9 +233,33 @@ def _wish(words: Mapping[str, Any]) -> Wish:
     return wish
 
 
-def _limit(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) <= 5 and 1 <= int(text) <= MAX_LISTED):
-        raise BadRequest(f"limit is a number from 1 to {MAX_LISTED}")
+def _entry(words: Mapping[str, Any]) -> Entry:
+    try:
+        return Entry.parse(words)
+    except ValueError as error:
+        raise BadRequest(str(error)) from None
+
+
+def _address(text: str) -> str:
+    try:
+        return parse_address(text)
+    except ValueError as error:
+        raise BadRequest(str(error)) from None
+
+
+def _list(words: Mapping[str, Any], name: str, kind: type[T]) -> list[T]:
+    """The one word that there is. :raises BadRequest: it is something else."""
+    values = words.get(name)
+    if words.keys() != {name} or not isinstance(values, list) or not all(isinstance(value, kind) for value in values):
+        raise BadRequest(f"{name} is a list, and there is nothing else")
+    if len(values) > MAX_ENTRIES:
+        raise BadRequest(f"{name}: {MAX_ENTRIES} at once at most")
+    return values
+
+
+def _limit(text: str, most: int = MAX_LISTED) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 5 and 1 <= int(text) <= most):
+        raise BadRequest(f"limit is a number from 1 to {most}")
     return int(text)
 
 

@@ -33,6 +33,7 @@ from smtprelay.signing import SigningKey
 from smtprelay.sockets import ListenError, close_all
 from smtprelay.spool import Spool
 from smtprelay.status import Backstage, Status
+from smtprelay.suppression_list import SuppressionList
 from smtprelay.watch import Watch
 from smtprelay.way_in import WayIn
 from smtprelay.way_out import WayOut
@@ -119,7 +120,8 @@ class Parts:
             clock=now_ms,
         )
         operator = Operator(spool, way_in.limits, way_out.credentials, way_out.wake, now_ms, self._about)
-        self.control = Control(config.status.control, operator, self.keyring, self.watch.look_again)
+        suppressions = SuppressionList(spool, lambda: self.config.suppression.expiry, now_ms)
+        self.control = Control(config.status.control, operator, self.keyring, self.watch.look_again, suppressions)
         backstage = Backstage(config, spool, operator, self.keyring, self.watch, self.resolver, self.health, self.pulse)
         self.status = Status(backstage, settings.status_tls)
 
