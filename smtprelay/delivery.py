@@ -9,18 +9,18 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 
 import structlog
 
-from smtprelay import metrics, outcome
+from smtprelay import metrics, outcome, suppression
 from smtprelay.config import Config, Credential
-from smtprelay.message import Message, Recipient, domain_of
+from smtprelay.message import Message, Recipient, Suppressed, domain_of
 from smtprelay.notifications import Notifications, Notify
 from smtprelay.outcome import Bounce, Captured, Delivered, Fact, Hold, Outcome, Phase, RetryAt, RetryPolicy
 from smtprelay.reply import Reply
-from smtprelay.routing import Parted, Routing
+from smtprelay.routing import NOBODY, Parted, Routing
 from smtprelay.spool import (
     OUTCOMES,
     BodyCorrupt,
@@ -32,8 +32,10 @@ from smtprelay.spool import (
     Spool,
     SpoolError,
     State,
+    Suppression,
     attempt_status,
 )
+from smtprelay.suppression import of_bounce
 from smtprelay.upstream import Progress, Report, Upstream
 
 log = structlog.get_logger("delivery")
@@ -75,6 +77,7 @@ class Delivery:
         """Judge by another configuration from now on."""
         self._credentials = {credential.key: credential for credential in config.upstream.credentials}
         self._notifications.use(config)
+        self._suppression = config.suppression
         self._policy = RetryPolicy(config.retry.schedule, config.retry.give_up_after, config.retry.ambiguous)
 
     async def deliver(self, lease: Lease, sent: Callable[[], None] = lambda: None) -> None:
@@ -83,16 +86,19 @@ class Delivery:
         :param sent: called when the attempt is over, before it is recorded.
         """
         message = self._as_sent(lease.message)
-        parted, rules = self._parted(lease), self._routing.changes
+        suppressed = NOBODY
+        parted, rules = self._parted(lease, suppressed), self._routing.changes
         progress = Progress()
         body = _Body(
             self._spool,
             message.id,
-            may_leave=lambda: rules == self._routing.changes or self._parted(lease).sent == parted.sent,
+            may_leave=lambda: rules == self._routing.changes or self._parted(lease, suppressed).sent == parted.sent,
         )
         began = time.monotonic()
         try:
             report = Report(())
+            if suppressed := await self._suppressed(lease):
+                parted = self._parted(lease, suppressed)
             if parted.sent:
                 report = await self._upstream.send(message.credential, message, parted.sent, body.chunks, progress)
         except asyncio.CancelledError:
@@ -121,8 +127,8 @@ class Delivery:
             raise
 
     def leaving(self, lease: Lease) -> int:
-        """How many recipients the smarthost will be told of."""
-        return len(self._parted(lease).sent)
+        """How many recipients the smarthost will be told of, at most."""
+        return len(self._parted(lease, NOBODY).sent)
 
     async def judge_abandoned(self, lease: Lease) -> None:
         """End a lease that the last process left open: nobody knows what came of its attempt."""
@@ -145,8 +151,16 @@ class Delivery:
             return
         self._log(lease, report, results, now)
 
-    def _parted(self, lease: Lease) -> Parted:
-        return self._routing.parted(lease.message, [leased.recipient for leased in lease.recipients])
+    def _parted(self, lease: Lease, suppressed: Mapping[str, Suppressed]) -> Parted:
+        return self._routing.parted(lease.message, [leased.recipient for leased in lease.recipients], suppressed)
+
+    async def _suppressed(self, lease: Lease) -> dict[str, Suppressed]:
+        """Who is not to be sent to by now: a message may have waited for days since it was accepted."""
+        now, found = self._clock(), {}
+        for leased in lease.recipients:
+            if entry := await self._spool.suppression(leased.recipient.address, now):
+                found[leased.recipient.address] = suppression.mark(entry)
+        return found
 
     def _as_sent(self, message: Message) -> Message:
         """The envelope as the credential asks for it; the null reverse-path stays null."""
@@ -165,7 +179,7 @@ class Delivery:
     async def _record(self, lease: Lease, report: Report, *, stopped: bool = False) -> None:
         now = self._clock()
         results, notifications = await self._judged(lease, report, now, stopped=stopped)
-        await self._finish(lease, now, results, notifications)
+        await self._finish(lease, now, results, notifications, self._entered(lease, report, results, now))
         self._log(lease, report, results, now)
 
     async def _judged(
@@ -184,16 +198,33 @@ class Delivery:
         ]
         return await self._notifications.due(lease, report, verdicts, results, now)
 
+    def _entered(self, lease: Lease, report: Report, results: Sequence[Result], now: int) -> list[Suppression]:
+        """Whom the next mail need not try any more, by what the smarthost refused."""
+        bounced = (
+            (leased.recipient.address, fact)
+            for leased, fact, result in zip(lease.recipients, report.facts, results, strict=True)
+            if result.state is State.BOUNCED
+        )
+        entries = (of_bounce(address, fact, lease.message.id, now, self._suppression) for address, fact in bounced)
+        return [entry for entry in entries if entry]
+
     def _log(self, lease: Lease, report: Report, results: Sequence[Result], now: int) -> None:
         for leased, result, fact in zip(lease.recipients, results, report.facts, strict=True):
             _log_attempt(lease.message, leased, result, fact, now)
             _count(lease.message, leased.recipient, result, now)
 
-    async def _finish(self, lease: Lease, now: int, results: Sequence[Result], new: Sequence[Message]) -> None:
+    async def _finish(
+        self,
+        lease: Lease,
+        now: int,
+        results: Sequence[Result],
+        new: Sequence[Message],
+        suppress: Sequence[Suppression],
+    ) -> None:
         """What happened must be known: while the disk is full, it is written again and again."""
         while True:
             try:
-                await self._spool.finish(lease, now, results, new)
+                await self._spool.finish(lease, now, results, new, suppress)
                 return
             except LeaseLost:
                 log.critical("lease lost: the attempt's result is not recorded", id=lease.message.id)
@@ -228,6 +259,8 @@ class Delivery:
                 return replace(result, state=State.HELD, reason=reason)
             case Bounce(cause, _):
                 return replace(result, state=State.BOUNCED, reason=cause)
+            case Suppressed(cause, _):
+                return replace(result, state=State.SUPPRESSED, reason=cause, smarthost="")
             case Captured():
                 return replace(result, state=State.CAPTURED, smarthost="")
 
@@ -272,6 +305,8 @@ def _count(message: Message, recipient: Recipient, result: Result, now: int) -> 
         counter.add(*where)
     if result.state is State.CAPTURED:
         metrics.CAPTURED.add(where[0])
+    if result.state is State.SUPPRESSED:
+        metrics.SUPPRESSED.add(result.reason)
     if result.ambiguous:
         metrics.AMBIGUOUS.add(*where)
     if result.state is State.DELIVERED:
@@ -301,4 +336,6 @@ def _log_attempt(message: Message, leased: LeasedRecipient, result: Result, fact
 def _status(fact: Fact) -> str:
     if fact.reply:
         return fact.reply.status
+    if fact.suppressed:
+        return suppression.status_of(fact.suppressed.cause)
     return "2.0.0" if fact.phase is Phase.ROUTING else "4.0.0"

@@ -9,9 +9,10 @@ import structlog
 
 from smtprelay import bounce
 from smtprelay.config import Config
-from smtprelay.message import Message
+from smtprelay.message import Message, Suppressed
 from smtprelay.outcome import Bounce, Delivered, Fact, Outcome, RetryAt
 from smtprelay.spool import Lease, LeasedRecipient, Result, Spool, SpoolError
+from smtprelay.suppression import status_of
 from smtprelay.upstream import Report
 
 log = structlog.get_logger("delivery")
@@ -34,6 +35,7 @@ class Notifications:
 
     def use(self, config: Config) -> None:
         """Go by another configuration from now on."""
+        self._discards = config.suppression.action == "discard"
         self._delay_warning = config.bounces.delay_warning
         self._give_up_after = config.retry.give_up_after
 
@@ -45,7 +47,9 @@ class Notifications:
         statuses: dict[bounce.Action, dict[int, bounce.Status]] = {}
         for i, (leased, fact, verdict) in enumerate(zip(lease.recipients, report.facts, verdicts, strict=True)):
             action = self._action(lease.message, leased, fact, verdict, report, now)
-            if action and lease.message.dsn_for:
+            if isinstance(verdict, Suppressed) and self._discards:
+                results[i] = replace(results[i], dsn='none: [suppression] action is "discard"')
+            elif action and lease.message.dsn_for:
                 results[i] = replace(results[i], dsn="none: this was a notification itself")
             elif action and not bounce.wants(leased.recipient, action):
                 results[i] = replace(results[i], dsn=f"none: NOTIFY={leased.recipient.notify}")
@@ -70,7 +74,7 @@ class Notifications:
         self, message: Message, leased: LeasedRecipient, fact: Fact, verdict: Outcome, report: Report, now: int
     ) -> bounce.Action | None:
         match verdict:
-            case Bounce():
+            case Bounce() | Suppressed():  # what was accepted, its sender counts on
                 return "failed"
             case Delivered() if fact.redirected_to:
                 return None  # it was not relayed to whom its sender asked about
@@ -87,6 +91,8 @@ class Notifications:
         match verdict:
             case Bounce(_, status):
                 action: bounce.Action = "failed"
+            case Suppressed(cause, _):
+                action, status = "failed", status_of(cause)
             case Delivered():
                 action, status = "relayed", "2.0.0"
             case _:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from smtprelay.message import Suppressed
 from smtprelay.reply import Reply
 
 JITTER = 0.2  # a delay is spread over ±10 %, so that what failed together does not come back together
@@ -30,7 +31,7 @@ class Phase(StrEnum):
     DATA = "data"
     DOT = "dot"
     POLICY = "policy"  # it was held, and then refused by ourselves
-    ROUTING = "routing"  # it was captured: nobody was asked
+    ROUTING = "routing"  # it was captured, or is not to be sent to: nobody was asked
     UNKNOWN = "unknown"  # the attempt was found open at start
 
 
@@ -48,6 +49,7 @@ class Fact:
     :param local: the refusal is our own (the smarthost lacks an extension, or takes no message of this size).
     :param corrupt: the body on disk is not what was written; nothing was sent.
     :param redirected_to: who was told of the message in place of the recipient, or ``""``.
+    :param suppressed: why the recipient is not to be sent to; None where it may be.
     """
 
     phase: Phase
@@ -58,6 +60,7 @@ class Fact:
     local: bool = False
     corrupt: bool = False
     redirected_to: str = ""
+    suppressed: Suppressed | None = None
 
     def __str__(self) -> str:
         words = str(self.reply) if self.reply else self.error
@@ -119,7 +122,7 @@ class Captured:
     """It was kept in place of being sent."""
 
 
-Outcome = Delivered | RetryAt | Bounce | Hold | Captured
+Outcome = Delivered | RetryAt | Bounce | Hold | Suppressed | Captured
 
 # 5yz replies that speak of our account at the provider, not of the recipient: they pass, so they are retried.
 # English and Chinese, as providers word them.
@@ -204,6 +207,8 @@ def judge(fact: Fact, policy: RetryPolicy, *, now: int, attempts: int, age: int,
     :param age: milliseconds since acceptance, less the time it was held.
     :param chance: 0 to 1, from a random source, for the jitter.
     """
+    if fact.suppressed:
+        return fact.suppressed
     if fact.phase is Phase.ROUTING:
         return Captured()
     if fact.corrupt:

@@ -1,4 +1,4 @@
-"""Who is really mailed: `[upstream] mode` and its rules → deliver, capture or redirect.
+"""Who is really mailed: `[upstream] mode` and its rules → deliver, capture or redirect; nobody who is suppressed.
 
 On a test system nobody else may be mailed, whatever lies in its spool. So the question is asked where mail leaves, each
 time; and in doubt the answer is to capture.
@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from smtprelay.config.upstream import Rule, Upstream
-from smtprelay.message import Message, Recipient
+from smtprelay.message import Message, Recipient, Suppressed
 from smtprelay.outcome import Fact, Phase
 from smtprelay.values import matches
 from smtprelay.words import Say, english
 
+NOBODY: Mapping[str, Suppressed] = {}
 _BY_MODE = {"live": "deliver", "redirect": "redirect"}
 
 
@@ -43,7 +44,7 @@ class Capture:
         return f"not sent: {self.why}"
 
 
-Route = Deliver | Redirect | Capture
+Route = Deliver | Redirect | Capture | Suppressed
 
 
 class Routing:
@@ -76,12 +77,21 @@ class Routing:
                 return _route(rule.action, rule.to, f"[[upstream.rules]] number {number}")
         return self._by_mode
 
-    def parted(self, message: Message, recipients: Sequence[Recipient]) -> Parted:
-        """The recipients of a message by what becomes of them."""
-        if not self._rules:
+    def parted(
+        self, message: Message, recipients: Sequence[Recipient], suppressed: Mapping[str, Suppressed] = NOBODY
+    ) -> Parted:
+        """The recipients of a message by what becomes of them.
+
+        :param suppressed: by the address: who is not to be sent to.
+        """
+        if not (self._rules or suppressed):
             return Parted(recipients, (self._by_mode,) * len(recipients))
         account, sender = message.origin.key, message.envelope.reverse_path
-        return Parted(recipients, [self.route(account, sender, recipient.address) for recipient in recipients])
+        routes: list[Route] = []
+        for recipient in recipients:
+            route = self.route(account, sender, recipient.address)
+            routes.append(suppressed.get(recipient.address, route) if isinstance(route, Deliver) else route)
+        return Parted(recipients, routes)
 
     def told(self, say: Say = english) -> str:
         """For operators: who is really mailed; ``""`` where all mail goes to its recipients.
@@ -137,6 +147,8 @@ def _fact(recipient: Recipient, route: Route, told: Mapping[str, Fact]) -> Fact:
             return replace(told[to], redirected_to=to)
         case Capture():
             return Fact(Phase.ROUTING, error=str(route))
+        case Suppressed(_, words):
+            return Fact(Phase.ROUTING, error=words, suppressed=route)
 
 
 def _applies(rule: Rule, account: str, sender: str, recipient: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from structlog.testing import capture_logs
 
 from smtprelay import delivery, metrics
 from smtprelay.bounce import Status
@@ -29,6 +30,7 @@ from smtprelay.spool import (
     Result,
     SpoolError,
     State,
+    Suppression,
 )
 from smtprelay.upstream import Progress, Report
 
@@ -81,12 +83,25 @@ class FakeSpool:
     body_error: Exception | None = None
     results: list[Result] = field(default_factory=list)
     new: list[Message] = field(default_factory=list)
+    suppressed: dict[str, Suppression] = field(default_factory=dict)
+    entered: list[Suppression] = field(default_factory=list)
 
-    async def finish(self, lease: Lease, now: int, results: Sequence[Result], new: Sequence[Message] = ()) -> None:
+    async def finish(
+        self,
+        lease: Lease,
+        now: int,
+        results: Sequence[Result],
+        new: Sequence[Message] = (),
+        suppress: Sequence[Suppression] = (),
+    ) -> None:
         if self.errors:
             raise self.errors.pop(0)
         self.results += results
         self.new += new
+        self.entered += suppress
+
+    async def suppression(self, address: str, now: int) -> Suppression | None:
+        return self.suppressed.get(address)
 
     async def end_held(self, message_id: str, now: int, results: Sequence[Result], new: Sequence[Message] = ()) -> None:
         await self.finish(lease(), now, results, new)
@@ -443,3 +458,64 @@ async def test_a_shutdown_does_not_undo_what_was_captured() -> None:
 def test_only_what_leaves_counts_for_a_rate() -> None:
     assert parts(FakeUpstream(), settings=KEEP_ONE).delivery.leaving(lease(3)) == 2
     assert parts(FakeUpstream(), settings=TO_ONE_BOX).delivery.leaving(lease(3)) == 1
+
+
+LI = Suppression("r1@example.org", "1", NOW, source="platform news")
+
+
+async def test_who_was_suppressed_after_the_message_was_accepted_is_not_sent_to_and_its_sender_is_told() -> None:
+    of = parts(FakeUpstream(), suppressed={"r1@example.org": LI})
+    before = metrics.SUPPRESSED.values.get(("1",), 0)
+    with capture_logs() as entries:
+        await of.delivery.deliver(lease(2))
+    assert of.upstream.told == [["r0@example.org"]]
+    sent, ended = of.spool.results
+    assert (sent.state, sent.dsn) == (State.DELIVERED, "")
+    assert (ended.state, ended.reason, ended.phase, ended.smarthost) == (State.SUPPRESSED, "1", "routing", "")
+    assert ended.reply.startswith("no such mailbox, told by platform news on ")
+    assert ended.dsn == "dsn1"
+    [([status], _, _)] = of.notified
+    assert (status.recipient.address, status.action, status.status) == ("r1@example.org", "failed", "5.1.1")
+    assert (status.explanation, status.diagnostic) == (ended.reply, "")
+    told = [(entry["status"], entry["dsn"]) for entry in entries if entry["event"] == "attempt"]
+    assert told == [("delivered", "2.0.0"), ("suppressed", "5.1.1")]
+    assert metrics.SUPPRESSED.values[("1",)] == before + 1
+
+
+async def test_where_all_are_suppressed_no_smarthost_is_asked() -> None:
+    of = parts(FakeUpstream(), suppressed={"r0@example.org": LI})
+    await of.delivery.deliver(lease())
+    assert not of.upstream.sent
+    assert [result.state for result in of.spool.results] == [State.SUPPRESSED]
+
+
+async def test_where_such_mail_is_discarded_nobody_is_told() -> None:
+    of = parts(FakeUpstream(), settings='[suppression]\naction = "discard"', suppressed={"r0@example.org": LI})
+    await of.delivery.deliver(lease())
+    assert not of.notified
+    assert of.spool.results[0].dsn == 'none: [suppression] action is "discard"'
+
+
+async def test_a_notification_that_ends_suppressed_has_none_itself() -> None:
+    of = parts(FakeUpstream(), suppressed={"r0@example.org": LI})
+    await of.delivery.deliver(lease(dsn_for="id0"))
+    assert not of.notified
+    assert of.spool.results[0].dsn == "none: this was a notification itself"
+
+
+@pytest.mark.parametrize("settings", ['mode = "sandbox"', TO_ONE_BOX])
+async def test_what_does_not_go_to_its_recipient_is_not_suppressed(settings: str) -> None:
+    of = parts(FakeUpstream(), settings=settings, suppressed={"r0@example.org": LI})
+    await of.delivery.deliver(lease())
+    assert of.spool.results[0].state in (State.CAPTURED, State.DELIVERED)
+
+
+async def test_an_address_that_the_smarthost_refuses_as_unknown_is_entered_with_its_result() -> None:
+    of = parts(FakeUpstream([TAKEN, REFUSED, LATER, replace(REFUSED, reply=Reply(550, "7.1", "Policy"))]))
+    await of.delivery.deliver(lease(4))
+    assert of.spool.entered == [
+        Suppression("r1@example.org", "1", NOW, 0, "bounce of id1", "550 5.1.1 No such user"),
+    ]
+    silent = parts(FakeUpstream([REFUSED]), settings="[suppression]\nown_bounces = false")
+    await silent.delivery.deliver(lease())
+    assert not silent.spool.entered

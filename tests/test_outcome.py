@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smtprelay.message import Suppressed
 from smtprelay.outcome import (
     BEFORE_MAIL,
     Bounce,
@@ -157,6 +158,11 @@ def test_permanent_refusal_bounces(phase: Phase, code: int, text: str, status: s
 
 def test_what_was_kept_here_has_ended() -> None:
     assert verdict(Fact(Phase.ROUTING, error="not sent: …")) == Captured()
+
+
+def test_who_is_suppressed_ends_so_however_long_the_message_has_waited() -> None:
+    why = Suppressed("1", "no such mailbox")
+    assert verdict(Fact(Phase.ROUTING, error=why.words, suppressed=why), age=9 * DAY) == why
 
 
 @pytest.mark.parametrize("phase", [phase for phase in Phase if phase is not Phase.ROUTING])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smtprelay.config import ConfigError, Upstream, parse_config
-from smtprelay.message import Envelope, Message, Origin, Recipient
+from smtprelay.message import Envelope, Message, Origin, Recipient, Suppressed
 from smtprelay.outcome import Fact, Phase
 from smtprelay.reply import Reply
 from smtprelay.routing import Capture, Deliver, Redirect, Route, Routing
@@ -124,6 +124,21 @@ def test_each_recipient_has_one_fact_and_is_mailed_by_its_route_alone(
                 assert str(fact) == f"250 2.0.0 told {to} (redirected to {to})"
             case Capture():
                 assert fact.phase is Phase.ROUTING
+
+
+def test_of_those_who_would_be_mailed_the_suppressed_are_not() -> None:
+    routing = Routing(upstream("live", {"recipient": "a@two.test", "action": "capture"}))
+    message = Message("1", Envelope("a@example.com", ()), Origin("10.0.0.1"), b"", 0, 0, 0, "plain")
+    recipients = [Recipient(address) for address in ("a@one.test", "b@one.test", "a@two.test")]
+    why = Suppressed("1", "no such mailbox")
+    parted = routing.parted(message, recipients, {"b@one.test": why, "a@two.test": why})
+    assert parted.sent == (recipients[0],)
+    taken = Fact(Phase.DOT, Reply(250, "0.0", "Ok"))
+    assert parted.facts([taken]) == (
+        taken,
+        Fact(Phase.ROUTING, error="no such mailbox", suppressed=why),
+        Fact(Phase.ROUTING, error="not sent: [[upstream.rules]] number 1"),
+    )
 
 
 def test_whom_mail_is_redirected_to_and_who_is_mailed_anyway_is_told_once() -> None:
