@@ -20,6 +20,7 @@ from smtprelay.cli import (
     queue,
     selftest,
     send,
+    suppress,
     template,
 )
 
@@ -37,6 +38,8 @@ app.add_typer(domain.app, name="domain")
 app.add_typer(dkim.app, name="dkim")
 app.add_typer(template.app, name="template")
 app.add_typer(platform.app, name="platform")
+
+app.add_typer(suppress.app, name="suppress")
 
 
 @app.command()

@@ -9,7 +9,8 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -28,8 +29,9 @@ from smtprelay.policy import Limits
 from smtprelay.resolver import Resolver
 from smtprelay.routing import Routing
 from smtprelay.scheduler import Credentials
-from smtprelay.spool import Query, Selector, SpoolError
+from smtprelay.spool import Query, Selector, SpoolError, Suppression
 from smtprelay.spool.sqlite import SQLiteSpool
+from smtprelay.suppression_list import PAGE, Entry, SuppressionList, operator_source
 from smtprelay.webhooks import wanted
 
 T = TypeVar("T")
@@ -54,6 +56,18 @@ class Relay(Protocol):
     def rotate(self, wish: Wish) -> dict[str, Any]: ...
 
     def keys(self) -> Sequence[dict[str, Any]]: ...
+
+    def suppressions(self, cause: str, text: str, after: str, limit: int) -> Iterator[Suppression]:
+        """Read page by page."""
+        ...
+
+    def suppression_count(self) -> dict[str, int]: ...
+
+    def suppress(self, slices: Iterable[Sequence[Entry]]) -> Iterator[int]:
+        """How many of each slice were new or changed, when they are on the disk."""
+        ...
+
+    def unsuppress(self, addresses: Sequence[str]) -> Sequence[str]: ...
 
 
 def connect(option: Path | None) -> Relay:
@@ -194,6 +208,32 @@ class _Running:
         result: Sequence[dict[str, Any]] = self._ask("GET", "/v1/keys")
         return result
 
+    def suppressions(self, cause: str, text: str, after: str, limit: int) -> Iterator[Suppression]:
+        def page(after: str, limit: int) -> Sequence[Suppression]:
+            words = {"cause": cause, "text": text, "after": after, "limit": limit}
+            return [Suppression(**entry) for entry in self._ask("GET", "/v1/suppressions?" + urlencode(words))]
+
+        return _page_by_page(page, after, limit)
+
+    def suppression_count(self) -> dict[str, int]:
+        result: dict[str, int] = self._ask("GET", "/v1/suppressions/count")
+        return result
+
+    def suppress(self, slices: Iterable[Sequence[Entry]]) -> Iterator[int]:
+        for entries in slices:
+            answer = self._ask("POST", "/v1/suppressions/add", {"entries": [entry.words() for entry in entries]})
+            yield int(answer["changed"])
+
+    def unsuppress(self, addresses: Sequence[str]) -> Sequence[str]:
+        result: Sequence[str] = self._ask("POST", "/v1/suppressions/remove", {"addresses": addresses})["unknown"]
+        return result
+
+
+class _Run(Protocol):
+    """Runs a question to its end, in the event loop of the others."""
+
+    def __call__(self, question: Coroutine[Any, Any, T], /) -> T: ...
+
 
 class _Offline:
     def __init__(self, config: Config) -> None:
@@ -222,25 +262,36 @@ class _Offline:
 
         return self._with_spool(answer)
 
-    def _with_spool(self, answer: Callable[[SQLiteSpool], Awaitable[T]]) -> T:
-        async def opened(path: Path) -> T:
-            spool = await SQLiteSpool.open(path, now=now_ms())
-            try:
-                await spool.record(wanted(self._config.webhooks))
-                return await answer(spool)
-            finally:
-                await spool.close()
+    def _with_spool(self, answer: Callable[[SQLiteSpool], Coroutine[Any, Any, T]]) -> T:
+        with self._opened() as (run, spool):
+            return run(answer(spool))
 
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[_Run, SQLiteSpool]]:
+        """The spool, and what runs questions to it."""
+        path = self._config.spool.path
         structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # the answer alone is printed
         try:
-            _become_owner(self._config.spool.path)
-            return asyncio.run(opened(self._config.spool.path))
+            _become_owner(path)
+            with asyncio.Runner() as runner:
+                spool = runner.run(SQLiteSpool.open(path, now=now_ms()))
+                try:
+                    runner.run(spool.record(wanted(self._config.webhooks)))
+                    yield runner.run, spool
+                finally:
+                    runner.run(spool.close())
+                    _become_oneself()
         except SpoolError as error:
             fail(os.EX_TEMPFAIL, str(error))
         except ConfigError as error:
             fail(os.EX_CONFIG, str(error))
         except (BadRequest, RotationRefused) as error:
             fail(os.EX_USAGE, str(error))
+
+    @contextmanager
+    def _suppression_list(self) -> Iterator[tuple[_Run, SuppressionList]]:
+        with self._opened() as (run, spool):
+            yield run, SuppressionList(spool, lambda: self._config.suppression.expiry, now_ms)
 
     def list(self, query: Query, limit: int, before: str) -> list[dict[str, Any]]:
         return self._ask(lambda operator: operator.list(query, limit, before))
@@ -266,6 +317,31 @@ class _Offline:
     def keys(self) -> Sequence[dict[str, Any]]:
         return [asdict(key) for key in self._ask_keyring(lambda keyring: keyring.status())]
 
+    def suppressions(self, cause: str, text: str, after: str, limit: int) -> Iterator[Suppression]:
+        with self._suppression_list() as (run, suppressions):
+            yield from _page_by_page(
+                lambda after, limit: run(suppressions.page(after, limit, cause=cause, text=text)), after, limit
+            )
+
+    def suppression_count(self) -> dict[str, int]:
+        with self._suppression_list() as (run, suppressions):
+            return run(suppressions.count())
+
+    def suppress(self, slices: Iterable[Sequence[Entry]]) -> Iterator[int]:
+        with self._suppression_list() as (run, suppressions):
+            for entries in slices:
+                yield run(suppressions.enter(entries, operator_source(os.getuid())))
+
+    def unsuppress(self, addresses: Sequence[str]) -> Sequence[str]:
+        with self._suppression_list() as (run, suppressions):
+            return run(suppressions.remove(addresses))
+
+
+def _page_by_page(read: Callable[[str, int], Sequence[Suppression]], after: str, limit: int) -> Iterator[Suppression]:
+    while limit > 0 and (page := read(after, min(limit, PAGE))):
+        yield from page
+        after, limit = page[-1].address, limit - len(page)
+
 
 def _become_owner(path: Path) -> None:
     """Files made beside the spool must belong to the daemon's user, or it could not start again."""
@@ -281,3 +357,9 @@ def _become_owner(path: Path) -> None:
         fail(os.EX_NOPERM, f"No daemon runs, and its spool {path} belongs to another user: become root.")
     os.setegid(owner.st_gid)
     os.seteuid(owner.st_uid)
+
+
+def _become_oneself() -> None:
+    """What a command writes elsewhere is its user's."""
+    os.seteuid(os.getuid())
+    os.setegid(os.getgid())
