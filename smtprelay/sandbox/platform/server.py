@@ -8,7 +8,6 @@ async with Platform(quirks={Quirk.GBK}) as platform:
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Self
@@ -18,9 +17,10 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
+from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
 
-from smtprelay import http_server
 from smtprelay.sandbox.platform.calls import CALLS
 from smtprelay.sandbox.platform.forms import Answer, Refused, render
 from smtprelay.sandbox.platform.quirks import IN_PLACE, UNAUTHORIZED_PAGE, Quirk
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from smtprelay.sandbox.smarthost import Received
 
 SPF_INCLUDE, MX = "include:spf.bestedm.org", "mail.bestedm.org."
+
+LAST_ANSWERS = 5.0  # seconds that calls under way get at the end
 
 
 class Platform:
@@ -78,7 +80,13 @@ class Platform:
             self.state.mailboxes[mailbox] = its_password
         self._host, self.port = "", 0
         self._end = asyncio.Event()
-        self._serving: asyncio.Task[None] | None = None
+        routes = [
+            Route(f"/mm-ms/{name}/{{script}}", self._answer, methods=["GET", "POST"]) for name in ("apinew", "api")
+        ]
+        self._config = Config(Starlette(routes=routes), log_config=None, access_log=False, lifespan="off", ws="none")
+        self._config.load()
+        self._http = ServerState()  # not uvicorn's own server: to end, it would take a fifth of a second for each test
+        self._server: asyncio.Server | None = None
 
     @property
     def url(self) -> str:
@@ -102,21 +110,24 @@ class Platform:
         await self.stop()
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Listen; with port 0 the system chooses one, which is then `port`."""
-        # With its protocol made out: on a socket without, asyncio leaves TCP_NODELAY, and each answer is 40 ms late.
-        sock = socket.socket(fileno=socket.create_server((host, port)).detach())
-        self._host, self.port = sock.getsockname()[:2]
-        routes = [
-            Route(f"/mm-ms/{name}/{{script}}", self._answer, methods=["GET", "POST"]) for name in ("apinew", "api")
-        ]
-        serving = http_server.serve([sock], Starlette(routes=routes), until=self._end, protocol=H11Protocol)
-        self._serving = asyncio.create_task(serving)
+        """Listen; with port 0 the system chooses one, which is then `port`. :raises OSError: it is taken."""
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: H11Protocol(self._config, self._http, {}), host, port
+        )
+        self._host, self.port = self._server.sockets[0].getsockname()[:2]
 
     async def stop(self) -> None:
         """Close everything, and wait until it is."""
-        assert self._serving is not None
+        assert self._server is not None
         self._end.set()
-        await self._serving
+        self._server.close()
+        for connection in list(self._http.connections):
+            connection.shutdown()
+        if self._http.tasks:
+            await asyncio.wait(self._http.tasks, timeout=LAST_ANSWERS)
+        for connection in list(self._http.connections):
+            connection.transport.abort()
+        await self._server.wait_closed()
 
     async def wait_for(self, count: int, timeout: float = 10.0) -> list[Request]:
         """The first calls, as soon as there are so many. :raises TimeoutError: after so many seconds."""
