@@ -224,6 +224,8 @@ def check_base_url(url: str, *, allow_insecure: bool) -> str:
         raise ValueError(problem) from None
     if not valid or parts.scheme not in ("http", "https") or parts.query or parts.fragment:
         raise ValueError(problem)
+    if " " in url or not url.isprintable():
+        raise ValueError(problem)
     if parts.username is not None:
         raise ValueError("leave username and password out of the address: they have keys of their own")
     if parts.scheme == "http" and not allow_insecure:

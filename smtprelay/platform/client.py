@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing, closing
 from typing import Any, Generic, Self, TypeVar
 
 import httpx
@@ -14,10 +14,11 @@ import httpx
 from smtprelay.platform.account import Account
 from smtprelay.platform.call import Async, Call, M, Pages, Sync
 from smtprelay.platform.contacts import Contacts
-from smtprelay.platform.core import DEADLINE, LOCAL, MAX_ANSWER, TIMEOUT, Core, Hourly
+from smtprelay.platform.core import BROKEN, DEADLINE, Core, check_size
 from smtprelay.platform.domains import Domains
-from smtprelay.platform.errors import PlatformError, UnreadableAnswer
+from smtprelay.platform.errors import PlatformError
 from smtprelay.platform.failures import Failures
+from smtprelay.platform.hourly import Hourly
 from smtprelay.platform.mailboxes import Mailboxes
 from smtprelay.platform.statistics import Statistics
 from smtprelay.platform.tasks import Tasks
@@ -63,7 +64,7 @@ class PlatformClient(_Platform[Sync]):
     :param base_url: ``http://`` only where `allow_insecure` says so.
     :param username: of the account, or of the manager above it.
     :param hourly: shared by clients of the same account.
-    :raises ValueError: the address cannot be used.
+    :raises ValueError: address or username cannot be used.
     """
 
     def __init__(
@@ -77,9 +78,7 @@ class PlatformClient(_Platform[Sync]):
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         super().__init__(Core.of(base_url, username, password, allow_insecure=allow_insecure, hourly=hourly))
-        self._http = httpx.Client(
-            headers=self._core.headers, timeout=TIMEOUT, verify=_certificates(base_url), mounts=dict.fromkeys(LOCAL)
-        )
+        self._http = httpx.Client(**self._core.settings())
         self._sleep = sleep
 
     def __enter__(self) -> Self:
@@ -122,22 +121,31 @@ class PlatformClient(_Platform[Sync]):
 
     def _try(self, call: Call[T]) -> T:
         self._core.count(call)
-        deadline, body = time.monotonic() + DEADLINE, bytearray()
-        with self._core.request(call) as request:
+        with self._core.request(call, self._http) as request:
             try:
-                with self._http.stream(**request) as response:
-                    for chunk in response.iter_bytes():
-                        body += chunk
-                        _check_size(body)
-                        if time.monotonic() > deadline:
-                            raise TimeoutError
-            except (httpx.HTTPError, TimeoutError, ssl.SSLError) as error:
-                raise self._core.unreachable(call, error) from None  # the request within it has the password
-        return self._core.judge(call, response.status_code, bytes(body))
+                status, body = self._fetch(request)
+            except BROKEN as error:
+                problem: Exception = self._core.unreachable(call, error)
+            except OSError as error:
+                problem = error.with_traceback(None)
+            else:
+                return self._core.judge(call, status, body)
+        raise problem  # from here: within `except` the request, which has the password, would hang on it
+
+    def _fetch(self, request: httpx.Request) -> tuple[int, bytes]:
+        body = bytearray()
+        with closing(self._http.send(request, stream=True)) as response:
+            deadline = time.monotonic() + DEADLINE
+            for chunk in response.iter_bytes():
+                body += chunk
+                check_size(body)
+                if time.monotonic() > deadline:
+                    raise TimeoutError
+        return response.status_code, bytes(body)
 
 
 class AsyncPlatformClient(_Platform[Async]):
-    """The same for asyncio. It takes 100 ms to make, most of it the system's certificates: `asyncio.to_thread`."""
+    """The same for asyncio. Its first call reads the system's certificates, in a thread."""
 
     def __init__(
         self,
@@ -147,11 +155,12 @@ class AsyncPlatformClient(_Platform[Async]):
         *,
         allow_insecure: bool = False,
         hourly: Hourly | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         super().__init__(Core.of(base_url, username, password, allow_insecure=allow_insecure, hourly=hourly))
-        self._http = httpx.AsyncClient(
-            headers=self._core.headers, timeout=TIMEOUT, verify=_certificates(base_url), mounts=dict.fromkeys(LOCAL)
-        )
+        self._http: httpx.AsyncClient | None = None
+        self._opening = asyncio.Lock()
+        self._sleep = sleep
 
     async def __aenter__(self) -> Self:
         return self
@@ -161,10 +170,12 @@ class AsyncPlatformClient(_Platform[Async]):
 
     async def close(self) -> None:
         """Close its connections."""
-        await self._http.aclose()
+        async with self._opening:
+            if self._http:
+                await self._http.aclose()
 
     async def send(self, call: Call[T]) -> T:
-        """See `PlatformClient.send`. An answer of megabytes is read in a thread."""
+        """See `PlatformClient.send`. Answers are read in a thread: they can have megabytes."""
         tries = 0
         while True:
             tries += 1
@@ -174,7 +185,7 @@ class AsyncPlatformClient(_Platform[Async]):
                 pause = self._core.pause(call, error, tries)
                 if pause is None:
                     raise
-            await asyncio.sleep(pause)
+            await self._sleep(pause)
 
     async def each(self, pages: Pages[T]) -> AsyncIterator[T]:
         """See `PlatformClient.each`."""
@@ -189,25 +200,30 @@ class AsyncPlatformClient(_Platform[Async]):
                 return
             before = rows
 
+    async def _open(self) -> httpx.AsyncClient:
+        async with self._opening:
+            if self._http is None:
+                self._http = await asyncio.to_thread(lambda: httpx.AsyncClient(**self._core.settings()))
+            return self._http
+
     async def _try(self, call: Call[T]) -> T:
+        http = await self._open()
         self._core.count(call)
-        body = bytearray()
-        with self._core.request(call) as request:
+        with self._core.request(call, http) as request:
             try:
-                async with asyncio.timeout(DEADLINE), self._http.stream(**request) as response:
-                    async for chunk in response.aiter_bytes():
-                        body += chunk
-                        _check_size(body)
-            except (httpx.HTTPError, TimeoutError, ssl.SSLError) as error:
-                raise self._core.unreachable(call, error) from None
-        return await asyncio.to_thread(self._core.judge, call, response.status_code, bytes(body))
+                status, body = await self._fetch(http, request)
+            except BROKEN as error:
+                problem: Exception = self._core.unreachable(call, error)
+            except OSError as error:
+                problem = error.with_traceback(None)
+            else:
+                return await asyncio.to_thread(self._core.judge, call, status, body)
+        raise problem
 
-
-def _check_size(body: bytearray) -> None:
-    if len(body) > MAX_ANSWER:
-        raise UnreadableAnswer(f"an answer of more than {MAX_ANSWER} octets came")
-
-
-def _certificates(base_url: str) -> ssl.SSLContext | bool:
-    """Those of the system; none are read where none are needed."""
-    return ssl.create_default_context() if base_url.startswith("https:") else True
+    async def _fetch(self, http: httpx.AsyncClient, request: httpx.Request) -> tuple[int, bytes]:
+        body = bytearray()
+        async with aclosing(await http.send(request, stream=True)) as response, asyncio.timeout(DEADLINE):
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                check_size(body)
+        return response.status_code, bytes(body)
