@@ -9,10 +9,12 @@ from smtprelay.platform.errors import (
     TooManyCalls,
     UnreadableAnswer,
 )
+from smtprelay.platform.hourly import Hourly
 
 __all__ = [
     "AsyncPlatformClient",
     "CallFailed",
+    "Hourly",
     "NotAuthorised",
     "PlatformClient",
     "PlatformError",
