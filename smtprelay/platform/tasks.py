@@ -63,8 +63,7 @@ class Tasks(Resource[M]):
         :param list_id: of the contacts that it goes to.
         :param sender: the address that it comes from: `Sender`.
         :param sender_name: shown with that address.
-        :param time: when it is to be sent; one without a zone is in Asia/Shanghai. It may be left out only with
-            `Start.NOW`.
+        :param time: when it is to be sent, with a zone. It may be left out only with `Start.NOW`.
         :param start: whether it waits for its time.
         :param first: the first address of the list that it goes to, from 1.
         :param last: the last address of the list that it goes to; 0: all.
@@ -157,4 +156,9 @@ def _account(sender: Sender) -> dict[str, str]:
 
 
 def _time(time: datetime | None, start: Start | None) -> datetime | None:
-    return datetime.now(SHANGHAI) + _SOON if time is None and start is Start.NOW else time
+    """:raises ValueError: it has no zone: what `datetime.now()` gives would be sent hours too early in London."""
+    if time is None:
+        return datetime.now(SHANGHAI) + _SOON if start is Start.NOW else None
+    if time.tzinfo is None:
+        raise ValueError(f"{time} where? Give `time` a zone: tzinfo=SHANGHAI, or .astimezone() where it is local")
+    return time

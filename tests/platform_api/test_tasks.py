@@ -94,7 +94,13 @@ def test_who_a_person_means() -> None:
 
 def test_times_are_those_of_shanghai() -> None:
     assert created(16, 5, NEWS, "新闻", datetime(2026, 11, 28, 4, 0, tzinfo=UTC))["time"] == "2026-11-28 12:00:00"
-    assert created(16, 5, NEWS, "新闻", datetime(2026, 11, 28, 4, 0))["time"] == "2026-11-28 04:00:00"
+
+
+def test_a_time_without_a_zone_would_be_sent_at_another_hour_wherever_it_is_not_that_of_shanghai() -> None:
+    with pytest.raises(ValueError, match="2026-11-28 04:00:00 where"):
+        created(16, 5, NEWS, "新闻", datetime(2026, 11, 28, 4, 0))
+    with pytest.raises(ValueError, match="Give `time` a zone"):
+        Tasks.edit.describe(None, 7, time=datetime(2026, 11, 28, 4, 0))
 
 
 def test_at_once_needs_no_time_and_is_not_past_on_arrival() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -110,7 +110,7 @@ async def _campaign(client: AsyncPlatformClient, list_id: int, folder: Path) -> 
     await client.templates.detach(tpl_id, attachment_id=attached.id)
 
     sender = Sender.address("news@example.com")
-    send_id = (await client.tasks.create(tpl_id, list_id, sender, "新闻", datetime(2026, 3, 2, 13))).id
+    send_id = (await client.tasks.create(tpl_id, list_id, sender, "新闻", NOON + timedelta(hours=1))).id
     await client.tasks.edit(send_id, sender_name="茶")
     [task] = [task async for task in client.tasks.list()]
     assert (task.id, task.sender, task.sender_name, task.state) == (send_id, sender, "茶", SendState.WAITING)
