@@ -142,6 +142,8 @@ def _lawful(state: str, reason: str, dsn: str) -> bool:
             return reason in HELD
         case "bounced":
             return reason in ("refused", "expired") and bool(dsn)
+        case "suppressed":  # a notification: another one to the same address was refused before
+            return reason == "1"
     return False
 
 
@@ -152,6 +154,8 @@ def _notified(recipient: Mapping[str, Any], sent: Sent | None) -> bool:
     """
     state, dsn = recipient["state"], recipient["dsn"]
     notify = sent.recipients.get(recipient["recipient"], "") if sent else ""
+    if state == "suppressed":
+        return sent is None and dsn in ("", "none: this was a notification itself")
     if state not in ("bounced", "delivered") or (state == "delivered" and "SUCCESS" not in notify):
         return not dsn
     if sent is None:
