@@ -98,6 +98,7 @@ def describe(record: MessageRecord) -> dict[str, Any]:
                 "updated_at": r.updated_at,
                 "reply": r.reply,
                 "dsn": r.dsn,
+                "fate": r.fate and asdict(r.fate),
                 "history": [asdict(attempt) for attempt in r.history],
             }
             for r in record.recipients

@@ -13,6 +13,7 @@ from smtprelay.clock import now_ms
 from smtprelay.outcome import Phase
 from smtprelay.reply import Reply
 from smtprelay.spool import State, attempt_status
+from smtprelay.suppression import day_of, named
 from smtprelay.words import Say, Sentence, english, interval, local_time, octets
 
 FIRST, LAST = 2, 6  # the attempts of one recipient that are told where there are many
@@ -51,6 +52,10 @@ _HELD: Mapping[str, Sentence] = {
     ),
 }
 _HELD_BY_SOMEBODY = Sentence("Somebody held it: 'smtprelay queue release' or 'smtprelay queue cancel'.")
+_SUPPRESSED = Sentence(
+    "If it may be sent to again: 'smtprelay suppress remove {address}', and have the app send again."
+)
+_REFUSED_LATER = Sentence("It did not arrive: correct the address where the app took it from, or leave it out.")
 _LOG_IN_REFUSED = Sentence(
     "The smarthost refuses the log-in: check username and password of the credential ('smtprelay check')."
 )
@@ -88,7 +93,6 @@ _STATUS: Mapping[str, Sentence] = {  # as the log has it
 }
 _ENDED: Mapping[str, Sentence] = {
     State.DELIVERED: Sentence("delivered {at} after {attempts}"),
-    State.SUPPRESSED: Sentence("suppressed {at} after {attempts}"),
     State.CANCELLED: Sentence("cancelled {at} after {attempts}"),
     State.CAPTURED: Sentence("captured {at}: kept here, not sent"),
 }
@@ -248,6 +252,17 @@ def _standing(recipient: Mapping[str, Any], say: Say, now: int) -> str:
                 attempts=attempts,
                 dsn=recipient["dsn"] or say("none"),
             )
+        case State.SUPPRESSED:
+            dsn = recipient["dsn"] or say("none")
+            return say("suppressed {at}: {cause}; notification: {dsn}", at=updated, cause=named(reason, say), dsn=dsn)
+        case State.DELIVERED if fate := recipient["fate"]:
+            return say(
+                "delivered to the platform {at} after {attempts}, then refused: {cause} (told on {day})",
+                at=updated,
+                attempts=attempts,
+                cause=named(fate["cause"], say),
+                day=day_of(fate["at"]),
+            )
         case state:
             return say(_ENDED[state], at=updated, attempts=attempts)
 
@@ -261,13 +276,19 @@ def _attempt(attempt: Mapping[str, Any], say: Say) -> AttemptStory:
     if attempt["phase"] != Phase.ROUTING:  # where nobody was asked, there is no more to tell
         seconds = f"{(attempt['ended_at'] - attempt['started_at']) / 1000:.1f}"
         told = say("{status} at {phase} after {seconds}s", status=told, phase=attempt["phase"], seconds=seconds)
-    return AttemptStory(at, number, status, told, f"{attempt['smarthost']} {attempt['reply']}".strip())
+    # Words of ours, where it was suppressed; else of the smarthost's, which stay as they came.
+    reply = say(attempt["reply"]) if status == "suppressed" else attempt["reply"]
+    return AttemptStory(at, number, status, told, f"{attempt['smarthost']} {reply}".strip())
 
 
 def _advice(message: Mapping[str, Any], recipient: Mapping[str, Any], say: Say) -> str:
     state = recipient["state"]
     if state == State.HELD:
         return say(_HELD.get(recipient["reason"], _HELD_BY_SOMEBODY))
+    if state == State.SUPPRESSED:
+        return say(_SUPPRESSED, address=recipient["recipient"])
+    if recipient["fate"]:
+        return say(_REFUSED_LATER)
     last = next((attempt for attempt in reversed(recipient["history"]) if attempt["ended_at"]), None)
     if last is None or state in _ENDED or message.get("paused"):
         return ""

@@ -56,7 +56,10 @@ _STORY: Mapping[str, str] = {
     ),
     "none": "无",
     "delivered {at} after {attempts}": "已投递，{at}，共 {attempts}",
-    "suppressed {at} after {attempts}": "已屏蔽，{at}，共 {attempts}",
+    "delivered to the platform {at} after {attempts}, then refused: {cause} (told on {day})": (
+        "已投递至平台，{at}，共 {attempts}，之后被拒收：{cause}（{day} 告知）"
+    ),
+    "suppressed {at}: {cause}; notification: {dsn}": "已屏蔽，{at}：{cause}；退信通知：{dsn}",
     "cancelled {at} after {attempts}": "已取消，{at}，共 {attempts}",
     "captured {at}: kept here, not sent": "已截留，{at}：保存在本机，未发送",
     # Its attempts.
@@ -119,6 +122,12 @@ _STORY: Mapping[str, str] = {
     ),
     "Somebody held it: 'smtprelay queue release' or 'smtprelay queue cancel'.": (
         "由人工挂起：请执行 'smtprelay queue release' 放行，或执行 'smtprelay queue cancel' 取消。"
+    ),
+    "If it may be sent to again: 'smtprelay suppress remove {address}', and have the app send again.": (
+        "若可以再次向该地址发送，请执行 'smtprelay suppress remove {address}'，然后由应用重新发送。"
+    ),
+    "It did not arrive: correct the address where the app took it from, or leave it out.": (
+        "邮件未能送达：请在应用的数据来源处更正该地址，或将其去除。"
     ),
     "The smarthost could not be reached: check the network, [upstream] host and port (many clouds block port 25; try "
     "2525 or 465).": (

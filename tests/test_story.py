@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from datetime import date
 from typing import Any
 
 import pytest
@@ -10,8 +11,9 @@ import pytest
 from smtprelay.control import describe
 from smtprelay.message import Envelope, Message, Origin, Recipient
 from smtprelay.outcome import Phase
-from smtprelay.spool import OUTCOMES, Attempt, MessageRecord, RecipientRecord, State, attempt_status
+from smtprelay.spool import OUTCOMES, Attempt, Fate, MessageRecord, RecipientRecord, State, Suppression, attempt_status
 from smtprelay.story import tell
+from smtprelay.suppression import beginning_of, why
 from smtprelay.words import english, in_language, local_time
 
 NOW = 1_760_000_000_000
@@ -19,6 +21,7 @@ MINUTE = 60_000
 ADDRESS = Recipient("li@example.org")
 ATTEMPT = Attempt(1, NOW, NOW + 300, "deferred", Phase.RCPT, "450 4.2.0 Later", False, "mx.example.net[192.0.2.1]:25")
 WAITING = RecipientRecord(1, ADDRESS, State.QUEUED, "", NOW + 90_000, 1, NOW + 300, "", "450 4.2.0 Later", (ATTEMPT,))
+FATE = Fate("li@example.org", beginning_of(date(2026, 11, 29)), "1", "platform news")
 MESSAGE = Message(
     id="0hk2r5q0c1d2e3f4",
     envelope=Envelope("app@example.com", (ADDRESS,)),
@@ -113,7 +116,21 @@ def test_a_suspended_sender_is_told() -> None:
         (replace(WAITING, state=State.SENDING, attempts=2), "being sent now, attempt 2"),
         (ended(State.HELD, reason="rate"), f"held since {local_time(NOW + 300)}: rate"),
         (ended(State.DELIVERED, attempts=3), f"delivered {local_time(NOW + 300)} after 3 attempts"),
-        (ended(State.SUPPRESSED, attempts=0), f"suppressed {local_time(NOW + 300)} after 0 attempts"),
+        (
+            ended(State.SUPPRESSED, reason="1", dsn="0hk2r5q0c1d2e3f5"),
+            f"suppressed {local_time(NOW + 300)}: no such mailbox; notification: 0hk2r5q0c1d2e3f5",
+        ),
+        (
+            ended(State.SUPPRESSED, reason="unsubscribed"),
+            f"suppressed {local_time(NOW + 300)}: unsubscribed; notification: none",
+        ),
+        (
+            ended(State.DELIVERED, fate=FATE),
+            (
+                f"delivered to the platform {local_time(NOW + 300)} after 1 attempt, "
+                "then refused: no such mailbox (told on 2026-11-29)"
+            ),
+        ),
         (ended(State.CANCELLED), f"cancelled {local_time(NOW + 300)} after 1 attempt"),
         (ended(State.CAPTURED, attempts=0), f"captured {local_time(NOW + 300)}: kept here, not sent"),
         (
@@ -155,6 +172,31 @@ def test_what_was_captured_goes_nowhere() -> None:
     told = lines(ended(State.CAPTURED, history=(attempt,)))
     assert told[2] == "  stays here, signed for example.com (relay1, relay1-ed)"
     assert told[-1] == f"  {local_time(NOW)}  #1 captured: {reply}"
+
+
+@pytest.mark.parametrize(
+    ("language", "told"),
+    [
+        (
+            "en",
+            ["#1 suppressed: no such mailbox, told by platform news on 2026-11-29", "'smtprelay suppress remove li@"],
+        ),
+        ("zh", ["#1 已屏蔽: 邮箱不存在，平台账户 news 于 2026-11-29 告知", "'smtprelay suppress remove li@"]),
+    ],
+)
+def test_why_nobody_was_sent_to_and_what_ends_that(language: str, told: list[str]) -> None:
+    words = why(Suppression("li@example.org", "1", FATE.at, source="platform news"))
+    attempt = replace(ATTEMPT, outcome="suppressed", phase=Phase.ROUTING, reply=words, smarthost="")
+    *_, how, advice = lines(ended(State.SUPPRESSED, reason="1", reply=words, history=(attempt,)), language=language)
+    assert told[0] in how
+    assert told[1] in advice
+
+
+def test_what_was_refused_after_it_was_delivered_is_told_in_chinese_too() -> None:
+    delivered = replace(ATTEMPT, outcome="delivered", phase="dot", reply="250 2.0.0 Ok")
+    *_, standing, _, advice = lines(ended(State.DELIVERED, history=(delivered,), fate=FATE), language="zh")
+    assert standing.endswith("共 1 次尝试，之后被拒收：邮箱不存在（2026-11-29 告知）")
+    assert "更正该地址" in advice
 
 
 def test_an_attempt_under_way() -> None:
