@@ -87,6 +87,7 @@ class Preparer:
             message_id=repaired.message_id,
             repairs=unstuffed + repaired.repairs,
             changes=repaired.changes,
+            bulk=repaired.bulk,
         )
 
     def _signing_domain(self, from_domain: str) -> str:

@@ -157,6 +157,15 @@ def test_headers_and_times() -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "precedence"),
+    [([], "bulk"), (["X-A: b"], "bulk"), (["Precedence: list"], "list"), (["precedence:x"], "x")],
+)
+def test_what_goes_to_many_says_so(words: list[str], precedence: str) -> None:
+    found = {name.lower(): value for name, value in headers(words, bulk=True).items()}
+    assert found["precedence"] == precedence
+
+
+@pytest.mark.parametrize(
     ("call", "words"),
     [
         (lambda: headers(["no colon"]), "NAME: VALUE"),

@@ -306,6 +306,15 @@ async def test_where_it_is_taken_its_message_is_kept_with_the_mark() -> None:
     assert (told["recipient"], told["status"], told["reason"]) == ("li@example.org", "suppressed", "1")
 
 
+async def test_what_goes_to_many_is_kept_as_such() -> None:
+    of = parts()
+    for fields in (b"", b"List-Unsubscribe: <https://example.com/u>\r\n"):
+        content = b"From: a@example.com\r\n" + fields + b"\r\nx\r\n"
+        envelope = Envelope("a@example.com", (Recipient("b@example.org"),))
+        await of.pipeline.submit(Submission(APP, envelope, content, NOW))
+    assert [message.bulk for message in of.spool.kept] == [False, True]
+
+
 async def test_smtputf8_is_asked_for_only_where_it_is_needed() -> None:
     content = "From: a@example.com\nSubject: 测试\n\nx\n".encode()
     of = parts()

@@ -36,6 +36,23 @@ def test_whole_message_only_gets_received() -> None:
     assert not repaired.needs_smtputf8
 
 
+@pytest.mark.parametrize(
+    ("fields", "bulk"),
+    [
+        (b"List-Unsubscribe: <https://example.com/u>\r\n", True),
+        (b"LIST-ID: news <news.example.com>\r\n", True),
+        (b"Precedence: bulk\r\n", True),
+        (b"precedence:  List \r\n", True),
+        (b"Precedence: junk\r\n", True),
+        (b"Precedence: first-class\r\n", False),
+        (b"List-Help: <https://example.com/>\r\nAuto-Submitted: auto-generated\r\n", False),
+        (b"", False),
+    ],
+)
+def test_what_goes_to_many_is_known_by_its_header(fields: bytes, bulk: bool) -> None:
+    assert mend_whole(fields + b"To: a@b.example\r\n\r\nList-Id: no field\r\n").bulk == bulk
+
+
 # Real apps
 
 

@@ -74,7 +74,7 @@ def send(
     fields = Common(
         from_=from_, subject=subject, text=inputs.text(text), html=inputs.text(html), template=template,
         attachments=[inputs.attachment(path) for path in attach], vars=inputs.variables(var, vars_file),
-        headers=headers(header), tag=tag, send_at=at,
+        headers=headers(header, bulk=bool(contacts)), tag=tag, send_at=at,
     )  # fmt: skip
     transport = open_way(way, relay, config, user, password_file)
     lines = as_json or not sys.stdout.isatty()

@@ -26,6 +26,8 @@ _ONCE = (
     *("mime-version", "content-type", "content-transfer-encoding"),
 )  # RFC 5322 §3.6, RFC 2045 §3
 _MERGED = frozenset(("to", "cc"))
+_OF_LISTS = frozenset(("list-unsubscribe", "list-id"))  # RFC 2369 §3.2, RFC 2919
+_PRECEDENCES = frozenset((b"bulk", b"list", b"junk"))  # RFC 3834 §2
 _BARE_ID = re.compile(r"[!-;=?-~]+")
 _MESSAGE_ID = re.compile(rf"<{_BARE_ID.pattern}>")
 _NOT_IN_HELO = re.compile(r"[^A-Za-z0-9.:_\[\]-]")
@@ -55,6 +57,7 @@ class Identity:
     subject: str
     message_id: str
     needs_smtputf8: bool
+    bulk: bool
 
 
 def repair_header(header: Header, known: Circumstances, repairs: list[str]) -> Identity:
@@ -84,7 +87,12 @@ def repair_header(header: Header, known: Circumstances, repairs: list[str]) -> I
         subject=decode_words(header.value("subject").decode("ascii")).strip(),
         message_id=message_id,
         needs_smtputf8=not all(field.raw.isascii() for field in header.fields),
+        bulk=any(_is_of_bulk(field) for field in header.fields),
     )
+
+
+def _is_of_bulk(field: Field) -> bool:
+    return field.name in _OF_LISTS or (field.name == "precedence" and field.value.lower() in _PRECEDENCES)
 
 
 def _refuse_loop(header: Header) -> None:

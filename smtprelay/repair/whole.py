@@ -30,6 +30,7 @@ class Repaired:
     :param subject: decoded, for people.
     :param message_id: with its angle brackets.
     :param needs_smtputf8: whether an address in the header needs it (RFC 6531 §3.4).
+    :param bulk: whether the header says that it goes to many: by ``List-Unsubscribe``, ``List-Id`` or ``Precedence``.
     """
 
     content: bytes
@@ -40,6 +41,7 @@ class Repaired:
     subject: str
     message_id: str
     needs_smtputf8: bool
+    bulk: bool
 
 
 def repair(
@@ -91,4 +93,5 @@ def repair(
         subject=identity.subject,
         message_id=identity.message_id,
         needs_smtputf8=identity.needs_smtputf8,
+        bulk=identity.bulk,
     )

@@ -81,14 +81,20 @@ class Inputs:
         return stream
 
 
-def headers(words: Sequence[str]) -> dict[str, str]:
-    """``NAME: VALUE`` each."""
+def headers(words: Sequence[str], *, bulk: bool = False) -> dict[str, str]:
+    """``NAME: VALUE`` each.
+
+    :param bulk: it goes to many, and says so: automatic answers then do not come (RFC 3834 §2), and the relay may have
+        it wait where the provider's quota runs low.
+    """
     found: dict[str, str] = {}
     for word in words:
         name, value = _pair(word, ":", "--header 'NAME: VALUE'")
         if name.lower() in map(str.lower, found):
             fail(os.EX_USAGE, f"--header {name} is given twice: a header field stands once.")
         found[name] = value
+    if bulk and "precedence" not in map(str.lower, found):
+        found["Precedence"] = "bulk"
     return found
 
 
