@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from smtprelay.errors import TemplateError
 from smtprelay.templating.files import FileError, Files, check_name
+from smtprelay.templating.placeholders import Undecidable, guard
 
 MAX_OUTPUT = 10 * 2**20  # characters of one rendered file
 HTML = (".html.j2", ".html", ".htm")
@@ -48,9 +49,12 @@ class OutputError(Exception):
 
 
 class Engine:
-    """Renders files of the templates' directory; compiled ones are kept until their source changes."""
+    """Renders files of the templates' directory; compiled ones are kept until their source changes.
 
-    def __init__(self, files: Files) -> None:
+    :param guarded: some values are placeholders.
+    """
+
+    def __init__(self, files: Files, *, guarded: bool = False) -> None:
         self._bodies = _Environment(
             loader=_Loader(files),
             undefined=jinja2.StrictUndefined,
@@ -58,6 +62,8 @@ class Engine:
         )
         # What renders once renders so again: errors can be found, and equal renderings kept.
         del self._bodies.filters["random"], self._bodies.globals["lipsum"]
+        if guarded:
+            guard(self._bodies.filters, self._bodies.tests)
         # Within HTML values are escaped in whatever file they stand: it may include one that texts share.
         self._html = self._bodies.overlay(autoescape=True)
         self._fields = self._bodies.overlay(finalize=_of_field, autoescape=False)
@@ -204,6 +210,8 @@ def _problem(error: Exception, variables: Mapping[str, Any]) -> tuple[str, str]:
             return f"syntax: {message}", ""
         case FileError() | OutputError():
             return message, ""
+        case Undecidable():
+            return str(error), error.variable
         case SecurityError():
             return f"this is not allowed in a template: {message}", ""
         case RecursionError():

@@ -28,6 +28,7 @@ from smtprelay.templating.images import attach, content_ids
 from smtprelay.templating.job import Job, Part
 from smtprelay.templating.lru import LRU
 from smtprelay.templating.meta import Meta, convert, parse_meta
+from smtprelay.templating.placeholders import Placeholder
 from smtprelay.templating.styles import inline
 from smtprelay.templating.text import to_text
 
@@ -171,6 +172,8 @@ class Templates:
         }
         for name, declared in meta.variables.items():
             value = variables.get(name)
+            if isinstance(value, Placeholder):
+                continue
             if value is None or (value == "" and declared.default is not None):
                 value = declared.default
             if value is None:

@@ -28,10 +28,12 @@ class Usage:
 
     :param variables: where each stands first, as file and line; without those that may be missing (``is defined``,
         ``default``).
+    :param optional: these.
     """
 
     variables: Mapping[str, tuple[str, int]]
     references: Sequence[Reference]
+    optional: frozenset[str]
 
 
 def usage_of(engine: Engine, files: Files, file: str) -> Usage:
@@ -48,12 +50,13 @@ def usage_of(engine: Engine, files: Files, file: str) -> Usage:
         found = list(_references(name, trees[name]))
         references += found
         waiting += [reference.target for reference in found]
-    known = {name for tree in trees.values() for name in (*_set(tree), *_optional(tree))}
+    optional = frozenset(name for tree in trees.values() for name in _optional(tree))
+    known = {name for tree in trees.values() for name in _set(tree)} | optional
     variables: dict[str, tuple[str, int]] = {}
     for name, tree in trees.items():
         for variable in sorted(meta.find_undeclared_variables(tree) - known):
             variables.setdefault(variable, (name, _line(tree, variable)))
-    return Usage(variables, references)
+    return Usage(variables, references, optional)
 
 
 def _references(file: str, tree: nodes.Template) -> Iterator[Reference]:
