@@ -93,7 +93,7 @@ def findings_of(templates: Templates, names: Sequence[str]) -> dict[str, list[Fi
     found: dict[str, list[Finding]] = {}
     for name in names:
         try:
-            found[name] = _apart(name, partial(check_template, templates, name, date.today().isoformat()))
+            found[name] = apart(name, partial(check_template, templates, name, date.today().isoformat()))
         except TemplateError as error:
             found[name] = [Finding("failed", error.file, error.line, error.problem, error.variable)]
     return found
@@ -145,7 +145,7 @@ def _render(templates: Templates, name: str, variables: dict[str, Any], to: str)
     except AddressError as error:
         fail(os.EX_USAGE, f"--to: {error}.")
     job = Job(name, (Part(header, to, variables),), b"", now_ms())
-    return _apart(name, lambda: next(templates.render(job)))
+    return apart(name, lambda: next(templates.render(job)))
 
 
 def _templates(directory: Path | None, config: Path | None) -> Templates:
@@ -200,7 +200,7 @@ def _body(message: EmailMessage, subtype: str) -> str:
     return str(part.get_content()).replace("\r\n", "\n") if isinstance(part, EmailMessage) else ""
 
 
-def _apart(name: str, work: Callable[[], T]) -> T:
+def apart(name: str, work: Callable[[], T]) -> T:
     """What comes of it in a process of its own: a template may loop, or crash what renders it.
 
     :raises TemplateError: it takes too long or too much, or raises one.

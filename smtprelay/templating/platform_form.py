@@ -111,7 +111,7 @@ def _variables(
     for file in filter(None, (parts.subject, parts.html, parts.text) if parts else ()):
         with explained(template, {}, file):
             usage = usage_of(templates.engine, templates.files, file)
-        seen |= dict.fromkeys(sorted(usage.variables, key=lambda variable: (usage.variables[variable], variable)))
+        seen |= dict.fromkeys(usage.variables)
         seen |= dict.fromkeys(sorted(usage.optional.intersection(of_contacts)))
     yield from seen | dict.fromkeys(meta.variables)
 

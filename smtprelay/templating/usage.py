@@ -26,8 +26,8 @@ class Reference:
 class Usage:
     """What a file asks for, with all that it extends, includes or imports.
 
-    :param variables: where each stands first, as file and line; without those that may be missing (``is defined``,
-        ``default``).
+    :param variables: in the order in which they stand there; where each is first, as file and line. Without those that
+        may be missing (``is defined``, ``default``).
     :param optional: these.
     """
 
@@ -54,8 +54,10 @@ def usage_of(engine: Engine, files: Files, file: str) -> Usage:
     known = {name for tree in trees.values() for name in _set(tree)} | optional
     variables: dict[str, tuple[str, int]] = {}
     for name, tree in trees.items():
-        for variable in sorted(meta.find_undeclared_variables(tree) - known):
-            variables.setdefault(variable, (name, _line(tree, variable)))
+        undeclared = meta.find_undeclared_variables(tree) - known
+        for node in tree.find_all(nodes.Name):
+            if node.name in undeclared:
+                variables.setdefault(node.name, (name, node.lineno))
     return Usage(variables, references, optional)
 
 
@@ -87,7 +89,3 @@ def _optional(tree: nodes.Template) -> Iterator[str]:
     for filter_ in tree.find_all(nodes.Filter):
         if filter_.name in ("default", "d") and isinstance(filter_.node, nodes.Name):
             yield filter_.node.name
-
-
-def _line(tree: nodes.Template, variable: str) -> int:
-    return min(node.lineno for node in tree.find_all(nodes.Name) if node.name == variable)

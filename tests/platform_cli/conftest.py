@@ -40,7 +40,7 @@ class Platform:
         answer = self.answers.get(call.number, done())
         if isinstance(answer, list):
             answer = answer.pop(0)
-        if isinstance(answer, Exception):
+        if isinstance(answer, BaseException):
             raise answer
         return call.read(Answer(answer.encode()))
 

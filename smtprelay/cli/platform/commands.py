@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import typer
 
-from smtprelay.cli.platform import contacts, mailboxes, templates
+from smtprelay.cli.platform import contacts, mailboxes, push, tasks, templates
 from smtprelay.cli.platform.login import logged_in
 from smtprelay.cli.platform.signature import command_of, methods
 
@@ -15,6 +15,7 @@ NAMES = {"statistics": "stats"}  # where a group is not called as the client cal
 BY_HAND: Mapping[tuple[str, str], Callable[..., None]] = {
     ("contacts", "add-many"): contacts.add_many,
     ("contacts", "upload"): contacts.upload,
+    ("tasks", "create"): tasks.create,
     ("mailboxes", "add"): mailboxes.add,
     ("mailboxes", "set-password"): mailboxes.set_password,
     ("templates", "add"): templates.add,
@@ -32,5 +33,7 @@ def make_app() -> typer.Typer:
             app.add_typer(groups[method.resource], name=NAMES.get(method.resource, method.resource))
         by_hand = BY_HAND.get((method.resource, method.command))
         command = logged_in(by_hand) if by_hand else command_of(method)
-        groups[method.resource].command(method.command, help=method.help)(command)
+        told = (by_hand and inspect.getdoc(by_hand)) or method.help
+        groups[method.resource].command(method.command, help=told)(command)
+    groups["templates"].command("push")(logged_in(push.push))
     return app

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -56,8 +56,11 @@ class Count:
             print(f"Left out: {self.bad_lines} bad lines, {self.duplicates} duplicates.", file=sys.stderr)
 
 
-def usable(file: ContactFile, count: Count) -> Iterator[tuple[Contact, str]]:
-    """The contacts, each with its line of the platform's."""
+def usable(file: ContactFile, count: Count, fields: Mapping[str, str] | None = None) -> Iterator[tuple[Contact, str]]:
+    """The contacts, each with its line of the platform's.
+
+    :param fields: what the platform calls the variables of a template: ``{"code": "VAR1"}``.
+    """
     for item in file:
         match item:
             case BadLine():
@@ -65,22 +68,29 @@ def usable(file: ContactFile, count: Count) -> Iterator[tuple[Contact, str]]:
             case Duplicate():
                 count.duplicates += 1
             case Contact():
+                contact = for_platform(item, fields or {})
                 try:
-                    line = write_line(item)
+                    line = write_line(contact)
                 except ValueError as error:
                     count.note(item.line, str(error))
                     continue
                 count.contacts += 1
-                yield item, line
+                yield contact, line
+
+
+def for_platform(contact: Contact, fields: Mapping[str, str]) -> Contact:
+    """The contact with its values under the platform's names."""
+    named = {field.lower(): contact.fields[name] for name, field in fields.items() if name in contact.fields}
+    return replace(contact, fields={**contact.fields, **named})
 
 
 @contextmanager
-def platform_file(file: ContactFile, count: Count) -> Iterator[Path]:
+def platform_file(file: ContactFile, count: Count, fields: Mapping[str, str] | None = None) -> Iterator[Path]:
     """The contacts as a file of the platform's lines. Ends the program where there are none."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "address.txt")
         with path.open("w", encoding="utf-8", newline="\n") as lines:
-            lines.writelines(f"{line}\n" for _, line in usable(file, count))
+            lines.writelines(f"{line}\n" for _, line in usable(file, count, fields))
         count.tell()
         if not count.contacts:
             fail(os.EX_DATAERR, "No line of the contacts can be used.")

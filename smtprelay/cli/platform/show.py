@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime
@@ -13,12 +12,11 @@ from typing import Annotated, Any
 
 import typer
 
-from smtprelay.cli.common import print_json
+from smtprelay.cli.common import print_json, print_table
 from smtprelay.cli.configuration import fail
 from smtprelay.platform.values import Value
 from smtprelay.words import language_of, without_bidi_controls
 
-PIPED_WIDTH = 2000  # columns
 OutputOption = Annotated[
     Path | None, typer.Option("--output", metavar="FILE", help="Write lines there, with tabs between the values.")
 ]
@@ -109,15 +107,13 @@ def _print_rows(rows: Iterable[Any]) -> None:
 
 
 def _print_table(rows: Iterable[Sequence[str]], titles: Sequence[str] = ()) -> None:
-    from rich.console import Console
     from rich.table import Column, Table
 
     columns = [Column(title, overflow="fold") for title in titles or ("", "")]
     table = Table(*columns, show_header=bool(titles), box=None, pad_edge=False)
     for row in rows:
         table.add_row(*map(without_bidi_controls, row))
-    console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, markup=False, emoji=False, highlight=False)
-    console.print(table)
+    print_table(table)
 
 
 def _title(name: str) -> str:

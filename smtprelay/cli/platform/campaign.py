@@ -1,0 +1,117 @@
+"""A campaign, step by step: a template, a list with its contacts, a task. What exists when a step fails is told."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import typer
+
+from smtprelay.cli.platform.contacts import Count, platform_file, wait_until_read
+from smtprelay.cli.platform.login import status_of
+from smtprelay.cli.platform.progress import uploading
+from smtprelay.cli.platform.push import checked, refuse, upload
+from smtprelay.contacts import ContactFile
+from smtprelay.platform import PlatformClient, PlatformError, PlatformUnreachable
+from smtprelay.platform.template_values import CheckStatus, TemplateState
+from smtprelay.templating.platform_form import PlatformTemplate
+
+
+@dataclass
+class Campaign:
+    """What a campaign has on the platform so far.
+
+    :ivar templates: their ids.
+    :ivar list_id: 0: it has none yet.
+    :ivar filled: whether the contacts are in the list.
+    :ivar check: what came of the check of a template that was pushed.
+    :ivar undo: commands that take away what was made here.
+    """
+
+    platform: PlatformClient
+    templates: list[int]
+    list_id: int
+    filled: bool
+    task: int = 0
+    check: TemplateState | None = None
+    upload: int = 0
+    undo: list[str] = field(default_factory=list)
+
+    def run(
+        self,
+        template: str,
+        made: PlatformTemplate | None,
+        name: str,
+        file: ContactFile | None,
+        fields: Mapping[str, str],
+        count: Count,
+        parameters: Mapping[str, Any],
+    ) -> None:
+        """All steps.
+
+        :param made: the template, where it is to be pushed.
+        :param name: of the list, where one is made.
+        :param file: the contacts, where there are any to be uploaded.
+        :param parameters: of the task.
+        """
+        if made:
+            self.push(template, made)
+        if file:
+            self.fill(name, file, fields, count)
+        self.task = self.platform.tasks.create(self.templates, self.list_id, **parameters).id
+
+    def push(self, name: str, made: PlatformTemplate) -> None:
+        """Make the template, and wait until it is checked; one that may not be sent ends the program."""
+        self.templates = [upload(self.platform, name, made)]
+        self.undo.append(f"templates delete {self.templates[0]}")
+        self.check = checked(self.platform, self.templates[0])
+        if self.check.status != CheckStatus.PASSED:
+            refuse(self.check)
+
+    def fill(self, name: str, file: ContactFile, fields: Mapping[str, str], count: Count) -> None:
+        """Bring the contacts into the list, which is made where there is none.
+
+        :param name: of the list.
+        :param fields: see `smtprelay.cli.platform.contacts.for_platform`.
+        """
+        with platform_file(file, count, fields) as path:
+            if not self.list_id:
+                self.list_id = self.platform.contacts.add_list(name).id
+                self.undo.append(f"contacts delete-list {self.list_id}")
+            with uploading("contacts") as progress:
+                self.upload = self.platform.contacts.upload(self.list_id, path, progress=progress).id
+        self.filled = True
+        wait_until_read(self.platform, self.upload)
+
+    @contextmanager
+    def advising(self, contacts: str) -> Iterator[None]:
+        """Where it fails within, the program ends with how to go on and how to clean up.
+
+        :param contacts: the file's name.
+        """
+        try:
+            yield
+        except PlatformError as error:
+            typer.echo(f"{error}.", err=True)
+            unknown = isinstance(error, PlatformUnreachable) and error.ambiguous and self.filled
+            self._advise(contacts, "See 'smtprelay platform tasks list' first. " if unknown else "")
+            sys.exit(status_of(error))
+        except (SystemExit, KeyboardInterrupt):
+            self._advise(contacts)
+            raise
+
+    def _advise(self, contacts: str, first: str = "") -> None:
+        if not self.undo:
+            return
+        words = [f"--tpl-id {id_}" for id_ in self.templates]
+        words += [f"--list-id {self.list_id}"] if self.list_id else []
+        words += [] if self.filled else [f"--contacts {contacts}"]
+        undo = " and ".join(f"'smtprelay platform {command}'" for command in self.undo)
+        typer.echo(
+            f"{first}To go on, run the same command with {' '.join(words)} in place of --template and --contacts. To "
+            f"clean up: {undo}.",
+            err=True,
+        )

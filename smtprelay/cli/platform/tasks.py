@@ -1,0 +1,157 @@
+"""`smtprelay platform tasks create`: a campaign in one command, from a template and a file of contacts of ours, or from
+what the platform has already."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Collection, Mapping
+from contextlib import closing, nullcontext
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from smtprelay.cli.common import JsonOption, print_json
+from smtprelay.cli.configuration import fail
+from smtprelay.cli.platform.campaign import Campaign
+from smtprelay.cli.platform.contacts import Count, FormatOption, usable
+from smtprelay.cli.platform.kinds import kind_of
+from smtprelay.cli.platform.push import Directory, Map, Order, Pictures, Var, VarsFile, mapping, tell
+from smtprelay.cli.platform.show import plain, words
+from smtprelay.cli.sending.order import Inputs
+from smtprelay.contacts import Contact, ContactFile
+from smtprelay.platform import PlatformClient
+from smtprelay.platform.read import SHANGHAI
+from smtprelay.platform.statistics import TrackState
+from smtprelay.platform.task_values import Sender, Start
+from smtprelay.platform.tasks import Tasks
+from smtprelay.templating.platform_form import FIELDS
+
+_SEEN = 100  # contacts that tell which fields all of them have
+_Sender, _Moment = kind_of(Sender), kind_of(datetime)
+_TRACKING = f"What is counted: {kind_of(TrackState).values}."
+
+
+def create(
+    platform: PlatformClient,
+    *,
+    template: Annotated[str, typer.Option(metavar="NAME", help="One of ours; it is pushed first.")] = "",
+    tpl_id: Annotated[list[int] | None, typer.Option(metavar="ID", help="One of the platform's. Repeatable.")] = None,
+    contacts: Annotated[str, typer.Option(metavar="FILE", help="The platform's lines, CSV or JSON Lines.")] = "",
+    contacts_format: FormatOption = None,
+    list_id: Annotated[int, typer.Option(metavar="ID", help="The list that they go into. Default: a new one.")] = 0,
+    list_name: Annotated[str, typer.Option(metavar="NAME", help="Of the new list. Default: template and time.")] = "",
+    sender: Annotated[Sender, typer.Option(parser=_Sender.parse, metavar=_Sender.metavar, help="Whom it comes from.")],
+    sender_name: Annotated[str, typer.Option(metavar="NAME", help="Shown with that address.")],
+    time: Annotated[
+        datetime | None, typer.Option(parser=_Moment.parse, metavar=_Moment.metavar, help=_Moment.values)
+    ] = None,
+    now: Annotated[bool, typer.Option("--now", help="Send it at once.")] = False,
+    hold: Annotated[bool, typer.Option("--hold", help="Do not send it until 'tasks edit ID --start 1'.")] = False,
+    first: Annotated[int, typer.Option(metavar="N", help="The first address of the list that it goes to.")] = 1,
+    last: Annotated[int, typer.Option(metavar="N", help="The last one; 0: all.")] = 0,
+    unsubscribe_link: Annotated[bool, typer.Option(help="Whether each mail gets a link to unsubscribe.")] = True,
+    tracking: Annotated[
+        TrackState, typer.Option(parser=TrackState, metavar="0|1|2", help=_TRACKING)
+    ] = TrackState.NOTHING,
+    track_domain: Annotated[str | None, typer.Option(metavar="DOMAIN", help="Of the links that count.")] = None,
+    reply_to: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Where answers go.")] = None,
+    var: Var = None,
+    vars_file: VarsFile = "",
+    map_: Map = None,
+    pictures: Pictures = "",
+    directory: Directory = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Look at all that is ours, and send nothing.")] = False,
+    account: str,
+    config: Path | None,
+    as_json: JsonOption = False,
+) -> None:
+    """Schedule a campaign, from a template and contacts of ours or from what the platform has already. (5.1 and 6.2)"""
+    if bool(template) == bool(tpl_id):
+        fail(os.EX_USAGE, "Say what is sent: --template NAME, or --tpl-id ID.")
+    if not contacts and not list_id:
+        fail(os.EX_USAGE, "Say whom it goes to: --contacts FILE, --list-id ID, or both, to add them to the list.")
+    parameters: dict[str, Any] = {
+        "sender": sender, "sender_name": sender_name, "time": time, "start": _start(time, now=now, hold=hold),
+        "first": first, "last": last, "unsubscribe_link": unsubscribe_link, "tracking": tracking,
+        "track_domain": track_domain, "reply_to": reply_to,
+    }  # fmt: skip
+    Tasks.create.describe(None, 1, 1, **parameters)  # raises what is wrong with them before anything is made
+    order = Order.of(
+        template, var=var, vars_file=vars_file, map_=map_, pictures=pictures, directory=directory, config=config
+    ) if template else None  # fmt: skip
+    count, campaign = Count(), Campaign(platform, tpl_id or [], list_id, filled=not contacts)
+    with closing(Inputs().contacts(contacts, contacts_format)) if contacts else nullcontext() as file:
+        known = _known(file) if file else ()
+        made = order.render(known) if order else None
+        fields = made.fields if made else mapping(map_ or ())
+        if file:
+            _require(fields, known)
+        if made:
+            tell(made)
+        if dry_run:
+            for _ in usable(file, count, fields) if file else ():
+                pass
+            count.tell()
+        else:
+            name = list_name or f"{template or Path(contacts).stem} {datetime.now(SHANGHAI):%Y-%m-%d %H:%M}"
+            with campaign.advising(contacts):
+                campaign.run(template, made, name, file, fields, count, parameters)
+    _show(campaign, count, fields, parameters, account, as_json=as_json)
+
+
+def _start(time: datetime | None, *, now: bool, hold: bool) -> Start:
+    """When it begins, or the end of the program."""
+    if now and (hold or time):
+        fail(os.EX_USAGE, "--now goes without --time and --hold.")
+    if not now and time is None:
+        fail(os.EX_USAGE, "Say when: --time '2026-12-01 09:00', in Asia/Shanghai, or --now.")
+    if time and time < datetime.now(SHANGHAI):
+        fail(os.EX_USAGE, f"--time {time.isoformat(' ')} is past: give a later one, or --now.")
+    return Start.NOW if now else Start.HOLD if hold else Start.WAIT
+
+
+def _known(file: ContactFile) -> Collection[str]:
+    """What the first contacts have."""
+    first = islice((item for item in file if isinstance(item, Contact)), _SEEN)
+    return dict.fromkeys(name for contact in first for name in contact.fields)
+
+
+def _require(fields: Mapping[str, str], known: Collection[str]) -> None:
+    """End the program where the template shows what no contact has: it would be empty in every mail."""
+    for variable, field in fields.items():
+        if variable not in FIELDS and variable not in known and field.lower() not in known:
+            fail(
+                os.EX_DATAERR,
+                f"The template shows {variable}, and no contact has that or {field.lower()}: give them a column "
+                f"{variable}, or one value for all with --var {variable}=…",
+            )
+
+
+def _show(
+    campaign: Campaign, count: Count, fields: Mapping[str, str], parameters: Mapping[str, Any], account: str, *,
+    as_json: bool,
+) -> None:  # fmt: skip
+    statistics = f"smtprelay platform stats batches --id {campaign.task}"
+    statistics += f" --account {shlex.quote(account)}" if account else ""
+    if as_json:
+        print_json({
+            "task": campaign.task, "templates": campaign.templates, "list": campaign.list_id,
+            "upload": campaign.upload, "contacts": count.contacts, "bad_lines": count.bad_lines,
+            "duplicates": count.duplicates, "fields": dict(fields), "check": plain(campaign.check),
+            "time": plain(parameters["time"]), "statistics": statistics,
+        })  # fmt: skip
+        return
+    for variable, field in fields.items():
+        typer.echo(f"{variable} is {{{field}}}")
+    if not campaign.task:
+        typer.echo(f"{count.contacts} contacts. Nothing was sent to the platform.")
+        return
+    colour = f" {words(campaign.check.colour)}" if campaign.check else ""
+    typer.echo(f"template  {', '.join(map(str, campaign.templates))}{colour}")
+    typer.echo(f"list      {campaign.list_id}{f', {count.contacts} contacts' if campaign.upload else ''}")
+    typer.echo(f"task      {campaign.task} {parameters['start'].english} {words(parameters['time'])}".rstrip())
+    typer.echo(f"What comes of it: '{statistics}'.")
