@@ -191,6 +191,25 @@ RELOAD_SUCCESSFUL = Gauge("config_last_reload_successful", "Whether the last rel
 WEBHOOK_BACKLOG = Gauge("webhook_backlog_events", "Events that wait for their webhook.", "webhook")
 WEBHOOK_DELIVERIES = Counter("webhook_deliveries_total", "Batches of events handed to a webhook.", "webhook", "result")
 WEBHOOK_DROPPED = Counter("webhook_dropped_events_total", "Events that waited too long for their webhook.", "webhook")
+PLATFORM_QUOTA = Gauge("platform_quota_recipients", "Recipients that an account may still send to.", "account")
+PLATFORM_END = Gauge(
+    "platform_service_end_timestamp_seconds", "When an account's service is over, in Unix time.", "account"
+)
+PLATFORM_SUCCESS = Gauge(
+    "platform_last_success_timestamp_seconds", "When the platform last told what it was asked, in Unix time.", "account"
+)
+PLATFORM_ERRORS = Counter(
+    "platform_errors_total", "Questions that the platform did not answer as it should.", "account", "error"
+)
+PLATFORM_REPORTS = Counter(
+    "platform_reports_total",
+    "Recipients of whom the platform told that mail failed, or is not wanted.",
+    "account",
+    "cause",
+)
+PLATFORM_DIFFERENCE = Gauge(
+    "platform_books_difference", "How many more recipients the platform took yesterday than we handed over.", "account"
+)
 PROBLEM = Gauge("problem", "What is wrong now: 1 for each problem that the page shows.", "key", "severity")
 BUILD_INFO = Gauge("build_info", "The versions that run: always 1.", "version", "python")
 

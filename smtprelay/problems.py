@@ -230,6 +230,72 @@ WEBHOOK_GONE = Kind(
         "reload smtprelay'."
     ),
 )
+QUOTA_LOW = Kind(
+    "quota",
+    "warning",
+    Sentence(
+        "The quota of {name} runs low: {available} recipients are left, and {reserve} of them are in reserve. Bulk "
+        "mail beyond that is held; other mail goes on."
+    ),
+    Sentence("Buy more from the provider: what is held goes by itself, in its order, once the platform has it."),
+)
+QUOTA_USED_UP = Kind(
+    "quota",
+    "critical",
+    Sentence("The quota of {name} is used up: the platform takes no more mail. All of it is accepted and waits."),
+    Sentence("Buy more from the provider: what waits goes by itself once the platform has it."),
+)
+SERVICE_DISABLED = Kind(
+    "service",
+    "critical",
+    Sentence("The platform has disabled the service of {name}: it takes no mail. It is accepted and waits."),
+    Sentence("Ask the provider why. What waits goes by its schedule once the service is enabled."),
+)
+SERVICE_ENDED = Kind(
+    "service",
+    "critical",
+    Sentence("The service of {name} at the platform ended on {day}: it takes no mail. It is accepted and waits."),
+    Sentence("Renew it with the provider. What waits goes by its schedule then."),
+)
+SERVICE_ENDS = Kind(
+    "service",
+    "warning",
+    Sentence("The service of {name} at the platform ends in {left} (on {day})."),
+    Sentence("Renew it with the provider before that."),
+)
+PLATFORM_SILENT = Kind(
+    "platform",
+    "warning",
+    Sentence(
+        "The platform's HTTP API does not tell what it is asked for {name} since {since}: {words}. Mail goes on; what "
+        "was known counts."
+    ),
+    Sentence("Check the network, the firewall and base_url of this account; 'smtprelay check' tries it."),
+)
+PLATFORM_REFUSES = Kind(
+    "platform",
+    "warning",
+    Sentence(
+        "The platform's HTTP API refuses the log-in of {name} since {since}: {words}. Mail goes on, but nobody learns "
+        "what fails later."
+    ),
+    Sentence(
+        "Check username and password of this account ('smtprelay check' tries the log-in), then 'systemctl reload "
+        "smtprelay'."
+    ),
+)
+SPAM = Kind(
+    "spam",
+    "warning",
+    Sentence(
+        "The platform judged mail of {name} as spam and did not send it to {count} recipients within a day. The "
+        "domain's reputation suffers."
+    ),
+    Sentence(
+        "'smtprelay suppress list --cause 5' shows to whom, and 'smtprelay queue why ID' tells it of a message. Look "
+        "at what was sent and to whom, and ask the provider before more of it goes."
+    ),
+)
 NOT_ACCEPTING = Kind(
     "stopping",
     "critical",

@@ -134,6 +134,60 @@ PROBLEMS: Final[Mapping[str, str]] = {
     "reload smtprelay'.": (
         "若确已停用，请将其从 [[webhooks]] 中删除；否则请使其恢复接收。然后执行 'systemctl reload smtprelay'。"
     ),
+    "The quota of {name} runs low: {available} recipients are left, and {reserve} of them are in reserve. Bulk mail "
+    "beyond that is held; other mail goes on.": (
+        "{name} 的群发余量不足：剩余 {available} 个收件人，其中 {reserve} 个为保留量。"
+        "超出部分的群发邮件已挂起；其他邮件照常发送。"
+    ),
+    "Buy more from the provider: what is held goes by itself, in its order, once the platform has it.": (
+        "请向服务商购买群发量：到账后，挂起的邮件将按原有顺序自动发出。"
+    ),
+    "The quota of {name} is used up: the platform takes no more mail. All of it is accepted and waits.": (
+        "{name} 的群发余量已用完：平台不再接收邮件。邮件照常接收，并在队列中等待。"
+    ),
+    "Buy more from the provider: what waits goes by itself once the platform has it.": (
+        "请向服务商购买群发量：到账后，等待的邮件将自动发出。"
+    ),
+    "The platform has disabled the service of {name}: it takes no mail. It is accepted and waits.": (
+        "平台已禁用 {name} 的群发服务：不接收邮件。邮件照常接收，并在队列中等待。"
+    ),
+    "Ask the provider why. What waits goes by its schedule once the service is enabled.": (
+        "请咨询服务商。服务启用后，等待的邮件将按计划发出。"
+    ),
+    "The service of {name} at the platform ended on {day}: it takes no mail. It is accepted and waits.": (
+        "{name} 在平台的服务已于 {day} 到期：不接收邮件。邮件照常接收，并在队列中等待。"
+    ),
+    "Renew it with the provider. What waits goes by its schedule then.": (
+        "请向服务商续费。之后等待的邮件将按计划发出。"
+    ),
+    "The service of {name} at the platform ends in {left} (on {day}).": (
+        "{name} 在平台的服务将在 {left} 后到期（{day}）。"
+    ),
+    "Renew it with the provider before that.": "请在此之前向服务商续费。",
+    "The platform's HTTP API does not tell what it is asked for {name} since {since}: {words}. Mail goes on; what "
+    "was known counts.": (
+        "自 {since} 起平台的 HTTP 接口未能答复 {name} 的查询：{words}。邮件照常发送；以先前所知为准。"
+    ),
+    "Check the network, the firewall and base_url of this account; 'smtprelay check' tries it.": (
+        "请检查网络、防火墙和该账户的 base_url；'smtprelay check' 可尝试连接。"
+    ),
+    "The platform's HTTP API refuses the log-in of {name} since {since}: {words}. Mail goes on, but nobody learns "
+    "what fails later.": (
+        "自 {since} 起平台的 HTTP 接口拒绝 {name} 登录：{words}。邮件照常发送，但无法得知之后的投递失败。"
+    ),
+    "Check username and password of this account ('smtprelay check' tries the log-in), then 'systemctl reload "
+    "smtprelay'.": (
+        "请检查该账户的用户名和密码（'smtprelay check' 可尝试登录），然后执行 'systemctl reload smtprelay'。"
+    ),
+    "The platform judged mail of {name} as spam and did not send it to {count} recipients within a day. The domain's "
+    "reputation suffers.": (
+        "一天之内，平台将 {name} 发往 {count} 个收件人的邮件判为垃圾邮件而未发送。这会损害域名信誉。"
+    ),
+    "'smtprelay suppress list --cause 5' shows to whom, and 'smtprelay queue why ID' tells it of a message. Look at "
+    "what was sent and to whom, and ask the provider before more of it goes.": (
+        "'smtprelay suppress list --cause 5' 可列出这些收件人；'smtprelay queue why ID' 说明某封邮件的情况。"
+        "请检查所发内容和对象，并在继续发送之前咨询服务商。"
+    ),
     "The relay starts or stops, and takes no mail.": ("本中继正在启动或停止，暂不接收邮件。"),
     "Wait; the log says what it does.": ("请稍候；日志中有其当前动作。"),
 }

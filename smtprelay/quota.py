@@ -1,0 +1,193 @@
+"""The quota of an account at the platform: bulk mail waits where it runs low, so that some is left for all other mail.
+
+What is accepted is counted against what the platform says is left, so that bulk is held before the quota is used up,
+not after. What comes later waits behind it, and all of it goes in the order in which it was accepted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+
+import structlog
+
+from smtprelay import metrics, problems
+from smtprelay.config import PlatformAccount
+from smtprelay.message import Message
+from smtprelay.platform import AsyncPlatformClient
+from smtprelay.platform.account import Service, ServiceStatus
+from smtprelay.problems import Problem
+from smtprelay.spool import QUOTA, Selector, Spool, SpoolError, State, Waiting
+from smtprelay.suppression import beginning_of
+
+log = structlog.get_logger("platform")
+
+AGAIN = 10.0  # seconds until a spool that failed is tried again
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an account stood when the platform was asked.
+
+    :param at: when; Unix time in milliseconds.
+    :param available: recipients that it may still send to; None where the platform does not tell.
+    :param status: whether it may send, in the platform's word.
+    :param ends: the last day of its service, as ``YYYY-MM-DD`` in Asia/Shanghai; ``""`` where that is not told.
+    """
+
+    at: int
+    available: int | None
+    status: str
+    ends: str
+
+    @property
+    def end(self) -> int | None:
+        """When the service is over; Unix time in milliseconds."""
+        return beginning_of(date.fromisoformat(self.ends) + timedelta(days=1)) if self.ends else None
+
+
+class Quota:
+    """That of one account.
+
+    :param credentials: names of those that spend it.
+    :param facts: what the spool remembers.
+    :param holding: mail is held for want of quota already.
+    :param wake: called when mail has become due.
+    :param clock: Unix time in milliseconds.
+    :ivar standing: what the platform said last; None where it was never asked.
+    """
+
+    def __init__(
+        self,
+        account: PlatformAccount,
+        credentials: tuple[str, ...],
+        spool: Spool,
+        facts: Mapping[str, str],
+        *,
+        holding: bool,
+        wake: Callable[[], None],
+        clock: Callable[[], int],
+    ) -> None:
+        self._account = account
+        self._credentials = credentials
+        self._spool = spool
+        self._wake = wake
+        self._clock = clock
+        self._fact = f"platform/{account.key}/service"
+        self.standing = Standing(**json.loads(facts[self._fact])) if self._fact in facts else None
+        self._room = math.inf  # recipients that bulk may still be sent to, as far as is known
+        self._holding = holding or self._is_low()
+        self._stored = asyncio.Event()
+        self._changing = asyncio.Lock()
+
+    def reason_to_hold(self, message: Message) -> str:
+        """Count a message that is about to be stored. :returns: `QUOTA`, or ``""`` where it may go."""
+        recipients = len(message.envelope.recipients)
+        if message.bulk and (self._holding or recipients > self._room):
+            self._holding = True  # whatever comes now waits behind it
+            return QUOTA
+        self._room -= recipients
+        return ""
+
+    def stored(self) -> None:
+        """A message that is held was stored; perhaps what was held before has just been released."""
+        self._holding = True
+        self._stored.set()
+
+    async def ask(self, client: AsyncPlatformClient) -> None:
+        """Ask the platform, and hold or release what its answer says.
+
+        :raises PlatformError: it does not tell; what it said before stands. :raises SpoolError: the spool failed.
+        """
+        standing = self._note(await client.account.service())
+        async with self._changing:
+            await self._measure(standing)
+        await self._spool.remember(self._fact, json.dumps(asdict(standing)))
+
+    async def run(self) -> None:
+        """Release what is stored as held although there is room; until it is cancelled."""
+        while True:
+            await self._stored.wait()
+            try:
+                async with self._changing:
+                    await self._release()
+            except SpoolError as error:
+                log.error("held mail could not be released", account=self._account.key, reason=str(error))
+                self._stored.set()
+                await asyncio.sleep(AGAIN)
+
+    def forget(self) -> None:
+        """The platform has not told for long. What it said last stands, but its silence holds no more mail."""
+        self._room = math.inf
+
+    def problems(self) -> Iterator[Problem]:
+        """What an operator should know."""
+        if not self.standing:
+            return
+        name, standing = self._account.key, self.standing
+        if self._account.quota_reserve and (self._holding or self._is_low()):
+            kind = problems.QUOTA_LOW if standing.available else problems.QUOTA_USED_UP
+            yield kind.of(name, name=name, available=standing.available, reserve=self._account.quota_reserve)
+        if standing.status == ServiceStatus.DISABLED:
+            yield problems.SERVICE_DISABLED.of(name, name=name)
+        if standing.end is not None:
+            left = standing.end - self._clock()
+            if left <= 0:
+                yield problems.SERVICE_ENDED.of(name, name=name, day=standing.ends)
+            elif left <= self._account.expiry_warning:
+                yield problems.SERVICE_ENDS.of(name, name=name, day=standing.ends, left=left)
+
+    def _note(self, service: Service) -> Standing:
+        name, ends = self._account.key, service.ends.isoformat() if service.ends else ""
+        standing = self.standing = Standing(self._clock(), service.available, service.status.value, ends)
+        self._holding = self._holding or self._is_low()
+        if service.available is not None:
+            metrics.PLATFORM_QUOTA.set(service.available, name)
+        if standing.end is not None:
+            metrics.PLATFORM_END.set(standing.end / 1000, name)
+        return standing
+
+    def _is_low(self) -> bool:
+        left = self.standing.available if self.standing else None
+        return left is not None and left < self._account.quota_reserve
+
+    async def _measure(self, standing: Standing) -> None:
+        """Find out for how much bulk there is room once all that waits has gone; where it is too much, that is held."""
+        waiting = await self._spool.waiting(self._clock())
+        self._holding = self._holding or bool(waiting.held.get(QUOTA))
+        if not self._account.quota_reserve:
+            self._room = math.inf
+        elif standing.available is not None:
+            spare = standing.available - self._account.quota_reserve
+            self._room = spare - self._queued(waiting)
+            if self._room < 0:
+                await self._hold()
+                self._room = spare - self._queued(await self._spool.waiting(self._clock()))
+        await self._release()
+
+    def _queued(self, waiting: Waiting) -> int:
+        return sum(waiting.credentials.get(credential, 0) for credential in self._credentials)
+
+    async def _hold(self) -> None:
+        self._holding = True
+        bulk = Selector(bulk=True, credentials=self._credentials)
+        if count := await self._spool.hold(bulk, self._clock(), QUOTA):
+            log.error("the quota runs low: bulk mail is held", account=self._account.key, recipients=count)
+
+    async def _release(self) -> None:
+        """As much of what is held as there is room for."""
+        self._stored.clear()
+        limit = None if self._room == math.inf else max(int(self._room), 0)
+        if not self._holding or limit == 0:
+            return
+        held = Selector(state=State.HELD, reason=QUOTA, credentials=self._credentials)
+        count = await self._spool.release(held, self._clock(), limit)
+        self._room -= count
+        self._holding = count == limit or self._stored.is_set()
+        if count:
+            log.warning("the quota is back: bulk mail goes on", account=self._account.key, recipients=count)
+            self._wake()
