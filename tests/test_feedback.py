@@ -1,0 +1,239 @@
+"""What the platform tells later is entered once, in order, and stays removed where a person removed it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smtprelay.config import SuppressionSection
+from smtprelay.feedback import FIRST_DAYS, Feedback, Learned
+from smtprelay.platform import PlatformUnreachable
+from smtprelay.platform.contact_values import ContactList, ListStatus, Unsubscribed
+from smtprelay.platform.failures import Failure, FailureType
+from smtprelay.spool import Suppression
+from smtprelay.spool.sqlite import SQLiteSpool
+from smtprelay.suppression import CHINA, beginning_of
+from tests.spool.support import lease_one, message, results, shown
+
+NOON = datetime(2026, 11, 28, 12, tzinfo=CHINA)
+NOW = round(NOON.timestamp() * 1000)
+DAY = 86_400_000
+TODAY = NOON.date()
+LIST = ContactList(7, "customers", "", 0, ListStatus.ENABLED)
+
+
+@dataclass
+class Platform:
+    """What it tells, and what it was asked."""
+
+    failed: dict[date, list[Failure]] = field(default_factory=dict)
+    unsubscribed_: list[Unsubscribed] = field(default_factory=list)
+    asked: list[date] = field(default_factory=list)
+    breaks_at: date | None = None
+
+    @property
+    def failures(self) -> Platform:
+        return self
+
+    @property
+    def contacts(self) -> Platform:
+        return self
+
+    async def all(self, day: date) -> list[Failure]:
+        self.asked.append(day)
+        if day == self.breaks_at:
+            raise PlatformUnreachable("no answer in time", ambiguous=False)
+        return list(self.failed.get(day, ()))
+
+    async def lists(self) -> list[ContactList]:
+        return [LIST]
+
+    async def unsubscribed(self, list_id: int) -> list[Unsubscribed]:
+        assert list_id == LIST.id
+        return list(self.unsubscribed_)
+
+    def fail(self, address: str, type_: str = "1", day: date = TODAY) -> None:
+        self.failed.setdefault(day, []).append(Failure(address, FailureType(type_), 1))
+
+
+@dataclass
+class Parts:
+    spool: SQLiteSpool
+    platform: Platform
+    settings: SuppressionSection
+    now: int = NOW
+    entered: list[Suppression] = field(default_factory=list)
+    feedback: Feedback | None = None
+
+    async def sync(self) -> Learned:
+        self.feedback = self.feedback or await self.new_feedback()
+        return await self.feedback.sync(self.platform)  # type: ignore[arg-type]
+
+    async def new_feedback(self) -> Feedback:
+        """As after a restart."""
+        facts = await self.spool.recall("")
+        self.feedback = Feedback("example", self.settings, self.spool, facts, lambda: self.now)
+        return self.feedback
+
+    async def suppressed(self) -> list[tuple[str, str]]:
+        return [(entry.address, entry.cause) for entry in await self.spool.suppressions("", 100)]
+
+
+@asynccontextmanager
+async def parts(folder: Path, **settings: Any) -> AsyncIterator[Parts]:
+    spool = await SQLiteSpool.open(folder / "spool.db", now=NOW)
+    made = Parts(spool, Platform(), SuppressionSection.model_validate(settings))
+    suppress = spool.suppress
+
+    async def noting(entries: Any) -> int:
+        listed = list(entries)
+        made.entered += listed
+        return await suppress(listed)
+
+    spool.suppress = noting  # type: ignore[method-assign]
+    try:
+        yield made
+    finally:
+        await spool.close()
+
+
+async def test_a_failure_is_entered_and_told_of_the_message_that_was_delivered(tmp_path: Path) -> None:
+    async with parts(tmp_path) as of:
+        sent = message("Bob@example.net", now=NOW)
+        await of.spool.put([sent])
+        lease = await lease_one(of.spool, NOW)
+        await of.spool.finish(lease, NOW, results(lease))
+        of.platform.fail("bob@example.net")
+        learned = await of.sync()
+        assert (learned.failures, learned.suppressed) == (Counter({"1": 1}), 1)
+        assert await of.suppressed() == [("bob@example.net", "1")]
+        [recipient] = (await shown(of.spool, sent.id)).recipients
+        assert recipient.fate
+        assert (recipient.fate.cause, recipient.fate.at) == ("1", beginning_of(TODAY))
+
+
+async def test_only_what_is_new_is_entered(tmp_path: Path) -> None:
+    """The fault: each quarter of an hour the whole day was entered again, 100,000 rows."""
+    async with parts(tmp_path) as of:
+        of.platform.fail("a@example.net")
+        await of.sync()
+        of.platform.fail("b@example.net")
+        await of.new_feedback()
+        learned = await of.sync()
+        assert learned.failures == {"1": 1}
+        await of.sync()
+        assert [entry.address for entry in of.entered] == ["a@example.net", "b@example.net"]
+
+
+async def test_a_list_that_came_in_another_order_is_entered_as_a_whole_and_counted_once(tmp_path: Path) -> None:
+    async with parts(tmp_path) as of:
+        of.platform.fail("a@example.net")
+        await of.sync()
+        of.platform.failed[TODAY].insert(0, Failure("b@example.net", FailureType("2"), 1))
+        learned = await of.sync()
+        assert learned.failures == Counter({"2": 1, "1": 0})
+        assert await of.suppressed() == [("a@example.net", "1"), ("b@example.net", "2")]
+
+
+async def test_first_the_days_of_two_weeks_are_asked_for_and_then_those_that_may_have_changed(tmp_path: Path) -> None:
+    async with parts(tmp_path) as of:
+        await of.sync()
+        assert of.platform.asked == [TODAY - timedelta(days) for days in range(FIRST_DAYS, -1, -1)]
+        of.platform.asked.clear()
+        of.now += 3 * DAY
+        await of.sync()
+        first = TODAY - timedelta(days=3)  # two before the last that was over
+        assert of.platform.asked == [first + timedelta(days) for days in range(7)]
+
+
+async def test_a_bounce_that_comes_late_is_entered(tmp_path: Path) -> None:
+    async with parts(tmp_path) as of:
+        await of.sync()
+        of.platform.fail("a@example.net", day=TODAY - timedelta(days=2))
+        await of.sync()
+        assert await of.suppressed() == [("a@example.net", "1")]
+
+
+async def test_what_a_person_removed_stays_removed(tmp_path: Path) -> None:
+    async with parts(tmp_path) as of:
+        of.platform.fail("a@example.net")
+        await of.sync()
+        await of.spool.unsuppress(["a@example.net"], of.now)
+        of.platform.failed[TODAY].insert(0, Failure("b@example.net", FailureType("1"), 1))  # all of it is entered again
+        await of.sync()
+        assert await of.suppressed() == [("b@example.net", "1")]
+        of.now += DAY
+        of.platform.fail("a@example.net", day=TODAY + timedelta(days=1))
+        await of.sync()
+        assert await of.suppressed() == [("a@example.net", "1"), ("b@example.net", "1")], "it failed once more"
+
+
+async def test_where_the_platform_breaks_off_nothing_is_lost(tmp_path: Path) -> None:
+    async with parts(tmp_path) as of:
+        of.platform.fail("a@example.net", day=TODAY - timedelta(days=5))
+        of.platform.fail("b@example.net")
+        of.platform.breaks_at = TODAY - timedelta(days=1)
+        with pytest.raises(PlatformUnreachable):
+            await of.sync()
+        assert await of.suppressed() == [("a@example.net", "1")]
+        of.platform.breaks_at = None
+        await of.sync()
+        assert await of.suppressed() == [("a@example.net", "1"), ("b@example.net", "1")]
+
+
+async def test_somebody_who_unsubscribed_is_entered_with_the_time(tmp_path: Path) -> None:
+    async with parts(tmp_path) as of:
+        of.platform.unsubscribed_.append(Unsubscribed("a@example.net", NOON - timedelta(hours=1)))
+        learned = await of.sync()
+        assert learned.unsubscribed == 1
+        [entry] = await of.spool.suppressions("", 10)
+        assert (entry.cause, entry.since, entry.source) == ("unsubscribed", NOW - 3_600_000, "platform example")
+        await of.sync()
+        assert len(of.entered) == 1
+
+
+async def test_what_is_no_address_is_counted_and_left_out(tmp_path: Path) -> None:
+    async with parts(tmp_path) as of:
+        of.platform.fail("no address", "9")
+        of.platform.fail("a@example.net", "9")
+        of.platform.unsubscribed_.append(Unsubscribed("nor this", NOON))
+        assert (await of.sync()).unusable == 2
+        assert await of.suppressed() == [("a@example.net", "9")]
+
+
+async def test_what_is_not_to_be_entered_is_told_of_the_message_all_the_same(tmp_path: Path) -> None:
+    async with parts(tmp_path, expiry={"3": "off"}) as of:
+        of.platform.fail("a@example.net", "3")
+        of.platform.fail("b@example.net", "4")  # which the document does not know
+        learned = await of.sync()
+        assert await of.suppressed() == []
+        assert learned.failures == {"3": 1, "4": 1}
+
+
+async def test_mail_that_was_judged_as_spam_is_a_problem_for_a_day(tmp_path: Path) -> None:
+    async with parts(tmp_path) as of:
+        of.platform.fail("a@example.net", "5")
+        await of.sync()
+        of.platform.fail("b@example.net", "5")
+        await of.sync()
+        feedback = await of.new_feedback()
+        [problem] = feedback.problems()
+        assert "to 2 recipients" in problem.sentence
+        of.now += DAY
+        assert not list(feedback.problems())
+
+
+async def test_what_is_remembered_does_not_grow(tmp_path: Path) -> None:
+    async with parts(tmp_path) as of:
+        for number in range(40):
+            of.now = NOW + number * DAY
+            of.platform.fail("a@example.net", day=TODAY + timedelta(number))
+            await of.sync()
+        assert len(await of.spool.recall("platform/example/failures/")) <= 5
