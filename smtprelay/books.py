@@ -1,0 +1,155 @@
+"""Our books beside the platform's: for each day what we have handed over, what it says it took, sent and deducted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import structlog
+
+from smtprelay import metrics
+from smtprelay.platform import AsyncPlatformClient
+from smtprelay.spool import HandedOver, Spool
+from smtprelay.suppression import CHINA, beginning_of
+
+log = structlog.get_logger("platform")
+
+AFTER = 6  # o'clock in China: the platform's figures of the day before are complete
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A day, in Asia/Shanghai.
+
+    :param day: as ``YYYY-MM-DD``.
+    :param handed_over: recipients that the smarthost took from us, by the credentials that spend this account's quota.
+    :param ambiguous: attempts on these of which nobody knows whether it did.
+    :param taken: mails that the platform was to send, but for its web tasks.
+    :param web: mails of its web tasks.
+    :param sent: mails that it sent, all in all.
+    :param failed: of these, those that were not delivered.
+    :param batches: how many batches it made of them.
+    :param batched: mails of all batches, by the statistics of the single ones.
+    :param deducted: what it deducted from the quota, by the statistics of the day.
+    :param deductions: the same, by its list of deductions.
+    """
+
+    account: str
+    day: str
+    handed_over: int
+    ambiguous: int
+    taken: int
+    web: int
+    sent: int
+    failed: int
+    batches: int
+    batched: int
+    deducted: int
+    deductions: int
+
+    @property
+    def difference(self) -> int:
+        """How many more the platform took than we have handed over."""
+        return self.taken - self.handed_over
+
+    @property
+    def notes(self) -> list[str]:
+        """What differs and what may be why: a sentence for each."""
+        return list(_notes(self))
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "difference": self.difference, "notes": self.notes}
+
+
+def _notes(report: Report) -> Iterator[str]:
+    more = report.difference
+    if 0 < more <= report.ambiguous:
+        yield (
+            f"The platform took {more} more than we know of: {report.ambiguous} attempts broke off before its reply, "
+            "and what is then sent again counts twice."
+        )
+    elif more > 0:
+        yield (
+            f"The platform took {more} more than we handed over: others send with this account, or with a credential "
+            "that [[platform.accounts]] does not list for it."
+        )
+    elif more < 0:
+        yield (
+            f"The platform counts {-more} fewer than it took from us: bad addresses may be left out, what came late "
+            "may count for the next day, or credentials are listed that spend the quota of another account."
+        )
+    if report.web:
+        yield f"Its web tasks ({report.web} mails) are not ours; they count for the quota too."
+    planned = report.taken + report.web
+    if report.batched != planned:
+        yield f"Its batches have {report.batched} mails and its day has {planned}: ask again when both are complete."
+    if report.deducted != report.deductions:
+        yield f"It deducted {report.deducted} by the day's figures, and {report.deductions} by its list of deductions."
+
+
+class Books:
+    """Those of one account.
+
+    :param credentials: names of those that spend its quota.
+    :param clock: Unix time in milliseconds.
+    """
+
+    def __init__(self, name: str, credentials: tuple[str, ...], spool: Spool, clock: Callable[[], int]) -> None:
+        self._name = name
+        self._credentials = credentials
+        self._spool = spool
+        self._clock = clock
+
+    def yesterday(self) -> date:
+        """The last day that is over, in Asia/Shanghai."""
+        return self._now().date() - timedelta(days=1)
+
+    async def keep(self, client: AsyncPlatformClient) -> None:
+        """Reconcile the day before, once, as soon as the platform knows all of it.
+
+        :raises PlatformError: :raises SpoolError: as `reconcile`.
+        """
+        fact = f"platform/{self._name}/books"
+        day = str(self.yesterday())
+        if self._now().hour < AFTER or (await self._spool.recall(fact)).get(fact) == day:
+            return
+        report = await self.reconcile(client, self.yesterday())
+        metrics.PLATFORM_DIFFERENCE.set(report.difference, self._name)
+        tell = log.warning if report.difference else log.info
+        tell("the day's books beside the platform's", **report.as_dict())
+        await self._spool.remember(fact, day)
+
+    async def reconcile(self, client: AsyncPlatformClient, day: date) -> Report:
+        """Lay a day's books beside each other.
+
+        :raises PlatformError: the platform does not tell. :raises SpoolError: the spool does not.
+        """
+        ours = await self._handed_over(day)
+        figures = await client.statistics.day(day)
+        batches = await client.statistics.batches(day)
+        deductions = await client.statistics.deductions(day)
+        return Report(
+            account=self._name,
+            day=str(day),
+            handed_over=sum(of.recipients for of in ours),
+            ambiguous=sum(of.ambiguous for of in ours),
+            taken=figures.planned - figures.web_planned,
+            web=figures.web_planned,
+            sent=figures.sent,
+            failed=figures.failed,
+            batches=len(batches),
+            batched=sum(batch.planned for batch in batches),
+            deducted=figures.deducted,
+            deductions=sum(deduction.deducted for deduction in deductions),
+        )
+
+    async def _handed_over(self, day: date) -> list[HandedOver]:
+        since, until = beginning_of(day), beginning_of(day + timedelta(days=1))
+        by_credential = await self._spool.handed_over(since, until)
+        return [by_credential[name] for name in self._credentials if name in by_credential]
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock() / 1000, CHINA)

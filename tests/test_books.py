@@ -1,0 +1,99 @@
+"""A day's books beside the platform's: what is counted, and how a difference is explained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from smtprelay import metrics
+from smtprelay.books import Books, Report
+from smtprelay.platform.statistics import Batch, DayStatistics, Deduction
+from smtprelay.spool import HandedOver
+from smtprelay.suppression import CHINA, beginning_of
+
+DAY = date(2026, 11, 27)
+FIGURES = DayStatistics(DAY, 0, 0, 0, 0, 0, 100, 100, 98, 2, 98)
+BATCH = Batch(1, DAY, "20261127-1", 100, 100, 0, 2, 98, 2, 0, 0, 0, 98)
+REPORT = Report("example", str(DAY), 100, 0, 100, 0, 98, 2, 1, 100, 98, 98)
+
+
+@dataclass
+class Platform:
+    """It tells the same of each day."""
+
+    figures: DayStatistics = FIGURES
+    asked: list[date] = field(default_factory=list)
+
+    @property
+    def statistics(self) -> Platform:
+        return self
+
+    async def day(self, day: date) -> DayStatistics:
+        self.asked.append(day)
+        return self.figures
+
+    async def batches(self, day: date) -> list[Batch]:
+        return [BATCH]
+
+    async def deductions(self, day: date) -> list[Deduction]:
+        return [Deduction(day, "example", "SMTP", 100, 98)]
+
+
+@dataclass
+class Spool:
+    """What was handed over on that day."""
+
+    facts: dict[str, str] = field(default_factory=dict)
+
+    async def handed_over(self, since: int, until: int) -> dict[str, HandedOver]:
+        assert (since, until) == (beginning_of(DAY), beginning_of(DAY + timedelta(days=1)))
+        return {"news": HandedOver(90, 1), "shop": HandedOver(10, 0), "another account's": HandedOver(7, 0)}
+
+    async def remember(self, key: str, value: str | None) -> None:
+        assert value is not None
+        self.facts[key] = value
+
+    async def recall(self, prefix: str) -> dict[str, str]:
+        return {key: value for key, value in self.facts.items() if key.startswith(prefix)}
+
+
+def books(at: datetime, spool: Spool | None = None) -> Books:
+    now = round(at.timestamp() * 1000)
+    return Books("example", ("news", "shop"), spool or Spool(), lambda: now)  # type: ignore[arg-type]
+
+
+async def test_the_credentials_of_the_account_count() -> None:
+    report = await books(datetime(2026, 11, 28, 9, tzinfo=CHINA)).reconcile(Platform(), DAY)  # type: ignore[arg-type]
+    assert report == replace(REPORT, ambiguous=1)
+    assert report.notes == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "notes"),
+    [
+        ({}, []),
+        ({"taken": 102, "batched": 102, "ambiguous": 3}, ["3 attempts broke off before its reply"]),
+        ({"taken": 110, "batched": 110, "ambiguous": 3}, ["others send with this account"]),
+        ({"taken": 95, "batched": 95}, ["counts 5 fewer than it took from us"]),
+        ({"web": 20, "batched": 120}, ["web tasks (20 mails) are not ours"]),
+        ({"batched": 90}, ["Its batches have 90 mails and its day has 100"]),
+        ({"deducted": 98, "deductions": 90}, ["deducted 98 by the day's figures, and 90 by"]),
+    ],
+)
+def test_a_difference_is_explained(changes: dict[str, Any], notes: list[str]) -> None:
+    told = replace(REPORT, **changes).notes
+    assert len(told) == len(notes)
+    assert all(part in sentence for part, sentence in zip(notes, told, strict=True)), told
+
+
+async def test_a_day_is_kept_once_and_when_the_platform_knows_all_of_it() -> None:
+    spool, platform = Spool(), Platform(replace(FIGURES, planned=103))
+    await books(datetime(2026, 11, 28, 5, 59, tzinfo=CHINA), spool).keep(platform)  # type: ignore[arg-type]
+    assert platform.asked == []
+    for hour in (6, 7, 23):
+        await books(datetime(2026, 11, 28, hour, tzinfo=CHINA), spool).keep(platform)  # type: ignore[arg-type]
+    assert platform.asked == [DAY]
+    assert metrics.PLATFORM_DIFFERENCE.values["example",] == 3
