@@ -66,6 +66,7 @@ class Daemon:
         background: list[asyncio.Task[None]] = []
         try:
             await parts.webhooks.start()  # before anything happens that they want to be told
+            await parts.platform.start()  # before anything comes that would go before what is held
             async with service.takes_long("Ending the attempts that the last run left open"):
                 recovered = await parts.way_out.scheduler.recover()
             self._warn(parts)

@@ -24,6 +24,7 @@ from smtprelay.keyfiles import kept_folder, require_keys
 from smtprelay.keyring import Keyring, Keys
 from smtprelay.log import configure
 from smtprelay.message import Message
+from smtprelay.platform_accounts import PlatformAccounts
 from smtprelay.policy import DAY
 from smtprelay.problems import Problem
 from smtprelay.pulse import Pulse
@@ -75,6 +76,7 @@ class Parts:
         self._checker = self._new_checker()
         self.watch = Watch(self._check, spool.remember, **_rules(self.config), clock=now_ms)
         self.watch.recall(facts)
+        self.platform = PlatformAccounts(settings, spool, wake=lambda: self.way_out.wake(), clock=now_ms)
         self.way_in = WayIn(
             settings,
             spool,
@@ -83,6 +85,7 @@ class Parts:
             today,
             verdict=self.watch.verdict,
             smtputf8=lambda credential: self.way_out.upstream.smtputf8(credential),
+            quota=self.platform.reason_to_hold,
             accepted=self._accepted,
         )
         self.way_out = WayOut(settings, spool, facts, notify=self.way_in.notification)
@@ -111,7 +114,7 @@ class Parts:
             stalled=lambda: self.pulse.stalled(),
             clock=now_ms,
         )
-        self.health.sources.append(self._webhooks_in_trouble)
+        self.health.sources += (self._webhooks_in_trouble, self.platform.problems)
         self.pulse = Pulse(
             spool,
             self.health,
@@ -141,7 +144,7 @@ class Parts:
         """What is done all the time."""
         keys = self.keyring.watch(self._sign_with, now_ms)
         ways_out = (self.way_out.scheduler, self.way_out.capturing)
-        parts = (*ways_out, self.holding, self.watch, self.webhooks, self.pulse)
+        parts = (*ways_out, self.holding, self.watch, self.webhooks, self.platform, self.pulse)
         return [*(part.run() for part in parts), keys]
 
     async def follow(self, settings: Settings) -> None:
@@ -179,6 +182,7 @@ class Parts:
         self.way_out.use(settings)
         self.holding.use(self.way_in.gate, self.way_in.policy)
         self.webhooks.use(settings.webhooks)
+        self.platform.use(settings)
         self.health.use(config)
 
     def _sign_with(self, _keys: Sequence[SigningKey]) -> None:
@@ -187,6 +191,7 @@ class Parts:
 
     def _accepted(self, message: Message) -> None:
         self.holding.accepted(message)
+        self.platform.stored(message)
         self.way_out.wake()
 
     def _about(self) -> dict[str, Any]:

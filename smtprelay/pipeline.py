@@ -18,7 +18,7 @@ from smtprelay.policy import Gate, Limits, Policy, leaving_domain
 from smtprelay.preparation import Submission
 from smtprelay.reply import Defer, Reject
 from smtprelay.signing import Signer
-from smtprelay.spool import Spool, SpoolError, SpoolFull
+from smtprelay.spool import QUOTA, Spool, SpoolError, SpoolFull
 from smtprelay.steps import Steps
 
 log = structlog.get_logger("pipeline")
@@ -43,6 +43,7 @@ class Pipeline:
     with this one ends it with this one.
 
     :param signer: signs notifications.
+    :param quota: why a message has to wait for want of quota, or ``""`` (`PlatformAccounts.reason_to_hold`).
     :param accepted: called with each message that was stored.
     :param smtputf8: whether the smarthost of a credential takes non-ASCII local parts; None where that is not known.
     """
@@ -58,6 +59,7 @@ class Pipeline:
         signer: Signer,
         spool: Spool,
         *,
+        quota: Callable[[Message], str],
         accepted: Callable[[Message], None],
         smtputf8: Callable[[str], bool | None],
         clock: Callable[[], int] = now_ms,
@@ -70,6 +72,7 @@ class Pipeline:
         self._steps = steps
         self._signer = signer
         self._spool = spool
+        self._quota = quota
         self._accepted = accepted
         self._smtputf8 = smtputf8
         self._clock = clock
@@ -129,9 +132,11 @@ class Pipeline:
         return Accepted(tuple(ids), before=ids[0] != messages[0].id)
 
     def _limited(self, message: Message) -> Message:
-        """Held where its sender is over a limit: what waits for a person must not be let go by DNS."""
+        """Held where its sender is over a limit: what waits for a person must not be let go by DNS. Only what nothing
+        else holds takes of the quota."""
         limit = self._limits.reason_to_hold(message.origin, len(message.envelope.recipients), message.received_at)
-        return replace(message, hold=limit) if limit else message
+        reason = limit or message.hold or self._quota(message)
+        return replace(message, hold=reason) if reason != message.hold else message
 
     def _tell(self, message: Message) -> None:
         _count(message)
@@ -149,7 +154,8 @@ class Pipeline:
             **({"tags": list(message.tags)} if message.tags else {}),
         )
         if message.hold:
-            log.error("held", id=message.id, account=message.origin.key, reason=message.hold)
+            tell = log.info if message.hold == QUOTA else log.error  # that is told of once, not for each of a campaign
+            tell("held", id=message.id, account=message.origin.key, reason=message.hold)
         _tell_of_suppressed(message)
         self._accepted(message)
 

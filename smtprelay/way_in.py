@@ -29,6 +29,7 @@ class WayIn:
     :param today: recipients accepted since midnight UTC, by `Origin.key`.
     :param verdict: how a domain stands (`Watch.verdict`).
     :param smtputf8: whether a credential's smarthost offers it, where that is known.
+    :param quota: why a message has to wait for want of quota.
     :param accepted: told of each message that was stored.
     :ivar policy: like `gate`, `preparer` and `pipeline` it never changes: other settings make another one, and so do
         other keys, and a message keeps to the one that it began with.
@@ -49,6 +50,7 @@ class WayIn:
         *,
         verdict: Callable[[str], Awaitable[Verdict | None]],
         smtputf8: Callable[[str], bool | None],
+        quota: Callable[[Message], str],
         accepted: Callable[[Message], None],
     ) -> None:
         config = self._config = settings.config
@@ -56,6 +58,7 @@ class WayIn:
         self._keyring = keyring
         self._verdict = verdict
         self._smtputf8 = smtputf8
+        self._quota = quota
         self._accepted = accepted
         suspended = {key.removeprefix(SUSPENDED) for key in facts if key.startswith(SUSPENDED)}
         self.limits = Limits(config.gateway, today, suspended, now_ms())
@@ -102,6 +105,7 @@ class WayIn:
             steps,
             preparer.signer,
             self._spool,
+            quota=self._quota,
             accepted=self._accepted,
             smtputf8=self._smtputf8,
         )

@@ -8,7 +8,7 @@ import email.message
 import email.policy
 import json
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -137,6 +137,7 @@ def parts(
     rules: str = "",
     accounts: str = "",
     keys: Sequence[SigningKey] = (KEY,),
+    quota: Callable[[Message], str] = lambda message: "",
 ) -> Parts:
     """The pipeline.
 
@@ -164,6 +165,7 @@ def parts(
         Steps(Policy(config), gate, preparer, offload, rendered, Places()),
         preparer.signer,
         spool,  # type: ignore[arg-type]
+        quota=quota,
         accepted=accepted.append,
         smtputf8=lambda _: smtputf8,
         clock=lambda: NOW,
@@ -358,6 +360,19 @@ async def test_what_is_held_for_its_sender_is_not_let_go_by_dns() -> None:
     of = parts(statuses={"example.com": Status.TEMPORARY})
     message = await submitted(of, Origin("suspended"), "a@example.com", "From: a@example.com\n\nx\n")
     assert message.hold == "suspended"
+
+
+async def test_what_waits_for_want_of_quota_is_held_and_what_is_held_anyway_takes_none_of_it() -> None:
+    asked: list[Message] = []
+
+    def quota(message: Message) -> str:
+        asked.append(message)
+        return "quota"
+
+    for origin, hold in ((TRUSTED, "quota"), (Origin("suspended"), "suspended")):
+        message = await submitted(parts(quota=quota), origin, "a@example.com", "From: a@example.com\n\nx\n")
+        assert message.hold == hold
+    assert [message.origin for message in asked] == [TRUSTED]
 
 
 REWRITING = """

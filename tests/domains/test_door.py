@@ -234,7 +234,7 @@ async def door(
         gate = Gate(config, watch.verdict)
         steps = Steps(policy, gate, preparer, offload, no_templates, Places())
         way_in = config, policy, gate, limits, offload, steps, preparer.signer, spool
-        pipeline = Pipeline(*way_in, accepted=lambda message: None, smtputf8=lambda _: None)
+        pipeline = Pipeline(*way_in, quota=lambda _: "", accepted=lambda message: None, smtputf8=lambda _: None)
         listeners = Listeners(config.gateway, pipeline, None)
         [address] = await listeners.start()
         try:

@@ -1,0 +1,158 @@
+"""The accounts of `[[platform.accounts]]`, and what the relay does with them: nothing where there is none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from smtprelay.config import PlatformAccount, SuppressionSection
+from smtprelay.message import Message
+from smtprelay.problems import Problem
+from smtprelay.settings import Settings
+from smtprelay.spool import QUOTA, Selector, Spool, SpoolError, State
+
+if TYPE_CHECKING:
+    from smtprelay.platform_desk import Desk
+
+log = structlog.get_logger("platform")
+
+FACTS = "platform/"  # prefix of the facts in the spool
+AGAIN = 10.0  # seconds until a spool that failed is tried again
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What the configuration says of them.
+
+    :param passwords: by account.
+    :param credentials: the names of all of them.
+    """
+
+    accounts: tuple[PlatformAccount, ...]
+    passwords: Mapping[str, str] = field(repr=False)
+    credentials: tuple[str, ...]
+    suppression: SuppressionSection
+
+    @classmethod
+    def by(cls, settings: Settings) -> _Given:
+        config = settings.config
+        names = tuple(credential.key for credential in config.upstream.credentials)
+        return cls(config.platform.accounts, settings.platform_passwords, names, config.suppression)
+
+
+class PlatformAccounts:
+    """All of them.
+
+    :param wake: called when mail has become due.
+    :param clock: Unix time in milliseconds.
+    """
+
+    def __init__(self, settings: Settings, spool: Spool, *, wake: Callable[[], None], clock: Callable[[], int]) -> None:
+        self._given = _Given.by(settings)
+        self._spool = spool
+        self._wake = wake
+        self._clock = clock
+        self._changed = asyncio.Event()
+        self._desks: list[Desk] = []
+        self._by_credential: dict[str, Desk] = {}
+
+    def use(self, settings: Settings) -> None:
+        """Have other accounts from now on, or the same ones in another way."""
+        if (given := _Given.by(settings)) != self._given:
+            self._given = given
+            self._changed.set()
+
+    def reason_to_hold(self, message: Message) -> str:
+        """Count a message that is about to be stored. :returns: `QUOTA`, or ``""`` where it may go."""
+        desk = self._by_credential.get(message.credential)
+        return desk.quota.reason_to_hold(message) if desk else ""
+
+    def stored(self, message: Message) -> None:
+        """A message was stored."""
+        if message.hold == QUOTA and (desk := self._by_credential.get(message.credential)):
+            desk.quota.stored()
+
+    def problems(self) -> list[Problem]:
+        """What an operator should know."""
+        return [problem for desk in self._desks for problem in desk.problems()]
+
+    async def start(self) -> None:
+        """Know what was known before, so that nothing goes before what is held already.
+
+        :raises SpoolError: the spool does not tell.
+        """
+        self._changed.clear()
+        self._desks = await self._new_desks() if self._given.accounts else []
+        # A credential spends the quota of the first account that names it.
+        self._by_credential = {name: desk for desk in reversed(self._desks) for name in desk.credentials}
+        await self._release_what_nobody_holds()
+
+    async def run(self) -> None:
+        """Until it is cancelled; after `start`."""
+        while True:
+            work = [asyncio.create_task(desk.run()) for desk in self._desks]
+            try:
+                await self._changed.wait()
+            finally:
+                for task in work:
+                    task.cancel()
+                await asyncio.gather(*work, return_exceptions=True)
+            try:
+                await self.start()
+            except SpoolError as error:
+                log.error("the accounts of the platform cannot be begun with", reason=str(error))
+                self._changed.set()
+                await asyncio.sleep(AGAIN)
+
+    async def sync(self) -> list[dict[str, Any]]:
+        """Ask for failures and unsubscriptions now. :returns: what was new, or what is wrong, by account."""
+        return [await desk.sync() for desk in self._desks]
+
+    async def books(self, day: date | None) -> list[dict[str, Any]]:
+        """A day's books beside the platform's.
+
+        :param day: in Asia/Shanghai; None: yesterday.
+        :returns: a report, or what is wrong, by account.
+        """
+        return [await desk.reconcile(day) for desk in self._desks]
+
+    async def _new_desks(self) -> list[Desk]:
+        await asyncio.to_thread(import_module, "smtprelay.platform_desk")
+        from smtprelay.platform_desk import Desk
+
+        given, facts = self._given, await self._spool.recall(FACTS)
+        held = (await self._spool.waiting(self._clock())).held.get(QUOTA, 0)
+        return [
+            Desk(
+                account,
+                given.passwords[account.key],
+                account.credentials or given.credentials,
+                given.suppression,
+                self._spool,
+                facts,
+                holding=bool(held),
+                wake=self._wake,
+                clock=self._clock,
+            )
+            for account in given.accounts
+        ]
+
+    async def _release_what_nobody_holds(self) -> None:
+        """What was held for the quota of an account that is configured no more."""
+        held = Selector(state=State.HELD, reason=QUOTA)
+        if not await self._spool.search(held, 1):
+            return
+        for name in self._given.credentials:
+            if name not in self._by_credential:
+                free = Selector(state=State.HELD, reason=QUOTA, credentials=(name,))
+                if count := await self._spool.release(free, self._clock()):
+                    log.warning(
+                        "no account's quota counts for this mail: it goes on", credential=name, recipients=count
+                    )
+                    self._wake()

@@ -1,0 +1,218 @@
+"""The accounts of the platform, over the real spool and the stand-in platform."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from smtprelay import metrics, platform_desk
+from smtprelay.clock import now_ms
+from smtprelay.config import parse_config
+from smtprelay.message import Message
+from smtprelay.platform_accounts import PlatformAccounts
+from smtprelay.sandbox.platform import Platform, Quirk
+from smtprelay.settings import Settings
+from smtprelay.spool import QUOTA, Selector, State
+from smtprelay.spool.sqlite import SQLiteSpool
+from tests.spool import support
+
+CONFIG = """
+[[upstream.credentials]]
+name = "news"
+[[upstream.credentials]]
+name = "shop"
+[[domains]]
+name = "example.com"
+"""
+ACCOUNT = """
+[[platform.accounts]]
+base_url = "{url}"
+allow_insecure = true
+name = "example"
+username = "{username}"
+password_env = "X"
+quota_reserve = {reserve}
+credentials = {credentials}
+poll = "{poll}"
+"""
+
+
+@dataclass
+class Parts:
+    accounts: PlatformAccounts
+    spool: SQLiteSpool
+    platform: Platform
+
+    def settings(
+        self, *, reserve: int = 1000, password: str = "sandbox-password", credentials: str = "[]", poll: str = "1h"
+    ) -> Settings:
+        account = ACCOUNT.format(
+            url=self.platform.url,
+            username=self.platform.username,
+            reserve=reserve,
+            credentials=credentials,
+            poll=poll,
+        )
+        return settings(account, password)
+
+    async def accept(self, *, bulk: bool = True, credential: str = "news") -> Message:
+        message = support.message(bulk=bulk, credential=credential)
+        message = replace(message, hold=self.accounts.reason_to_hold(message))
+        await self.spool.put([message])
+        self.accounts.stored(message)
+        return message
+
+    def problems(self) -> list[str]:
+        return [problem.key for problem in self.accounts.problems()]
+
+
+def settings(account: str = "", password: str = "sandbox-password") -> Settings:
+    config = parse_config((CONFIG + account).encode(), Path("/nowhere"))
+    passwords = {each.key: password for each in config.platform.accounts}
+    return Settings(config, {}, (), None, None, (), passwords)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not true():
+            await asyncio.sleep(0.001)
+
+
+@asynccontextmanager
+async def parts(folder: Path, platform: Platform) -> AsyncIterator[Parts]:
+    """Accounts that are not configured yet: `use` has them begin."""
+    spool = await SQLiteSpool.open(folder / "spool.db", now=now_ms())
+    accounts = PlatformAccounts(settings(), spool, wake=lambda: None, clock=now_ms)
+    await accounts.start()
+    running = asyncio.create_task(accounts.run())
+    try:
+        yield Parts(accounts, spool, platform)
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+        await spool.close()
+
+
+@pytest.fixture
+async def of(tmp_path: Path) -> AsyncIterator[Parts]:
+    async with Platform() as platform, parts(tmp_path, platform) as made:
+        yield made
+
+
+async def test_the_quota_is_asked_for_and_bulk_held_below_the_reserve(of: Parts) -> None:
+    of.platform.state.set_quota(999)
+    of.accounts.use(of.settings())
+    await until(lambda: of.problems() == ["quota"])
+    assert metrics.PLATFORM_QUOTA.values["example",] == 999
+    assert (await of.accept()).hold == QUOTA
+    assert (await of.accept(bulk=False)).hold == ""
+
+
+async def test_what_is_held_goes_on_when_the_quota_is_back(of: Parts) -> None:
+    of.platform.state.set_quota(0)
+    of.accounts.use(of.settings(poll="1s"))
+    await until(lambda: of.problems() == ["quota"])
+    held = await of.accept()
+    of.platform.state.set_quota(2000)
+    await until(lambda: of.problems() == [])
+    assert await support.states(of.spool, held.id) == [State.QUEUED]
+
+
+async def test_the_first_account_that_names_a_credential_has_its_quota(of: Parts) -> None:
+    of.platform.state.set_quota(0)
+    of.accounts.use(of.settings(credentials='["news"]'))
+    await until(lambda: of.problems() == ["quota"])
+    assert (await of.accept(credential="shop")).hold == ""
+
+
+async def test_what_an_account_holds_is_released_when_it_is_configured_no_more(of: Parts) -> None:
+    of.platform.state.set_quota(0)
+    of.accounts.use(of.settings())
+    await until(lambda: of.problems() == ["quota"])
+    held = await of.accept()
+    of.accounts.use(settings())
+    await until(lambda: of.problems() == [])
+    async with asyncio.timeout(5):
+        while await support.states(of.spool, held.id) != [State.QUEUED]:
+            await asyncio.sleep(0.001)
+
+
+async def test_nothing_goes_before_what_the_last_process_held(tmp_path: Path) -> None:
+    """The fault: until the platform had answered, what came went, though older mail was held."""
+    async with Platform() as platform:
+        platform.state.set_quota(0)
+        async with parts(tmp_path, platform) as of:
+            of.accounts.use(of.settings())
+            await until(lambda: of.problems() == ["quota"])
+            await of.accept()
+            await of.spool.remember("platform/example/service", None)
+        spool = await SQLiteSpool.open(tmp_path / "spool.db", now=now_ms())
+        try:
+            accounts = PlatformAccounts(of.settings(), spool, wake=lambda: None, clock=now_ms)
+            await accounts.start()
+            assert accounts.reason_to_hold(support.message(bulk=True)) == QUOTA
+        finally:
+            await spool.close()
+
+
+async def test_a_log_in_that_is_refused_is_told_at_once(of: Parts) -> None:
+    of.accounts.use(of.settings(password="wrong"))
+    await until(lambda: of.problems() == ["platform"])
+    [problem] = of.accounts.problems()
+    assert "refuses the log-in of example" in problem.sentence
+    assert (await of.accept()).hold == "", "mail goes on"
+    of.accounts.use(of.settings())
+    await until(lambda: of.problems() == [])
+
+
+async def test_a_platform_that_is_silent_for_long_is_told_of(of: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    of.platform.quirks.add(Quirk.EMPTY)
+    of.accounts.use(of.settings())
+    counted = "example", "unreadable"
+    await until(lambda: metrics.PLATFORM_ERRORS.values.get(counted, 0) > 0)
+    assert of.problems() == []
+    monkeypatch.setattr(platform_desk, "PATIENCE", 0)
+    assert of.problems() == ["platform"]
+
+
+async def test_what_failed_is_learned_on_demand(of: Parts) -> None:
+    of.accounts.use(of.settings())
+    await of.platform.wait_for(1)
+    of.platform.state.fail("bob@example.net", "1")
+    [told] = await of.accounts.sync()
+    assert told["account"] == "example"
+    assert await of.spool.suppression("bob@example.net", now_ms())
+
+
+async def test_an_account_that_cannot_be_asked_is_told_of_beside_the_others(of: Parts) -> None:
+    of.accounts.use(of.settings(password="wrong"))
+    await until(lambda: of.problems() == ["platform"])
+    [told] = await of.accounts.sync()
+    assert "look at username and password" in told["error"]
+    [told] = await of.accounts.books(None)
+    assert "look at username and password" in told["error"]
+
+
+async def test_a_days_books_on_demand(of: Parts) -> None:
+    of.accounts.use(of.settings())
+    await of.platform.wait_for(1)
+    of.platform.state.took(["a@example.net", "b@example.net"])
+    [told] = await of.accounts.books(of.platform.state.now().date())
+    assert (told["handed_over"], told["taken"], told["difference"]) == (0, 2, 2)
+    assert "others send with this account" in told["notes"][0]
+
+
+async def test_held_mail_of_credentials_without_an_account_is_let_go_at_the_start(tmp_path: Path) -> None:
+    spool = await SQLiteSpool.open(tmp_path / "spool.db", now=now_ms())
+    try:
+        held = support.message(hold=QUOTA)
+        await spool.put([held])
+        await PlatformAccounts(settings(), spool, wake=lambda: None, clock=now_ms).start()
+        assert not await spool.search(Selector(state=State.HELD), 1)
+    finally:
+        await spool.close()
