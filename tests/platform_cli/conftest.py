@@ -69,6 +69,7 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Resu
     """Runs `smtprelay platform …`, logged in without a configuration."""
     for name in ("CONFIG", "PLATFORM_URL", "PLATFORM_PASSWORD"):
         monkeypatch.delenv(f"SMTPRELAY_{name}", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("LANG", "C.UTF-8")
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     monkeypatch.chdir(tmp_path)

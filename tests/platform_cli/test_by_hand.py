@@ -25,7 +25,7 @@ def test_contacts_are_uploaded_as_the_platform_reads_them(shell: Shell, platform
     result = shell("contacts", "upload", "7", "contacts.csv")
     assert platform.sent == ["wang@example.org;王芳;;;;;x;;;;;;;;;\n".encode()]
     assert result.stdout.splitlines() == [
-        "1 contacts: upload 210586",
+        "1 contact: upload 210586",
         "See 'smtprelay platform contacts upload-state 210586'.",
     ]
     assert "line 3: 'nobody' is not an address" in result.stderr

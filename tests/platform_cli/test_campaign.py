@@ -126,7 +126,7 @@ def test_a_campaign_in_one_command(shell: Shell, platform: Platform, here: Path)
         "code is {VAR1}",
         "city is {VAR2}",
         "template  1003 green (not suspicious)",
-        "list      1005, 1 contacts",
+        "list      1005, 1 contact",
         "task      1007 is sent when its time comes 2099-12-01 09:00:00+08:00",
         "What comes of it: 'smtprelay platform stats batches --id 1007'.",
     ]
@@ -138,7 +138,7 @@ def test_a_campaign_of_what_the_platform_has(shell: Shell, platform: Platform, h
     assert platform.numbers == ["6.2"]
     form: Any = platform.last.form
     assert (form["tpl_id"], form["maillist_id"], form["status"]) == ("3,4", "5", "-1")
-    assert (told["task"], told["templates"], told["list"], told["upload"]) == (1007, [3, 4], 5, 0)
+    assert (told["task"], told["templates"], told["list"], told["upload"]) == (1007, [3, 4], 5, None)
 
 
 def test_contacts_are_added_to_a_list(shell: Shell, platform: Platform, here: Path) -> None:
@@ -154,7 +154,7 @@ def test_contacts_are_added_to_a_list(shell: Shell, platform: Platform, here: Pa
 def test_a_dry_run_asks_the_platform_nothing(shell: Shell, platform: Platform, here: Path) -> None:
     result = create(shell, "--template", "news", "--contacts", "contacts.csv", "--dry-run")
     assert (result.exit_code, platform.calls) == (0, [])
-    assert result.stdout.endswith("1 contacts. Nothing was sent to the platform.\n")
+    assert result.stdout.endswith("1 contact. Nothing was sent to the platform.\n")
     assert "line 3: 'nobody' is not an address" in result.stderr
 
 

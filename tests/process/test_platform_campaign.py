@@ -31,6 +31,7 @@ async def platform() -> AsyncIterator[Platform]:
 async def smtprelay(platform: Platform, folder: Path, *words: str) -> tuple[int, str, str]:
     """Run a command. :returns: exit code, standard output, standard error."""
     environment = os.environ | {
+        "XDG_STATE_HOME": os.fspath(folder),
         "SMTPRELAY_PLATFORM_URL": platform.url,
         "SMTPRELAY_PLATFORM_USERNAME": platform.username,
         "SMTPRELAY_PLATFORM_PASSWORD": platform.password,
@@ -106,3 +107,15 @@ async def test_a_campaign_that_breaks_off_is_gone_on_with(platform: Platform, tm
     platform.state.created.clear()
     made = await told(platform, tmp_path, *task, *advice.split())
     assert platform.state.tasks[made["task"]].list_id == made["list"]
+
+
+async def test_the_hours_campaigns_are_counted_over_commands(platform: Platform, tmp_path: Path) -> None:
+    """Each command is a process: its own memory would always say that it is the first one."""
+    task = ("tasks", "create", "--tpl-id", "3", "--list-id", "5", "--now", "--sender", "all", "--sender-name", "News")
+    await smtprelay(platform, tmp_path, *task)
+    calls = tmp_path / "smtprelay" / "platform-calls.json"
+    [(name, made)] = json.loads(calls.read_text()).items()
+    calls.write_text(json.dumps({name: made * 100}))
+    status, _, errors = await smtprelay(platform, tmp_path, *task)
+    assert status == os.EX_TEMPFAIL
+    assert "the platform takes 100 of these an hour" in errors

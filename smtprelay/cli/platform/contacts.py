@@ -130,7 +130,7 @@ def upload(
     if as_json:
         print_json(told)
     else:
-        typer.echo(f"{count.contacts} contacts: upload {result.id}")
+        typer.echo(f"{count.contacts} contact{'s' * (count.contacts != 1)}: upload {result.id}")
         if not wait:
             typer.echo(f"See 'smtprelay platform contacts upload-state {result.id}'.")
 

@@ -17,7 +17,7 @@ from smtprelay.cli.common import ConfigOption
 from smtprelay.cli.configuration import config_path, fail, load_config
 from smtprelay.config import PlatformAccount
 from smtprelay.credentials import read_platform_password, read_secret_file
-from smtprelay.platform import NotAuthorised, PlatformClient, PlatformError, TooManyCalls
+from smtprelay.platform import Hourly, NotAuthorised, PlatformClient, PlatformError, TooManyCalls
 from smtprelay.values import BASE_URL
 
 PASSWORD = "SMTPRELAY_PLATFORM_PASSWORD"
@@ -83,9 +83,19 @@ class Login:
 
 def _client(username: str, password: str, url: str, *, allow_insecure: bool) -> PlatformClient:
     try:
-        return PlatformClient(username, password, url, allow_insecure=allow_insecure)
+        return PlatformClient(username, password, url, allow_insecure=allow_insecure, hourly=_hourly())
     except ValueError as error:
         fail(os.EX_USAGE, f"--url: {error}".replace("set allow_insecure = true", "give --allow-insecure") + ".")
+
+
+def _hourly() -> Hourly:
+    """What all commands of a user have made within the hour: each is a process of its own."""
+    folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state", "smtprelay")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # there is no home to write to: the platform itself says when it is too much
+        return Hourly()
+    return Hourly(folder / "platform-calls.json")
 
 
 def logged_in(function: Callable[Concatenate[PlatformClient, ...], None]) -> Callable[..., None]:

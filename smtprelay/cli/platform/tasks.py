@@ -135,23 +135,25 @@ def _show(
     campaign: Campaign, count: Count, fields: Mapping[str, str], parameters: Mapping[str, Any], account: str, *,
     as_json: bool,
 ) -> None:  # fmt: skip
+    """What was made; what a dry run did not make is null."""
     statistics = f"smtprelay platform stats batches --id {campaign.task}"
     statistics += f" --account {shlex.quote(account)}" if account else ""
     if as_json:
         print_json({
-            "task": campaign.task, "templates": campaign.templates, "list": campaign.list_id,
-            "upload": campaign.upload, "contacts": count.contacts, "bad_lines": count.bad_lines,
+            "task": campaign.task or None, "templates": campaign.templates, "list": campaign.list_id or None,
+            "upload": campaign.upload or None, "contacts": count.contacts, "bad_lines": count.bad_lines,
             "duplicates": count.duplicates, "fields": dict(fields), "check": plain(campaign.check),
-            "time": plain(parameters["time"]), "statistics": statistics,
+            "time": plain(parameters["time"]), "statistics": statistics if campaign.task else None,
         })  # fmt: skip
         return
     for variable, field in fields.items():
         typer.echo(f"{variable} is {{{field}}}")
+    contacts = f"{count.contacts} contact{'s' * (count.contacts != 1)}"
     if not campaign.task:
-        typer.echo(f"{count.contacts} contacts. Nothing was sent to the platform.")
+        typer.echo(f"{contacts}. Nothing was sent to the platform.")
         return
     colour = f" {words(campaign.check.colour)}" if campaign.check else ""
     typer.echo(f"template  {', '.join(map(str, campaign.templates))}{colour}")
-    typer.echo(f"list      {campaign.list_id}{f', {count.contacts} contacts' if campaign.upload else ''}")
+    typer.echo(f"list      {campaign.list_id}{f', {contacts}' if campaign.upload else ''}")
     typer.echo(f"task      {campaign.task} {parameters['start'].english} {words(parameters['time'])}".rstrip())
     typer.echo(f"What comes of it: '{statistics}'.")
