@@ -125,7 +125,9 @@ class Parts:
         operator = Operator(spool, way_in.limits, way_out.credentials, way_out.wake, now_ms, self._about)
         suppressions = SuppressionList(spool, lambda: self.config.suppression.expiry, now_ms)
         self.control = Control(config.status.control, operator, self.keyring, self.watch.look_again, suppressions)
-        backstage = Backstage(config, spool, operator, self.keyring, self.watch, self.resolver, self.health, self.pulse)
+        backstage = Backstage(
+            config, spool, operator, self.keyring, self.watch, self.resolver, self.health, self.pulse, suppressions
+        )
         self.status = Status(backstage, settings.status_tls)
 
     @classmethod

@@ -17,6 +17,7 @@ from smtprelay.pulse import Pulse
 from smtprelay.resolver import Lookup
 from smtprelay.sockets import Place, ServerTLS, address_of, new_sockets
 from smtprelay.spool import Spool
+from smtprelay.suppression_list import SuppressionList
 from smtprelay.watch import Watch
 
 
@@ -32,6 +33,7 @@ class Backstage:
     resolver: Lookup
     health: Health
     pulse: Pulse
+    suppressions: SuppressionList
 
 
 class Status:

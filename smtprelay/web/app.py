@@ -21,6 +21,7 @@ from smtprelay.web.overview import Overview
 from smtprelay.web.probes import Probes
 from smtprelay.web.render import static
 from smtprelay.web.site import NO_PAGE, Site
+from smtprelay.web.suppressed import Suppressed
 
 
 def app(backstage: Backstage, closing: asyncio.Event) -> ASGIApp:
@@ -30,7 +31,7 @@ def app(backstage: Backstage, closing: asyncio.Event) -> ASGIApp:
     """
     site = Site(backstage)
     login, overview, domains, probes = LogIn(site), Overview(site), Domains(site), Probes(backstage)
-    messages, message, bodies = Messages(site), MessagePage(site), Bodies(site)
+    messages, message, bodies, suppressed = Messages(site), MessagePage(site), Bodies(site), Suppressed(site)
     live = Live(overview.parts, site.access.follow, closing)
     anybody, figures, account = Needs.NOTHING, Needs.FIGURES, Needs.ACCOUNT
     routes = [
@@ -51,6 +52,8 @@ def app(backstage: Backstage, closing: asyncio.Event) -> ASGIApp:
         site.route("/messages/{id}/mail/file", bodies.file, account),
         site.route("/messages/{id}/mail/attachments/{number:int}", bodies.attachment, account),
         site.route("/messages/{id}/{action}", message.act, account, methods=["POST"]),
+        site.route("/suppressed", suppressed.page, account),
+        site.route("/suppressed/{action}", suppressed.act, account, methods=["POST"]),
         site.route("/domains", domains.page, account),
         site.route("/domains/{name}/check", domains.look_again, account, methods=["POST"]),
     ]

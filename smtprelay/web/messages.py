@@ -24,7 +24,7 @@ _TEXTS = ("text", "address", "tag", "account")
 _WORDS = (*_TEXTS, "state", "since", "until", "before")
 _NO_STATE = Problem(400, Sentence("There is no such state."))
 _NO_TIME = Problem(400, Sentence("That is no time: it is written like 2026-11-24T20:30."))
-_TOO_LONG = Problem(400, Sentence("That is too long to be looked for."))
+TOO_LONG = Problem(400, Sentence("That is too long to be looked for."))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Messages:
         asked = visit.request.query_params
         words = {name: asked.get(name, "").strip() for name in _WORDS}
         if any(len(word) > MAX_WORD for word in words.values()):
-            raise _TOO_LONG
+            raise TOO_LONG
         found = await self._site.backstage.spool.find(_query(words), SHOWN, words["before"])
         if len(found.records) == 1 and found.records[0].message.id == words["text"]:
             return RedirectResponse(f"/messages/{words['text']}", 303)

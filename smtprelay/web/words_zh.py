@@ -15,6 +15,7 @@ _FRAME: Mapping[str, str] = {
     "Pages": "页面",
     "Now": "概览",
     "Messages": "邮件",
+    "Not sent to": "屏蔽名单",
     "Domains": "域名",
     "Log in": "登录",
     "Log out": "退出登录",
@@ -152,6 +153,27 @@ _MAIL: Mapping[str, str] = {
     "Save as a file": "保存为文件",
 }
 
+_SUPPRESSED: Mapping[str, str] = {
+    "Address, source or note": "地址、来源或备注",
+    "Add an address…": "添加地址…",
+    "Address": "地址",
+    "Why": "原因",
+    "Send to it no more": "不再向其发信",
+    "Since": "起始日期",
+    "Until": "截止日期",
+    "no end": "长期",
+    "Take off the list": "移出名单",
+    "No such address is on the list.": "名单中没有符合条件的地址。",
+    "More addresses": "更多地址",
+    "From the first": "从头开始",
+    "Next": "下一页",
+    "The list": "查看屏蔽名单",
+    "{address} is not sent to any more.": "不再向 {address} 发信。",
+    "{address} may be sent to again.": "已恢复向 {address} 发信。",
+    "{address} is not on the list.": "{address} 不在名单中。",
+    "That is no address of the form local@domain.": "地址应写作 local@domain 的形式。",
+}
+
 _DOMAINS: Mapping[str, str] = {
     "Required: {rules}. Where one fails: {action}.": "必须通过：{rules}。未通过时：{action}。",
     "Domains are not checked: [domain_rules] on_failure is off.": "不检查域名：[domain_rules] 的 on_failure 为 off。",
@@ -199,6 +221,7 @@ PAGE: Final[Mapping[str, str]] = {
     **_MESSAGES,
     **_MESSAGE,
     **_MAIL,
+    **_SUPPRESSED,
     **_DOMAINS,
     **_TERMS,
 }

@@ -50,7 +50,7 @@ class Browser:
     async def log_in(self, username: str, password: str) -> Answer:
         return await self.post("/login", {"username": username, "password": password})
 
-    async def act(self, address: str, page: str, **form: str) -> Answer:
+    async def act(self, address: str, page: str, /, **form: str) -> Answer:
         """Post a form of this page, with its token."""
         token = re.search(r'name="csrf" value="([^"]+)"', (await self.get(page)).text)
         return await self.post(address, {"csrf": token[1] if token else "", **form})

@@ -24,6 +24,7 @@ from smtprelay.signing import SigningKey
 from smtprelay.spool import Result, Waiting
 from smtprelay.spool.sqlite import SQLiteSpool
 from smtprelay.status import Backstage
+from smtprelay.suppression_list import SuppressionList
 from tests.gateway.wire import PASSWORD_HASH
 
 CONFIG = """\
@@ -136,6 +137,7 @@ class Behind:
     operator: Operator
     credentials: Credentials
     limits: Limits
+    suppressions: SuppressionList
     pulse: StillPulse = field(default_factory=StillPulse)
     health: KnownHealth = field(default_factory=KnownHealth)
     keyring: FewKeys = field(default_factory=FewKeys)
@@ -179,7 +181,8 @@ async def behind(
         limits = Limits(config.gateway, {}, set(), NOW)
         credentials = Credentials(["news"], lambda: NOW)
         operator = Operator(spool, limits, credentials, lambda: None, lambda: NOW, about=dict)
-        yield Behind(config, spool, operator, credentials, limits)
+        suppressions = SuppressionList(spool, lambda: config.suppression.expiry, lambda: NOW)
+        yield Behind(config, spool, operator, credentials, limits, suppressions)
     finally:
         await spool.close()
 

@@ -35,9 +35,10 @@ PAGES = {
     "/messages/{id}/mail/source": ACCOUNTS_ONLY,
     "/messages/{id}/mail/file": ACCOUNTS_ONLY,
     "/messages/{id}/mail/attachments/1": ACCOUNTS_ONLY,
+    "/suppressed": ACCOUNTS_ONLY,
     "/domains": ACCOUNTS_ONLY,
 }
-FORMS = ("/messages/{id}/hold", "/domains/example.com/check", "/logout")
+FORMS = ("/messages/{id}/hold", "/suppressed/remove", "/domains/example.com/check", "/logout")
 ATTACHED = b"""\
 Subject: x\r
 MIME-Version: 1.0\r

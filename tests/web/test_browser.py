@@ -51,6 +51,7 @@ PAGES = {
     "refused": "/messages/{li}",
     "mail": "/messages/{wang}/mail",
     "source": "/messages/{wang}/mail/source",
+    "suppressed": "/suppressed",
     "domains": "/domains",
 }
 HOSTILE = """\

@@ -19,11 +19,12 @@ from smtprelay.pulse import Point
 from smtprelay.resolver import Failed, Found
 from smtprelay.scheduler import Pause
 from smtprelay.signing import Signer, generate_key, load_key
-from smtprelay.spool import Result, SpoolError, State, Waiting
+from smtprelay.spool import Result, SpoolError, State, Suppression, Waiting
 from smtprelay.web import domains, live, sessions
 from smtprelay.web.message import AT_ONCE
 from smtprelay.web.message import SHOWN as SHOWN_RECIPIENTS
 from smtprelay.web.messages import SHOWN
+from smtprelay.web.suppressed import SHOWN as SUPPRESSED
 from tests.web.asgi import Browser
 from tests.web.backstage import HOUR, NOW, Behind, bad_verdict, behind, key
 from tests.web.conftest import Page, page_of
@@ -405,6 +406,69 @@ class TestSignature:
         assert "It is not signed." in await self.verdict(page, MESSAGE)
 
 
+class TestSuppressed:
+    async def test_an_address_is_found_removed_and_added(self, page: Page) -> None:
+        entries = [
+            Suppression("bob@example.net", "1", NOW, 0, "platform acme", "550 5.1.1 No such user"),
+            Suppression("carol@example.net", "operator", NOW, NOW + HOUR, "operator root"),
+        ]
+        await page.behind.spool.suppress(entries)
+        browser, path = await page.logged_in(), "/suppressed?text=bob@"
+        shown = words((await browser.get(path)).text)
+        for told in ("bob @example .net no such mailbox platform acme 550 5.1.1 No such user", "no end"):
+            assert told in shown
+        assert "carol" not in shown
+        with capture_logs() as log:
+            for action, address, notice in (
+                ("remove", "Bob@example.net", "Bob@example.net may be sent to again."),
+                ("remove", "bob@example.net", "bob@example.net is not on the list."),
+                ("add", " dan@example.net ", "dan@example.net is not sent to any more."),
+            ):
+                answer = await browser.act(f"/suppressed/{action}", path, address=address, text="e", note="he\nasked")
+                assert (answer.status, answer.headers["location"]) == (303, "/suppressed?text=e")
+                assert notice in (await browser.get("/suppressed")).text
+        assert [(line["action"], line["by"], line["addresses"]) for line in log if line["event"] == "operator"] == [
+            ("unsuppress", "ops", ["Bob@example.net"]),
+            ("unsuppress", "ops", ["bob@example.net"]),
+            ("suppress", "ops", ["dan@example.net"]),
+        ]
+        listed = await page.behind.suppressions.page()
+        assert [(one.address, one.source, one.note) for one in listed] == [
+            ("carol@example.net", "operator root", ""),
+            ("dan@example.net", "operator ops", "he asked"),
+        ]
+
+    async def test_in_chinese(self, page: Page) -> None:
+        await page.behind.spool.suppress([Suppression("bob@example.net", "4", NOW, 0, "platform acme")])
+        shown = words((await (await page.logged_in()).get("/suppressed", accept_language="zh")).text)
+        assert "bob @example .net 投递失败（类型 4） 平台账户 acme" in shown
+
+    async def test_page_by_page(self, page: Page) -> None:
+        of = [Suppression(f"to{number:03}@example.net", "1", NOW) for number in range(2 * SUPPRESSED)]
+        await page.behind.spool.suppress(of)
+        browser = await page.logged_in()
+        first = (await browser.get("/suppressed?text=to")).text
+        following = re.search(r'href="(/suppressed\?[^"]+)" rel="next"', first)
+        assert following
+        second = (await browser.get(following[1].replace("&amp;", "&"))).text
+        seen = [found for text in (first, second) for found in re.findall(r'name="address" value="(to[^"]+)"', text)]
+        assert seen == [one.address for one in of]
+        assert 'rel="next"' not in second
+        assert 'href="/suppressed?text=to">' in second
+
+    async def test_what_makes_no_sense(self, page: Page) -> None:
+        browser = await page.logged_in()
+        assert (await browser.act("/suppressed/add", "/", address="nobody")).status == 400
+        assert (await browser.act("/suppressed/explode", "/", address="a@example.org")).status == 404
+        assert (await browser.get("/suppressed?text=" + "x" * 501)).status == 400
+
+    async def test_the_story_of_who_was_not_sent_to_leads_there(self, page: Page) -> None:
+        message_id = await page.behind.put("b+c@example.net")
+        await page.behind.attempt(Result(0, State.SUPPRESSED, reason="1", reply="no such mailbox"))
+        shown = (await (await page.logged_in()).get(f"/messages/{message_id}")).text
+        assert 'href="/suppressed?text=b%2Bc%40example.net"' in shown
+
+
 class TestDomains:
     async def test_what_dns_says_and_what_to_publish(self, page: Page) -> None:
         page.behind.watch.verdicts["example.com"] = bad_verdict()
@@ -549,8 +613,10 @@ class TestHostileWords:
         page.behind.limits.suspended.add(EVIL)
         page.behind.pulse.now = Waiting({State.HELD: 1}, {}, {EVIL: 1}, {EVIL: 1})
         page.behind.health.wrong = [SPOOL.of(since=EVIL, words=EVIL)]
+        await page.behind.spool.suppress([Suppression("bob@example.net", "operator", NOW, 0, EVIL, EVIL)])
         browser = await page.logged_in()
-        for path in ("/", "/messages", "/messages/{}", "/messages/{}/mail", "/messages/{}/mail/source"):
+        paths = ("/", "/messages", "/messages/{}", "/messages/{}/mail", "/messages/{}/mail/source", "/suppressed")
+        for path in paths:
             text = (await browser.get(path.format(message_id))).text
             assert "onerror=alert(1)&gt;{{ 7 * 7 }}" in text, path
             assert "<img" not in text
