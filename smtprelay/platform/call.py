@@ -66,7 +66,8 @@ class Pages(Generic[T]):
     """A list that comes page by page.
 
     :param page: describes the call for a page, from 1.
-    :param size: rows of a full page.
+    :param size: rows of every page but the last, at least. The platform may give fewer than it is asked for, but not
+        fewer than it gives unasked.
     """
 
     page: Callable[[int], Call[Sequence[T]]]

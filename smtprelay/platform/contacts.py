@@ -30,6 +30,7 @@ from smtprelay.platform.contact_values import (
 from smtprelay.platform.result import Result, read_result
 
 MOST_AT_ONCE = 500  # contacts with one call; more should go as a file (4.9.2)
+UNASKED = 50  # addresses of a page, where no other number is asked for
 T = TypeVar("T")
 _PATH = "mloperate.php"
 
@@ -90,7 +91,7 @@ class Contacts(Resource[M]):
         *,
         address_id: int | None = None,
         keyword: str | None = None,
-        limit: int = 50,
+        limit: int = UNASKED,
     ) -> Pages[Address]:
         """4.8: addresses with all that is known of them.
 
@@ -101,7 +102,8 @@ class Contacts(Resource[M]):
         """
         query = parameters(do="ml-addr-list", list_id=list_id, address_id=address_id, keyword=keyword, limit=limit)
         return Pages(
-            lambda page: Call("4.8", _PATH, query | parameters(page=page), read_addresses, repeatable=True), limit
+            lambda page: Call("4.8", _PATH, query | parameters(page=page), read_addresses, repeatable=True),
+            min(limit, UNASKED),
         )
 
     @call

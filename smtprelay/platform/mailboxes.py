@@ -13,6 +13,8 @@ from smtprelay.platform.read import number, rows, text
 from smtprelay.platform.result import Result, read_result
 from smtprelay.values import parse_domain
 
+UNASKED = 30  # mailboxes of a page, where no other number is asked for
+
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
@@ -32,7 +34,7 @@ class Mailboxes(Resource[M]):
     """The mailboxes of a domain: 20 at most. `customer_id` is for managers only: a customer of theirs."""
 
     @paged
-    def list(self, domain: str, *, customer_id: int | None = None, limit: int = 30) -> Pages[Mailbox]:
+    def list(self, domain: str, *, customer_id: int | None = None, limit: int = UNASKED) -> Pages[Mailbox]:
         """7.7: the mailboxes of a domain.
 
         :param limit: how many come with one call.
@@ -41,7 +43,7 @@ class Mailboxes(Resource[M]):
         about = {"do": "mailbox-list", "domain": parse_domain(domain), **for_customer(customer_id)}
         return Pages(
             lambda page: Call("7.7", PATH, about | parameters(page=page, limit=limit), _mailboxes, repeatable=True),
-            limit,
+            min(limit, UNASKED),
         )
 
     @call

@@ -14,6 +14,7 @@ from smtprelay.platform.task_values import Sender, SenderKind, Start, Task, read
 from smtprelay.values import parse_domain
 
 MOST_IN_AN_HOUR = 100  # tasks that may be made
+UNASKED = 30  # tasks of a page, where no other number is asked for
 _PATH = "task.php"
 _SOON = timedelta(minutes=1)  # what is sent at once must not be past when the platform reads it
 
@@ -28,7 +29,7 @@ class Tasks(Resource[M]):
         id: int | None = None,
         date: date | None = None,
         state: SendState | None = None,
-        limit: int = 30,
+        limit: int = UNASKED,
     ) -> Pages[Task]:
         """6.1: the tasks.
 
@@ -38,7 +39,10 @@ class Tasks(Resource[M]):
         :param limit: how many come with one call.
         """
         query = parameters(do="task-list", id=id, date=on_day(date), send_status=state, limit=limit)
-        return Pages(lambda page: Call("6.1", _PATH, query | parameters(page=page), read_tasks, repeatable=True), limit)
+        return Pages(
+            lambda page: Call("6.1", _PATH, query | parameters(page=page), read_tasks, repeatable=True),
+            min(limit, UNASKED),
+        )
 
     @call
     def create(

@@ -29,9 +29,12 @@ from smtprelay.platform import client as clients
 from smtprelay.platform.account import Service, ServiceStatus
 from smtprelay.platform.answer import Answer
 from smtprelay.platform.call import Call, Pages, Upload
+from smtprelay.platform.contacts import Contacts
 from smtprelay.platform.hourly import Hourly
+from smtprelay.platform.mailboxes import Mailboxes
 from smtprelay.platform.result import Result, read_result
 from smtprelay.platform.statuses import Status
+from smtprelay.platform.tasks import Tasks
 from tests.platform_api.asking import PASSWORD, USERNAME, Asking
 from tests.platform_api.server import CUT, Request, Server, answer
 
@@ -244,6 +247,20 @@ def test_pages_are_one_list(ask: Asking, pages: list[list[int]], expected: list[
     with Server(*(answer(str(page)) for page in pages)) as server:
         assert ask(server.url, rows_of(pages)) == expected
     assert [request.query for request in server.requests] == [{"page": str(n)} for n in range(1, len(pages) + 1)]
+
+
+@pytest.mark.parametrize(
+    ("pages", "unasked"),
+    [
+        (Contacts.addresses.describe(None, limit=1000), 50),
+        (Tasks.list.describe(None, limit=1000), 30),
+        (Mailboxes.list.describe(None, "example.com", limit=1000), 30),
+    ],
+)
+def test_a_page_with_less_than_was_asked_for_need_not_be_the_last(pages: Pages[object], unasked: int) -> None:
+    """Where the platform gives 100 at most, nobody would see that the others are missing."""
+    assert pages.page(1).query["limit"] == "1000"
+    assert pages.size == unasked
 
 
 def test_pages_are_asked_for_when_they_are_wanted() -> None:
