@@ -34,11 +34,13 @@ class Answer:
 
     @cached_property
     def text(self) -> str:
-        """Its characters: UTF-8, or else GB 18030, which GBK and GB 2312 are part of; whatever it declares."""
+        """Its characters: UTF-8, or else GB 18030, which GBK and GB 2312 are part of; whatever it declares. Where it is
+        neither, since a character was cut, it is what it is for the most part."""
         try:
             return self.body.decode("utf-8-sig")
         except UnicodeDecodeError:
-            return self.body.decode("gb18030", "replace")
+            both = (self.body.decode(charset, "replace") for charset in ("utf-8-sig", "gb18030"))
+            return min(both, key=lambda text: text.count("\ufffd"))
 
     @property
     def excerpt(self) -> str:

@@ -16,6 +16,7 @@ SHANGHAI = timezone(timedelta(hours=8), "Asia/Shanghai")  # China has had no sum
 _DATE = re.compile(r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})(?:[ T](\d{1,2}):(\d{2})(?::(\d{2}))?)?")
 _UNIX_TIME = re.compile(r"[1-9]\d{9}")
 _WHOLE_NUMBER = re.compile(r"([+-]?(?:[0-9]{1,18}|[0-9]{1,3}(?:,[0-9]{3}){1,5}))(?:\.0*)?")
+_MEASURE = re.compile(r"[0-9]{1,15}(?:,[0-9]{3})*(?:\.[0-9]+)?")
 _LOST_CDATA = re.compile(r"<?!\[CDATA\[(.*?)\]\]>?", re.DOTALL)
 
 V = TypeVar("V", bound=Value)
@@ -49,10 +50,11 @@ def number(row: Row, *names: str) -> int | None:
 def amount(row: Row, *names: str) -> float | None:
     """A measure; None where none is given. :raises UnreadableAnswer: it is no number."""
     told = text(row, *names)
-    try:
-        return float(told.replace(",", "")) if told else None
-    except ValueError:
-        raise UnreadableAnswer(f"<{names[0]}> should be a number", told) from None
+    if not told:
+        return None
+    if not _MEASURE.fullmatch(told):  # float() would take "nan"
+        raise UnreadableAnswer(f"<{names[0]}> should be a number", told)
+    return float(told.replace(",", ""))
 
 
 def count(row: Row, *names: str) -> int:

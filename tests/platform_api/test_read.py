@@ -23,7 +23,7 @@ from smtprelay.platform import (
 from smtprelay.platform.account import ServiceStatus
 from smtprelay.platform.answer import Answer
 from smtprelay.platform.failures import FailureType
-from smtprelay.platform.read import SHANGHAI, children, count, day, instant, number, one_of, rows, text
+from smtprelay.platform.read import SHANGHAI, amount, children, count, day, instant, number, one_of, rows, text
 from smtprelay.platform.result import Result, read_result
 from smtprelay.platform.statuses import Status
 
@@ -55,6 +55,13 @@ def test_what_is_no_number_is_not_taken_for_one(told: str) -> None:
     with pytest.raises(UnreadableAnswer, match=r"^<it> should be a number: '") as caught:
         number(row(told), "it")
     assert len(str(caught.value)) < 200
+
+
+def test_measures() -> None:
+    assert [amount(row(told), "it") for told in ("", "12.5", "1,234.5", "7")] == [None, 12.5, 1234.5, 7.0]
+    for told in ("nan", "inf", "1e999", "-1", "12.5 KB"):
+        with pytest.raises(UnreadableAnswer, match="<it> should be a number"):
+            amount(row(told), "it")
 
 
 @pytest.mark.parametrize(
