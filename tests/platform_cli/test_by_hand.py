@@ -73,6 +73,13 @@ def test_a_password_is_made(shell: Shell, platform: Platform) -> None:
     assert platform.last.form == {"pwd": told["password"]}
 
 
+def test_a_person_is_asked_for_a_password(shell: Shell, platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("smtprelay.cli.platform.ask.somebody_is_there", lambda: True)
+    result = shell("mailboxes", "add", "news@example.com", stdin="s3cret\ns3cret\n")
+    assert result.exit_code == 0, result.output
+    assert platform.last.form == {"pwd": "s3cret"}
+
+
 def test_nobody_can_be_asked_for_a_password(shell: Shell, platform: Platform) -> None:
     result = shell("mailboxes", "add", "news@example.com", stdin="s3cret\n")
     assert (result.exit_code, platform.calls) == (64, [])

@@ -220,12 +220,14 @@ def test_a_template_that_may_not_be_sent_ends_the_campaign(shell: Shell, platfor
         (["--tpl-id", "3", "--list-id", "5", "--now"], 64, "--now goes without --time and --hold."),
         (["--tpl-id", "3", "--list-id", "5", "--first", "0"], 64, "`first` is counted from 1."),
         (["--tpl-id", "3", "--list-id", "5", "--reply-to", "x"], 64, "'x' is not an address"),
+        (["--template", "news", "--contacts", "bad.csv"], 65, "line 2: 'x' is not an address"),
         (["--template", "news", "--contacts", "none.csv"], 66, "The contacts cannot be read from none.csv"),
     ],
 )
 def test_what_is_wrong_is_told_before_anything_is_made(
     shell: Shell, platform: Platform, here: Path, words: list[str], status: int, told: str
 ) -> None:
+    (here / "bad.csv").write_text("email,code,city\nx,A7,Bath\n")
     result = create(shell, *words)
     assert (result.exit_code, platform.calls) == (status, [])
     assert told in result.stderr

@@ -91,3 +91,10 @@ def test_how_a_command_ends(shell: Shell, platform: Platform, error: Exception, 
     platform.answers["1.2"] = error
     result = shell("account", "service")
     assert (result.exit_code, result.stdout, result.stderr) == (status, "", f"{error}.\n")
+
+
+def test_an_error_names_the_call_that_it_is_about(shell: Shell, platform: Platform) -> None:
+    error = UnreadableAnswer("the answer is empty")
+    error.add_note("call 1.2, account.php")
+    platform.answers["1.2"] = error
+    assert shell("account", "service").stderr == "the answer is empty (call 1.2, account.php).\n"

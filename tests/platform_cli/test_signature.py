@@ -165,3 +165,13 @@ def test_deleting_asks_first(shell: Shell, platform: Platform) -> None:
     assert "contacts delete-list 7 cannot be undone" in refused.stderr
     assert shell("contacts", "delete-list", "7", "--yes").exit_code == 0
     assert platform.last.number == "4.5"
+
+
+@pytest.mark.parametrize(("answer", "status", "calls"), [("y\n", 0, ["4.12"]), ("n\n", 64, [])])
+def test_a_person_is_asked(
+    shell: Shell, platform: Platform, monkeypatch: pytest.MonkeyPatch, answer: str, status: int, calls: list[str]
+) -> None:
+    monkeypatch.setattr("smtprelay.cli.platform.ask.somebody_is_there", lambda: True)
+    result = shell("contacts", "empty", "7", stdin=answer)
+    assert (result.exit_code, platform.numbers) == (status, calls)
+    assert "contacts empty 7 cannot be undone. Go on?" in result.stderr

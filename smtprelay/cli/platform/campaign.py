@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import typer
 
-from smtprelay.cli.platform.contacts import Count, platform_file, wait_until_read
-from smtprelay.cli.platform.login import status_of
+from smtprelay.cli.platform.contacts import wait_until_read
+from smtprelay.cli.platform.login import in_words, status_of
 from smtprelay.cli.platform.progress import uploading
 from smtprelay.cli.platform.push import checked, refuse, upload
-from smtprelay.contacts import ContactFile
 from smtprelay.platform import PlatformClient, PlatformError, PlatformUnreachable
 from smtprelay.platform.template_values import CheckStatus, TemplateState
 from smtprelay.templating.platform_form import PlatformTemplate
@@ -45,22 +46,20 @@ class Campaign:
         template: str,
         made: PlatformTemplate | None,
         name: str,
-        file: ContactFile | None,
-        fields: Mapping[str, str],
-        count: Count,
+        contacts: Path | None,
         parameters: Mapping[str, Any],
     ) -> None:
         """All steps.
 
         :param made: the template, where it is to be pushed.
         :param name: of the list, where one is made.
-        :param file: the contacts, where there are any to be uploaded.
+        :param contacts: the platform's lines, where there are any to be uploaded.
         :param parameters: of the task.
         """
         if made:
             self.push(template, made)
-        if file:
-            self.fill(name, file, fields, count)
+        if contacts:
+            self.fill(name, contacts)
         self.task = self.platform.tasks.create(self.templates, self.list_id, **parameters).id
 
     def push(self, name: str, made: PlatformTemplate) -> None:
@@ -71,18 +70,13 @@ class Campaign:
         if self.check.status != CheckStatus.PASSED:
             refuse(self.check)
 
-    def fill(self, name: str, file: ContactFile, fields: Mapping[str, str], count: Count) -> None:
-        """Bring the contacts into the list, which is made where there is none.
-
-        :param name: of the list.
-        :param fields: see `smtprelay.cli.platform.contacts.for_platform`.
-        """
-        with platform_file(file, count, fields) as path:
-            if not self.list_id:
-                self.list_id = self.platform.contacts.add_list(name).id
-                self.undo.append(f"contacts delete-list {self.list_id}")
-            with uploading("contacts") as progress:
-                self.upload = self.platform.contacts.upload(self.list_id, path, progress=progress).id
+    def fill(self, name: str, contacts: Path) -> None:
+        """Bring the contacts into the list, which is made where there is none."""
+        if not self.list_id:
+            self.list_id = self.platform.contacts.add_list(name).id
+            self.undo.append(f"contacts delete-list {self.list_id}")
+        with uploading("contacts") as progress:
+            self.upload = self.platform.contacts.upload(self.list_id, contacts, progress=progress).id
         self.filled = True
         wait_until_read(self.platform, self.upload)
 
@@ -95,7 +89,7 @@ class Campaign:
         try:
             yield
         except PlatformError as error:
-            typer.echo(f"{error}.", err=True)
+            typer.echo(in_words(error), err=True)
             unknown = isinstance(error, PlatformUnreachable) and error.ambiguous and self.filled
             self._advise(contacts, "See 'smtprelay platform tasks list' first. " if unknown else "")
             sys.exit(status_of(error))
@@ -108,7 +102,7 @@ class Campaign:
             return
         words = [f"--tpl-id {id_}" for id_ in self.templates]
         words += [f"--list-id {self.list_id}"] if self.list_id else []
-        words += [] if self.filled else [f"--contacts {contacts}"]
+        words += [] if self.filled else [f"--contacts {shlex.quote(contacts)}"]
         undo = " and ".join(f"'smtprelay platform {command}'" for command in self.undo)
         typer.echo(
             f"{first}To go on, run the same command with {' '.join(words)} in place of --template and --contacts. To "

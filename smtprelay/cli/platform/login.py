@@ -126,13 +126,18 @@ def ending_well() -> Iterator[None]:
     try:
         yield
     except PlatformError as error:
-        fail(status_of(error), f"{error}.")
+        fail(status_of(error), in_words(error))
     except BrokenPipeError:
         raise  # whoever reads standard output has seen enough
     except OSError as error:
         fail(os.EX_NOINPUT, f"{error.filename or 'A file'} cannot be read: {error.strerror}.")
     except ValueError as error:  # of a parameter, before anything was sent
         fail(os.EX_USAGE, f"{error}.")
+
+
+def in_words(error: PlatformError) -> str:
+    """A sentence, with the call that it is about."""
+    return f"{error}{''.join(f' ({note})' for note in getattr(error, '__notes__', ()))}."
 
 
 def status_of(error: PlatformError) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +11,7 @@ import typer
 
 from smtprelay.cli.common import JsonOption, print_json
 from smtprelay.cli.configuration import fail
+from smtprelay.cli.platform import ask
 from smtprelay.cli.platform.show import plain, show
 from smtprelay.credentials import read_secret_file
 from smtprelay.platform import PlatformClient
@@ -57,7 +57,7 @@ def _password(file: Path | None, *, generate: bool) -> str:
 
 
 def _asked() -> str:
-    if not (sys.stdin and sys.stdin.isatty()):
+    if not ask.somebody_is_there():
         fail(os.EX_USAGE, "Where nobody can be asked for it, say --mailbox-password-file FILE, or --generate.")
     return str(typer.prompt("Password of the mailbox", hide_input=True, confirmation_prompt=True, err=True))
 

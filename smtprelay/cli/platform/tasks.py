@@ -17,7 +17,7 @@ import typer
 from smtprelay.cli.common import JsonOption, print_json
 from smtprelay.cli.configuration import fail
 from smtprelay.cli.platform.campaign import Campaign
-from smtprelay.cli.platform.contacts import Count, FormatOption, usable
+from smtprelay.cli.platform.contacts import Count, FormatOption, platform_file
 from smtprelay.cli.platform.kinds import kind_of
 from smtprelay.cli.platform.push import Directory, Map, Order, Pictures, Var, VarsFile, mapping, tell
 from smtprelay.cli.platform.show import plain, words
@@ -88,18 +88,14 @@ def create(
         known = _known(file) if file else ()
         made = order.render(known) if order else None
         fields = made.fields if made else mapping(map_ or ())
-        if file:
+        if known:
             _require(fields, known)
         if made:
             tell(made)
-        if dry_run:
-            for _ in usable(file, count, fields) if file else ():
-                pass
-            count.tell()
-        else:
-            name = list_name or f"{template or Path(contacts).stem} {datetime.now(SHANGHAI):%Y-%m-%d %H:%M}"
-            with campaign.advising(contacts):
-                campaign.run(template, made, name, file, fields, count, parameters)
+        name = list_name or f"{template or Path(contacts).stem} {datetime.now(SHANGHAI):%Y-%m-%d %H:%M}"
+        with platform_file(file, count, fields) if file else nullcontext() as lines, campaign.advising(contacts):
+            if not dry_run:
+                campaign.run(template, made, name, lines, parameters)
     _show(campaign, count, fields, parameters, account, as_json=as_json)
 
 
