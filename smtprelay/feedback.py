@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
@@ -46,7 +46,7 @@ class Learned:
     :ivar unusable: what is told as an address and is none.
     """
 
-    failures: Counter[str] = field(default_factory=Counter)
+    failures: dict[str, int] = field(default_factory=dict)
     unsubscribed: int = 0
     suppressed: int = 0
     unusable: int = 0
@@ -132,7 +132,7 @@ class Feedback:
             source = f"platform {self._name}"
             fates = (Fate(address, beginning_of(day), cause, source) for address in addresses)
             count = await self._spool.report(fates)
-            learned.failures[cause] += count
+            learned.failures[cause] = learned.failures.get(cause, 0) + count
             metrics.PLATFORM_REPORTS.add(self._name, cause, n=count)
             if cause == FailureType.SPAM and count:
                 await self._alarm(count)
