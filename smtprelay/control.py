@@ -19,6 +19,7 @@ from typing import Any
 from smtprelay.domains.verdict import Verdict
 from smtprelay.keyring import Keyring
 from smtprelay.on_demand import OnDemand
+from smtprelay.platform_accounts import PlatformAccounts
 from smtprelay.policy import Limits
 from smtprelay.scheduler import Credentials
 from smtprelay.spool import ENDED, PASSING, MessageRecord, Query, Selector, Spool, State
@@ -259,28 +260,34 @@ class Operator:
         return {name: asdict(pause) for name, pause in self._credentials.pauses.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class Facilities:
+    """What is behind the control socket.
+
+    :param look_again: looks a domain up anew (`Watch.look_again`).
+    :param reload: has the daemon follow its configuration anew, and tells why it does not (`Reload.now`).
+    """
+
+    operator: Operator
+    keyring: Keyring
+    look_again: Callable[[str], Awaitable[Verdict]]
+    suppressions: SuppressionList
+    platform: PlatformAccounts
+    reload: Callable[[], Awaitable[Sequence[str]]]
+
+
 class Control:
     """The control socket.
 
     :param path: where it lies in the file system.
-    :param look_again: looks a domain up anew (`Watch.look_again`).
     """
 
-    def __init__(
-        self,
-        path: Path,
-        operator: Operator,
-        keyring: Keyring,
-        look_again: Callable[[str], Awaitable[Verdict]],
-        suppressions: SuppressionList,
-    ) -> None:
+    def __init__(self, path: Path, facilities: Facilities) -> None:
         self._path = path
         self._sock: socket.socket | None = None
         self._door = OnDemand(
             "smtprelay.control_http",
-            lambda http, socks, until: http.serve(
-                socks, http.app(operator, keyring, look_again, suppressions), until=until
-            ),
+            lambda http, socks, until: http.serve(socks, http.app(facilities), until=until),
         )
 
     async def start(self) -> None:

@@ -8,6 +8,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import date
 from typing import Any, TypeVar, get_args
 
 import structlog
@@ -18,13 +19,13 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from smtprelay import http_server
 from smtprelay.clock import now_ms
-from smtprelay.control import MESSAGE, BadRequest, Operator
-from smtprelay.domains.verdict import Verdict, to_json
-from smtprelay.keyring import Keyring, RotationRefused, Wish
+from smtprelay.control import MESSAGE, BadRequest, Facilities
+from smtprelay.domains.verdict import to_json
+from smtprelay.keyring import RotationRefused, Wish
 from smtprelay.message import parse_address
 from smtprelay.signing import Kind
 from smtprelay.spool import Query, Selector, SpoolError, State
-from smtprelay.suppression_list import MAX_ENTRIES, PAGE, Entry, SuppressionList, operator_source
+from smtprelay.suppression_list import MAX_ENTRIES, PAGE, Entry, operator_source
 from smtprelay.values import parse_domain
 
 log = structlog.get_logger("control")
@@ -42,13 +43,9 @@ async def serve(socks: Sequence[socket.socket], app: Router, *, until: asyncio.E
     await http_server.serve(socks, app, until=until, protocol=_PeerProtocol)
 
 
-def app(
-    operator: Operator,
-    keyring: Keyring,
-    look_again: Callable[[str], Awaitable[Verdict]],
-    suppressions: SuppressionList,
-) -> Router:
+def app(facilities: Facilities) -> Router:
     """What the control socket answers."""
+    operator, keyring, suppressions = facilities.operator, facilities.keyring, facilities.suppressions
 
     async def queue(request: Request) -> Any:
         words = dict(request.query_params)
@@ -91,7 +88,7 @@ def app(
         return asdict(rotation)
 
     async def domain(request: Request) -> Any:
-        return Response(to_json(await look_again(_domain(request.path_params["name"]))), media_type=JSON)
+        return Response(to_json(await facilities.look_again(_domain(request.path_params["name"]))), media_type=JSON)
 
     async def suppressed(request: Request) -> Any:
         words = dict(request.query_params)
@@ -116,6 +113,18 @@ def app(
         _log_action(request, "unsuppress", {"addresses": addresses[:MAX_LOGGED]})
         return {"unknown": unknown}
 
+    async def sync(request: Request) -> Any:
+        told = await facilities.platform.sync()
+        _log_action(request, "sync", {"accounts": len(told)})
+        return told
+
+    async def books(request: Request) -> Any:
+        return await facilities.platform.books(_day(request.query_params.get("date", "")))
+
+    async def reload(request: Request) -> Any:
+        _log_action(request, "reload", {})
+        return {"problems": await facilities.reload()}
+
     return Router(  # Starlette's application around it would only bring its page of errors, and 1 MB
         routes=[
             Route("/v1/queue", _json(queue)),
@@ -131,6 +140,9 @@ def app(
             Route("/v1/keys/rotate", _json(rotate), methods=["POST"]),
             Route("/v1/accounts/{name:path}/{action}", _json(account), methods=["POST"]),
             Route("/v1/domains/{name}/check", _json(domain), methods=["POST"]),
+            Route("/v1/platform/sync", _json(sync), methods=["POST"]),
+            Route("/v1/platform/books", _json(books)),
+            Route("/v1/reload", _json(reload), methods=["POST"]),
         ]
     )
 
@@ -213,6 +225,13 @@ def _moment(key: str, text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS):
         raise BadRequest(f"{key} is Unix time in milliseconds")
     return int(text)
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        raise BadRequest(f"date is a day such as 2026-11-28, not {text}") from None
 
 
 def _domain(text: str) -> str:

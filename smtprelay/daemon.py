@@ -61,7 +61,7 @@ class Daemon:
         self._stop.set()
 
     async def _serve(self, spool: SQLiteSpool) -> None:
-        parts = self._parts = await Parts.build(self._settings, spool)
+        parts = self._parts = await Parts.build(self._settings, spool, self._reload.now)
         parts.health.sources.append(self._refused)
         background: list[asyncio.Task[None]] = []
         try:

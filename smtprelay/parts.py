@@ -6,7 +6,7 @@ the rest lets people see and steer.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self, TypedDict
 
@@ -15,7 +15,7 @@ import structlog
 from smtprelay import problems
 from smtprelay.clock import now_ms
 from smtprelay.config import Config
-from smtprelay.control import Control, Operator
+from smtprelay.control import Control, Facilities, Operator
 from smtprelay.domains.checker import Checker
 from smtprelay.domains.verdict import Verdict
 from smtprelay.health import Health
@@ -58,6 +58,7 @@ class Parts:
 
     :param facts: what the spool remembers.
     :param today: recipients accepted since midnight UTC, by `Origin.key`.
+    :param reload: what the control socket asks for (`Reload.now`).
     """
 
     def __init__(
@@ -68,11 +69,13 @@ class Parts:
         keyring: Keyring,
         facts: Mapping[str, str],
         today: Mapping[str, int],
+        reload: Callable[[], Awaitable[Sequence[str]]],
     ) -> None:
         self.config = settings.config
         self.spool = spool
         self.resolver = resolver
         self.keyring = keyring
+        self._reload = reload
         self._checker = self._new_checker()
         self.watch = Watch(self._check, spool.remember, **_rules(self.config), clock=now_ms)
         self.watch.recall(facts)
@@ -124,14 +127,17 @@ class Parts:
         )
         operator = Operator(spool, way_in.limits, way_out.credentials, way_out.wake, now_ms, self._about)
         suppressions = SuppressionList(spool, lambda: self.config.suppression.expiry, now_ms)
-        self.control = Control(config.status.control, operator, self.keyring, self.watch.look_again, suppressions)
+        facilities = Facilities(
+            operator, self.keyring, self.watch.look_again, suppressions, self.platform, self._reload
+        )
+        self.control = Control(config.status.control, facilities)
         backstage = Backstage(
             config, spool, operator, self.keyring, self.watch, self.resolver, self.health, self.pulse, suppressions
         )
         self.status = Status(backstage, settings.status_tls)
 
     @classmethod
-    async def build(cls, settings: Settings, spool: Spool) -> Self:
+    async def build(cls, settings: Settings, spool: Spool, reload: Callable[[], Awaitable[Sequence[str]]]) -> Self:
         """:raises ConfigError: a domain has no key."""
         config = settings.config
         resolver = Resolver(config.domain_rules.nameservers, clock=now_ms)
@@ -140,7 +146,7 @@ class Parts:
         require_keys(config, keys.all())
         keyring.use(config, keys)
         today = await spool.accepted_since(now_ms() // DAY * DAY)
-        return cls(settings, spool, resolver, keyring, await spool.recall(""), today)
+        return cls(settings, spool, resolver, keyring, await spool.recall(""), today, reload)
 
     def work(self) -> list[Coroutine[Any, Any, None]]:
         """What is done all the time."""

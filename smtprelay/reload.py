@@ -49,19 +49,28 @@ class Reload:
         while True:
             await self._asked.wait()
             self._asked.clear()
-            async with self._going_on:
-                if self._stopped:
-                    return
-                service.reloading("Reloading the configuration")
-                await self._reload()
-                service.ready(self._status())
+            if not await self._once():
+                return
             await asyncio.sleep(PAUSE)
+
+    async def now(self) -> Sequence[str]:
+        """Reload, and return when that is done. :returns: why it was refused; nothing where it was taken."""
+        return self.problems if await self._once() else ("The daemon stops.",)
 
     async def stop(self) -> None:
         """Let the one that goes on end; none follows."""
         self._stopped = True
         async with self._going_on:
             pass
+
+    async def _once(self) -> bool:
+        """:returns: False where the daemon stops."""
+        async with self._going_on:
+            if not self._stopped:
+                service.reloading("Reloading the configuration")
+                await self._reload()
+                service.ready(self._status())
+            return not self._stopped
 
     async def _reload(self) -> None:
         try:

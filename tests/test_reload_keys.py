@@ -268,7 +268,11 @@ async def test_nothing_of_the_old_configuration_is_left_in_any_part(
     file.write_text(text(1))
     old = read_settings(file)
     spool = await SQLiteSpool.open(old.config.spool.path, now=now_ms())
-    parts = await Parts.build(old, spool)
+
+    async def reload() -> list[str]:
+        raise AssertionError
+
+    parts = await Parts.build(old, spool, reload)
     try:
         parts.status.start()
         await parts.way_in.listeners.start()

@@ -70,6 +70,22 @@ class Relay(Protocol):
     def unsuppress(self, addresses: Sequence[str]) -> Sequence[str]: ...
 
 
+class Daemon(Protocol):
+    """What only a running daemon can do."""
+
+    def sync(self) -> Sequence[dict[str, Any]]:
+        """See `PlatformAccounts.sync`."""
+        ...
+
+    def books(self, day: str) -> Sequence[dict[str, Any]]:
+        """See `PlatformAccounts.books`. :param day: ``""``: yesterday."""
+        ...
+
+    def reload(self) -> Sequence[str]:
+        """See `Reload.now`."""
+        ...
+
+
 def connect(option: Path | None) -> Relay:
     """The running daemon, or the spool where none runs.
 
@@ -85,6 +101,12 @@ def connect(option: Path | None) -> Relay:
     return running(config.status.control) or _Offline(config)
 
 
+def daemon(config: Config) -> Daemon:
+    """The running daemon, or the end of the program."""
+    path = config.status.control
+    return running(path) or fail(os.EX_TEMPFAIL, f"No daemon answers on {path}: start it, and try again.")
+
+
 def _despite(error: ConfigError, file: Path) -> Relay:
     try:
         relay = running(read_control(file))
@@ -98,7 +120,7 @@ def _despite(error: ConfigError, file: Path) -> Relay:
     return relay
 
 
-def running(path: Path) -> Relay | None:
+def running(path: Path) -> _Running | None:
     """The running daemon, if one runs.
 
     :param path: of its control socket.
@@ -206,6 +228,18 @@ class _Running:
 
     def keys(self) -> Sequence[dict[str, Any]]:
         result: Sequence[dict[str, Any]] = self._ask("GET", "/v1/keys")
+        return result
+
+    def sync(self) -> Sequence[dict[str, Any]]:
+        result: Sequence[dict[str, Any]] = self._ask("POST", "/v1/platform/sync")
+        return result
+
+    def books(self, day: str) -> Sequence[dict[str, Any]]:
+        result: Sequence[dict[str, Any]] = self._ask("GET", f"/v1/platform/books?{urlencode({'date': day})}")
+        return result
+
+    def reload(self) -> Sequence[str]:
+        result: Sequence[str] = self._ask("POST", "/v1/reload")["problems"]
         return result
 
     def suppressions(self, cause: str, text: str, after: str, limit: int) -> Iterator[Suppression]:

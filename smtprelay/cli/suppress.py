@@ -7,17 +7,17 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from smtprelay.cli.common import ConfigOption, JsonOption, print_json, print_table
-from smtprelay.cli.configuration import fail
-from smtprelay.cli.remote import connect
+from smtprelay.cli.configuration import config_path, fail, load_config
+from smtprelay.cli.remote import connect, daemon
 from smtprelay.clock import now_ms
 from smtprelay.message import parse_address
 from smtprelay.spool import OPERATOR, Suppression
-from smtprelay.suppression import CAUSES, day_of, named
+from smtprelay.suppression import CAUSES, UNSUBSCRIBED, day_of, named
 from smtprelay.suppression_file import Format
 from smtprelay.suppression_list import Entry, parse_cause, parse_text
 from smtprelay.values import parse_duration
@@ -98,6 +98,28 @@ def remove(addresses: Addresses, config: ConfigOption = None, as_json: JsonOptio
         typer.echo(f"{_addresses(removed)} removed: mail goes there again.")
     if unknown:
         fail(os.EX_USAGE, "\n".join(f"{address} is not on the list" for address in unknown))
+
+
+@app.command()
+def sync(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Have the daemon ask the platform now for failures and unsubscriptions, as it does every quarter of an hour."""
+    settings = load_config(config)
+    if not settings.platform.accounts:
+        fail(os.EX_CONFIG, f"{config_path(config)} has no [[platform.accounts]]: add one, then reload the daemon.")
+    told = daemon(settings).sync()
+    if as_json:
+        print_json(told)
+    else:
+        for account in told:
+            typer.echo(f"{account['account']}: {account.get('error') or _learned(account)}.")
+    if any("error" in account for account in told):
+        raise typer.Exit(os.EX_UNAVAILABLE)
+
+
+def _learned(account: dict[str, Any]) -> str:
+    causes = [f"{count:,} {named(cause)}" for cause, count in sorted(account["failures"].items()) if count]
+    news = [*causes, *([f"{account['unsubscribed']:,} {named(UNSUBSCRIBED)}"] if account["unsubscribed"] else [])]
+    return f"{', '.join(news) or 'nothing new'}; on the list, {account['suppressed']:,} new or changed"
 
 
 @app.command("import")

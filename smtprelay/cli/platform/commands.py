@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import typer
 
-from smtprelay.cli.platform import contacts, mailboxes, push, tasks, templates
+from smtprelay.cli.platform import books, contacts, mailboxes, push, tasks, templates
 from smtprelay.cli.platform.login import logged_in
 from smtprelay.cli.platform.signature import command_of, methods
 
@@ -36,4 +36,5 @@ def make_app() -> typer.Typer:
         told = (by_hand and inspect.getdoc(by_hand)) or method.help
         groups[method.resource].command(method.command, help=told)(command)
     groups["templates"].command("push")(logged_in(push.push))
+    app.command()(books.books)
     return app

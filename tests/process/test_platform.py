@@ -1,0 +1,149 @@
+"""The daemon and the platform's HTTP API: what fails later, who unsubscribes, a quota that runs out and comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import smtplib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from smtprelay.cli.remote import running
+from smtprelay.sandbox.platform import Platform
+from smtprelay.sandbox.platform.records import MailingList
+from smtprelay.sandbox.smarthost import Smarthost
+from tests.process.relay import ACCOUNT, DOMAIN, PATIENCE, PLATFORM, Relay, make_relay
+from tests.process.test_outcomes import send
+
+pytestmark = pytest.mark.slow
+
+ACCOUNTS = """
+[[platform.accounts]]
+base_url = "{url}"
+allow_insecure = true
+name = "example"
+username = "{username}"
+password_file = "api.password"
+quota_reserve = {reserve}
+poll = "1s"
+"""
+
+
+@asynccontextmanager
+async def joined(
+    folder: Path, *, quota: int = 100_000, reserve: int = 1000, upstream: str = ""
+) -> AsyncIterator[tuple[Relay, Platform]]:
+    """The daemon before a platform whose smarthost and whose HTTP API are one."""
+    async with (
+        Platform(mailboxes=PLATFORM) as platform,
+        Smarthost(credentials=platform.credentials, take=platform.take) as smarthost,
+    ):
+        platform.state.set_quota(quota)
+        (folder / "api.password").write_text(platform.password)
+        account = ACCOUNTS.format(url=platform.url, username=platform.username, reserve=reserve)
+        relay = make_relay(folder, smarthost.port, upstream=upstream, more=account)
+        await relay.start()
+        await asked(platform, "maillist-list")
+        try:
+            yield relay, platform
+        finally:
+            await relay.stop()
+
+
+async def asked(platform: Platform, do: str) -> None:
+    """Wait until the daemon has asked for that; of its feedback, the lists are the last that it asks for."""
+    async with asyncio.timeout(PATIENCE):
+        while all(request.do != do for request in platform.requests):
+            await platform.wait_for(len(platform.requests) + 1)
+
+
+async def refused(relay: Relay, address: str) -> str:
+    """What RCPT is told."""
+
+    def talk() -> str:
+        with smtplib.SMTP("127.0.0.1", relay.port) as smtp:
+            smtp.ehlo()
+            smtp.mail(ACCOUNT)
+            code, reply = smtp.rcpt(address)
+            return f"{code} {reply.decode()}"
+
+    return await asyncio.to_thread(talk)
+
+
+async def test_after_the_platform_told_that_mail_failed_the_next_one_is_refused(tmp_path: Path) -> None:
+    async with joined(tmp_path) as (relay, platform):
+        id_ = await send(relay, "nosuch@example.org")
+        await relay.logged("attempt", id=id_, status="delivered")
+        [told] = await relay.json("suppress", "sync")
+        assert told["failures"] == {"1": 1}
+        reply = await refused(relay, "nosuch@example.org")
+        assert reply.startswith("550 5.1.1 No mail is sent to this address: no such mailbox, told by platform example")
+        assert str(platform.state.now().date()) in reply
+        assert "no such mailbox" in await relay.run("queue", "why", id_)
+        assert (await refused(relay, "somebody@example.org")).startswith("250")
+        assert "nothing new" in await relay.run("suppress", "sync")
+
+
+async def test_who_unsubscribed_is_not_sent_to_any_more(tmp_path: Path) -> None:
+    async with joined(tmp_path) as (relay, platform):
+        platform.state.lists[7] = MailingList(7, "customers", "", "enabled")
+        platform.state.unsubscribe(7, "ann@example.org")
+        assert "1 unsubscribed" in await relay.run("suppress", "sync")
+        assert (await refused(relay, "ann@example.org")).startswith(
+            "550 5.7.1 No mail is sent to this address: unsubscribed, told by platform example"
+        )
+
+
+async def test_a_batch_whose_quota_runs_out_and_comes_back_goes_whole_and_in_its_order(tmp_path: Path) -> None:
+    async with joined(tmp_path, quota=30, reserve=10, upstream="connections = 1") as (relay, platform):
+        batch = [f"b{n}@example.org" for n in range(40)]
+
+        def hand_in() -> None:
+            with smtplib.SMTP("127.0.0.1", relay.port) as smtp:
+                for address in batch:
+                    content = f"From: {ACCOUNT}\r\nTo: {address}\r\nList-Id: <news.{DOMAIN}>\r\nSubject: x\r\n\r\nx\r\n"
+                    smtp.sendmail(ACCOUNT, [address], content)
+
+        await asyncio.to_thread(hand_in)
+        stats = (await relay.json("queue", "stats"))["held"]
+        assert stats == {"quota": 20}
+        await relay.settled(delivered=20)
+        assert platform.state.service.available == 10
+        urgent = await send(relay, "urgent@example.org")
+        await relay.logged("attempt", id=urgent, status="delivered")
+        platform.state.set_quota(19)
+        await relay.settled(delivered=20 + 1 + 9, held=11)
+        platform.state.set_quota(100)
+        await relay.settled(delivered=41, held=0)
+        sent = [line["recipient"] for line in relay.log if line["event"] == "attempt" and line["status"] == "delivered"]
+        assert [address for address in sent if address != "urgent@example.org"] == batch
+        assert {line["status"] for line in relay.log if line["event"] == "attempt"} == {"delivered"}
+
+
+async def test_the_books_of_today_agree(tmp_path: Path) -> None:
+    async with joined(tmp_path) as (relay, platform):
+        for address in ("a@example.org", "nosuch@example.org"):
+            await relay.logged("attempt", id=await send(relay, address), status="delivered")
+        today = str(platform.state.now().date())
+        [report] = await relay.json("platform", "books", "--date", today)
+        assert (report["handed_over"], report["taken"], report["difference"]) == (2, 2, 0)
+        assert "we handed over" in await relay.run("platform", "books", "--date", today)
+
+
+async def test_commands_that_need_an_account_say_so(tmp_path: Path) -> None:
+    relay = make_relay(tmp_path, 1)
+    for command in (("suppress", "sync"), ("platform", "books")):
+        assert "has no [[platform.accounts]]" in await relay.run(*command, status=78)
+
+
+async def test_a_reload_over_the_control_socket_tells_what_is_wrong(tmp_path: Path) -> None:
+    async with joined(tmp_path):
+        daemon = running(tmp_path / "control.sock")
+        assert daemon
+        assert await asyncio.to_thread(daemon.reload) == []
+        with (tmp_path / "config.toml").open("a") as file:
+            file.write("[nonsense]\n")
+        [problem] = await asyncio.to_thread(daemon.reload)
+        assert "nonsense" in problem
