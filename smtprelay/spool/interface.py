@@ -196,7 +196,7 @@ class Spool(Protocol):
         """The facts whose key begins so."""
 
     async def suppress(self, entries: Iterable[Suppression]) -> int:
-        """Enter addresses that are not to be sent to, a few hundred in one transaction, so that mail goes on meanwhile.
+        """Enter addresses that are not to be sent to, a hundred in one transaction, so that mail goes on meanwhile.
 
         An entry is replaced by one that lasts longer, or lasts as long and is about something later; that of a person
         (`OPERATOR`) by one that lasts longer, and by another person's. What a person removed is entered again by what
@@ -221,7 +221,7 @@ class Spool(Protocol):
         """
 
     async def count_suppressions(self) -> dict[str, int]:
-        """How many `suppressions` there are, by cause."""
+        """How many `suppressions` there are, by cause. It takes some 200 ms for a million."""
 
     @property
     def suppression_fault(self) -> Fault | None:

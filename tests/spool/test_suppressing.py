@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +14,8 @@ import pytest
 
 from smtprelay.message import Envelope, Recipient, Suppressed
 from smtprelay.spool import Fate, Result, Selector, Spool, SpoolError, State, Suppression
+from smtprelay.spool.sqlite import SQLiteSpool, records, suppressing
+from smtprelay.spool.sqlite.suppressing import PAGE, SORTED
 from tests.spool.support import (
     HOUR,
     NOW,
@@ -225,3 +232,48 @@ async def test_an_address_that_is_no_text_any_more_is_taken_for_one_that_is_sent
     async with opened(path) as spool:
         assert await spool.suppression("bob@example.net", NOW) is None
         assert spool.suppression_fault
+
+
+async def test_mail_goes_on_while_a_long_list_is_entered(sqlite_spool: SQLiteSpool) -> None:
+    """The fault: a million addresses in one transaction keep every 250 waiting for minutes."""
+    mail = asyncio.create_task(sqlite_spool.put([message()]))
+
+    def without_end() -> Iterator[Suppression]:
+        for n in range(20 * SORTED):
+            if mail.done():
+                return
+            yield Suppression(f"{n}@example.net", "1", NOW)
+        pytest.fail("mail is not stored before the end")
+
+    commits = sqlite_spool._writer.commits
+    entered = await sqlite_spool.suppress(without_end())
+    assert await sqlite_spool.count_suppressions() == {"1": entered}
+    assert sqlite_spool._writer.commits - commits >= entered // PAGE
+
+
+async def test_where_nobody_is_suppressed_nothing_is_looked_up(sqlite_spool: SQLiteSpool) -> None:
+    sqlite_spool._suppressing._connection.close()
+    assert await sqlite_spool.suppression("bob@example.net", NOW) is None
+    assert sqlite_spool.suppression_fault is None
+
+
+@pytest.mark.parametrize(
+    ("statement", "plan"),
+    [
+        (suppressing._LOOK_UP, "suppressions USING PRIMARY KEY (address=?)"),
+        (suppressing._REMOVE, "suppressions USING PRIMARY KEY (address=?)"),
+        (suppressing._LIST, "suppressions USING PRIMARY KEY (address>?)"),
+        (
+            suppressing._DROP_EXPIRED,
+            "suppressions USING COVERING INDEX suppressions_by_end (expires>? AND expires<?)",
+        ),
+        (suppressing._DROP_FATES, "fates USING COVERING INDEX fates_by_day (at<?)"),
+        (records._RECIPIENTS, "f USING PRIMARY KEY (address=? AND at>?)"),
+    ],
+)
+async def test_the_indices_serve(sqlite_spool: SQLiteSpool, path: Path, statement: str, plan: str) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        names = re.findall(r":(\w+)", statement)
+        values = dict.fromkeys(names) if names else [None] * statement.count("?")
+        plans = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+    assert f"SEARCH {plan}" in plans
