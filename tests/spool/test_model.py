@@ -6,7 +6,7 @@ import asyncio
 import tempfile
 from collections import Counter
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,13 +15,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from smtprelay.spool import DNS, DOMAIN, Due, Lease, LeaseLost, Result, Selector, Spool, State
+from smtprelay.message import Envelope, Recipient, Suppressed
+from smtprelay.spool import DOMAIN, PASSING, QUOTA, Due, Lease, LeaseLost, Result, Selector, Spool, State
 from smtprelay.spool.sqlite import SQLiteSpool
 from smtprelay.spool.values import ENDED
 from tests.spool.support import CREDENTIAL, NOW, TTL, message
 
 T = TypeVar("T")
-RESULTS = st.sampled_from([State.QUEUED, State.HELD, State.DELIVERED, State.BOUNCED, State.CAPTURED])
+RESULTS = st.sampled_from([State.QUEUED, State.HELD, State.DELIVERED, State.BOUNCED, State.SUPPRESSED, State.CAPTURED])
 DELAYS = st.integers(0, 2 * TTL)
 
 
@@ -36,6 +37,7 @@ class Modelled:
     attempts: int = 0
     held: int = 0
     wish: State | None = None
+    wish_reason: str = ""
     reason: str = ""
 
     def become(self, state: State, now: int, reason: str = "") -> None:
@@ -77,15 +79,18 @@ class SpoolModel(RuleBasedStateMachine):
         self.open()
         self.leases = [(lease, min(until, self.now)) for lease, until in self.leases]
 
-    @rule(size=st.integers(1, 4), hold=st.sampled_from(["", "domain"]), delay=DELAYS)
-    def put(self, size: int, hold: str, delay: int) -> None:
-        to = [f"u{n}@example.net" for n in range(size)]
+    @rule(suppressed=st.lists(st.booleans(), min_size=1, max_size=4), hold=st.sampled_from(["", DOMAIN]), delay=DELAYS)
+    def put(self, suppressed: list[bool], hold: str, delay: int) -> None:
+        mark = Suppressed("1", "no such user")
+        to = [Recipient(f"u{n}@example.net", suppressed=mark if so else None) for n, so in enumerate(suppressed)]
         # An id of chance would have the same steps lead to another state.
-        new = message(*to, id=f"{len(self.books):016}", now=self.now, due_at=self.now + delay, hold=hold)
-        self.run(self.spool.put([new]))
+        new = message(id=f"{len(self.books):016}", now=self.now, due_at=self.now + delay, hold=hold)
+        self.run(self.spool.put([replace(new, envelope=Envelope("billing@example.com", tuple(to)))]))
         state = State.HELD if hold else State.QUEUED
-        for n in range(1, size + 1):
+        for n, so in enumerate(suppressed, 1):
             self.books[new.id, n] = Modelled(new.id, state, new.due_at, self.now, reason=hold)
+            if so:
+                self.books[new.id, n] = Modelled(new.id, State.SUPPRESSED, 0, 0, attempts=1, reason="1")
 
     @rule(limit=st.integers(1, 3), most=st.integers(1, 3))
     def lease(self, limit: int, most: int) -> None:
@@ -111,12 +116,12 @@ class SpoolModel(RuleBasedStateMachine):
         results = [Result(n, state, next_at=self.now + delay) for (_, n), state in outcomes.items()]
         self.run(self.spool.finish(lease, self.now, results))
         for key, state in outcomes.items():
-            recipient = self.books[key]
+            recipient, reason = self.books[key], ""
             if recipient.wish is State.CANCELLED and state not in ENDED:
                 state = State.CANCELLED
             elif recipient.wish is State.HELD and state is State.QUEUED:
-                state = State.HELD
-            recipient.become(state, self.now)  # for "operator", or for no reason
+                state, reason = State.HELD, recipient.wish_reason
+            recipient.become(state, self.now, reason)
             recipient.next_at = self.now + delay
         with pytest.raises(LeaseLost):
             self.run(self.spool.finish(lease, self.now, results))
@@ -160,14 +165,16 @@ class SpoolModel(RuleBasedStateMachine):
         self.run(self.spool.extend(lease, self.now + 2 * TTL))
         self.leases[n] = lease, self.now + 2 * TTL
 
-    @rule(data=st.data())
-    def hold(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), reason=st.sampled_from(["operator", QUOTA]))
+    def hold(self, data: st.DataObject, reason: str) -> None:
         selector, chosen = self.select(data)
-        count = self.run(self.spool.hold(selector, self.now, "operator"))
-        held_anew = [one for one in chosen if one.state is State.HELD and one.reason == "domain"]
+        count = self.run(self.spool.hold(selector, self.now, reason))
+        if reason in PASSING:
+            chosen = [one for one in chosen if one.state is State.QUEUED or not one.wish]
+        held_anew = [one for one in chosen if one.state is State.HELD and one.reason in PASSING and reason != QUOTA]
         for one in held_anew:
-            one.reason = "operator"
-        assert count == len(held_anew) + self.wish_or_become(chosen, [State.QUEUED], State.HELD, "operator")
+            one.reason = reason
+        assert count == len(held_anew) + self.wish_or_become(chosen, [State.QUEUED], State.HELD, reason)
 
     @precondition(lambda self: self.books)
     @rule(data=st.data())
@@ -177,7 +184,7 @@ class SpoolModel(RuleBasedStateMachine):
         chosen = data.draw(st.lists(st.sampled_from(there), min_size=1, unique=True))
         results = [Result(n, State.BOUNCED, reason="refused") for n in chosen]
         books = [self.books[message_id, n] for n in chosen]
-        all_held = all(one.state is State.HELD and one.reason in (DNS, DOMAIN) for one in books)
+        all_held = all(one.state is State.HELD and one.reason in PASSING for one in books)
         try:
             self.run(self.spool.end_held(message_id, self.now, results))
         except LeaseLost:
@@ -226,7 +233,8 @@ class SpoolModel(RuleBasedStateMachine):
             assert states == {key: one.state for key, one in self.books.items() if key[0] == message_id}
             for one in record.recipients:
                 assert len(one.history) == one.attempts
-                assert (one.reason in ("dns", "domain")) == (self.books[message_id, one.id].reason == "domain")
+                if one.state is State.HELD:
+                    assert one.reason == self.books[message_id, one.id].reason
             assert record.body_kept == any(state is State.CAPTURED or state not in ENDED for state in states.values())
 
     @invariant()
@@ -252,9 +260,9 @@ class SpoolModel(RuleBasedStateMachine):
         now_so = [one for one in chosen if one.state in those]
         wished = [one for one in chosen if one.state is State.SENDING]
         for one in now_so:
-            one.become(state, self.now)
+            one.become(state, self.now, reason)
         for one in wished:
-            one.wish = state
+            one.wish, one.wish_reason = state, reason
         return len(now_so) + len(wished)
 
 
