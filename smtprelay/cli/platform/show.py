@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime
@@ -86,12 +88,12 @@ def words(value: Any) -> str:
         case Iterable():
             return "; ".join(filter(None, map(words, value)))
     if is_dataclass(value):
-        return " ".join(filter(None, (words(getattr(value, field.name)) for field in fields(value))))
+        return " ".join(filter(None, (str(plain(getattr(value, field.name)) or "") for field in fields(value))))
     return str(value)
 
 
 def _print_rows(rows: Iterable[Any]) -> None:
-    """A table of what is told of any of them."""
+    """A table of what is told of any of them; where a terminal is too narrow for it, one for each."""
     told = list(rows)
     if not told:
         typer.echo("None.")
@@ -100,10 +102,24 @@ def _print_rows(rows: Iterable[Any]) -> None:
         for row in told:
             typer.echo(without_bidi_controls(words(row)))
         return
-    names = [field.name for field in fields(told[0])]
+    names = [field.name for field in fields(told[0]) if field.repr]  # without what is long, such as a template's HTML
     cells = [[words(getattr(row, name)) for name in names] for row in told]
     used = [column for column in range(len(names)) if any(row[column] for row in cells)]
-    _print_table(([row[column] for column in used] for row in cells), [_title(names[column]) for column in used])
+    titles = [_title(names[column]) for column in used]
+    table = [[row[column] for column in used] for row in cells]
+    if not sys.stdout.isatty() or _width([titles, *table]) <= shutil.get_terminal_size().columns:
+        _print_table(table, titles)
+        return
+    for row in table:
+        _print_table([(title, cell) for title, cell in zip(titles, row, strict=True) if cell])
+        typer.echo()
+
+
+def _width(rows: Sequence[Sequence[str]]) -> int:
+    """Of a table, in columns of a terminal, of which Chinese characters take two."""
+    from rich.cells import cell_len
+
+    return sum(max(map(cell_len, column)) + 2 for column in zip(*rows, strict=True)) - 2
 
 
 def _print_table(rows: Iterable[Sequence[str]], titles: Sequence[str] = ()) -> None:
