@@ -89,10 +89,12 @@ async def test_where_such_mail_is_discarded_it_is_taken_and_recorded(tmp_path: P
 
 async def test_who_was_suppressed_while_a_message_waited_is_not_sent_it_and_its_sender_is_told(tmp_path: Path) -> None:
     async with running(tmp_path, NOBODY) as (relay, smarthost):
-        at = format_datetime(datetime.now(UTC) + timedelta(seconds=3))
+        at = format_datetime(datetime.now(UTC) + timedelta(hours=1))
         waiting = await hand_over(relay, "nobody@example.org", "b@example.org", header=f"X-SMTPRelay-Send-At: {at}\r\n")
         await hand_over(relay, "nobody@example.org")
-        await relay.settled(bounced=1, suppressed=1, delivered=3)  # and two notifications
+        await relay.settled(bounced=1, queued=2, delivered=1)  # and its notification
+        await relay.run("queue", "retry", waiting)
+        await relay.settled(bounced=1, suppressed=1, delivered=3)
         [nobody, _] = (await relay.json("queue", "show", waiting))["recipients"]
         assert nobody["state"] == "suppressed"
         [about] = [message for message in smarthost.messages if f"Number: {waiting}".encode() in message.content]
