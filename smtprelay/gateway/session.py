@@ -32,6 +32,7 @@ from smtprelay.instructions import queued_as
 from smtprelay.message import Origin
 from smtprelay.pipeline import Accepted
 from smtprelay.reply import Reject, Reply, SMTPReplyError
+from smtprelay.suppression import NotSentTo
 from smtprelay.values import Network, contains
 
 log = structlog.get_logger("gateway")
@@ -42,7 +43,7 @@ LINGER = 10.0  # seconds that a client has to take the last replies
 MAX_SESSION = 3600.0  # seconds after which a session that is between two messages ends
 MAX_TRANSFER = 3600.0  # seconds for one message: silence alone does not catch a client that drips octets
 MAX_UNKNOWN = 10  # commands that are none
-MAX_IDLE_COMMANDS = 100  # commands since the last message that bring none
+MAX_IDLE_COMMANDS = 100  # commands since the last message, or recipient who is not to be sent to, that bring none
 MAX_LOGIN_FAILURES = 3
 _SENDER_OK = Reply(250, "1.0", "Ok").encode()
 _RECIPIENT_OK = Reply(250, "1.5", "Ok").encode()
@@ -416,7 +417,11 @@ class Session(BareSMTP):
         """RFC 5321 §4.1.1.3, with NOTIFY and ORCPT."""
         if not self._message:
             raise Reject(503, "5.1", "Send MAIL first")
-        await self._message.add(argument)
+        try:
+            await self._message.add(argument)
+        except NotSentTo:  # as good as taken: of a list of dead addresses each is
+            self._since_message = 0
+            raise
         await self.push(_RECIPIENT_OK)
 
     async def smtp_DATA(self, argument: str) -> None:

@@ -26,6 +26,7 @@ from smtprelay.gateway import session
 from smtprelay.pipeline import Accepted
 from smtprelay.preparation import Submission
 from smtprelay.reply import Defer, Reject
+from smtprelay.suppression import NotSentTo
 from tests.gateway.wire import PASSWORD, Client, FakePipeline, Server, refused, serving
 
 
@@ -328,6 +329,20 @@ async def test_a_client_that_only_plays_is_sent_away() -> None:
             await client.hear("250")
         await client.hear(r"421 4\.7\.0")
         await client.hear_end()
+
+
+async def test_an_app_whose_recipients_are_all_not_to_be_sent_to_keeps_its_session() -> None:
+    """A refusal is the answer to such a recipient; 421 would have the app take the relay for broken, and those who come
+    after them would be sent nothing."""
+    nobody = refused(NotSentTo(550, "1.1", "No mail is sent to this address"), "check_recipient")
+    async with serving(pipeline=nobody) as server, server.client("") as client:
+        await converse(client, [*LOGGED_IN, SENT[0]])
+        for _ in range(2 * session.MAX_IDLE_COMMANDS):
+            await client.ask("RCPT TO:<a@example.org>", r"550 5\.1\.1")
+        for _ in range(session.MAX_IDLE_COMMANDS):
+            await converse(client, [("RSET", "250"), SENT[0], ("RCPT TO:<a@example.org>", r"550 5\.1\.1")])
+        nobody.refusal.clear()
+        await converse(client, SENT[1:])
 
 
 async def test_data_without_a_recipient_is_no_message() -> None:
