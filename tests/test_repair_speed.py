@@ -16,19 +16,25 @@ MIXED = WHOLE + b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
 
 
 def mend_beside_a_clock(content: bytes) -> tuple[float, float]:
-    """Repairs in a thread. :returns: seconds it took, and the longest that this thread had to wait for its turn."""
+    """Repairs in a thread.
+
+    :returns: seconds of processor time that it took, and the longest that this thread had to wait for its turn.
+    """
     errors: list[Exception] = []
+    seconds = 0.0
 
     def work() -> None:
+        nonlocal seconds
         try:
             mend(content)
         except Reject:
             pass
         except Exception as error:
             errors.append(error)
+        seconds = time.thread_time()  # from the thread's beginning; on the wall clock, a busy machine would count too
 
     worker = threading.Thread(target=work)
-    begin = last = time.perf_counter()
+    last = time.perf_counter()
     longest = 0.0
     worker.start()
     while worker.is_alive():
@@ -37,7 +43,7 @@ def mend_beside_a_clock(content: bytes) -> tuple[float, float]:
         longest, last = max(longest, now - last), now
     worker.join()
     assert not errors
-    return time.perf_counter() - begin, longest
+    return seconds, longest
 
 
 LARGE = {
@@ -94,7 +100,7 @@ def test_small_clean_message_is_cheap() -> None:
     """It is repaired between two others; the bound is many times what it takes."""
     content = WHOLE + b"To: b@c.d\r\nSubject: x\r\n\r\n" + b"A line of text, as people write them.\r\n" * 128
     mend(content)
-    begin = time.perf_counter()
+    begin = time.thread_time()
     for _ in range(100):
         mend(content)
-    assert (time.perf_counter() - begin) / 100 < 0.005
+    assert (time.thread_time() - begin) / 100 < 0.005
