@@ -49,6 +49,33 @@ class Standing:
         """When the service is over; Unix time in milliseconds."""
         return beginning_of(date.fromisoformat(self.ends) + timedelta(days=1)) if self.ends else None
 
+    @classmethod
+    def of(cls, service: Service, now: int) -> Standing:
+        """:param now: Unix time in milliseconds."""
+        ends = service.ends.isoformat() if service.ends else ""
+        return cls(now, service.available, service.status.value, ends)
+
+    def is_low(self, reserve: int) -> bool:
+        """Whether fewer are left than the reserve."""
+        return self.available is not None and self.available < reserve
+
+
+def troubles(account: PlatformAccount, standing: Standing, now: int, *, holding: bool = False) -> Iterator[Problem]:
+    """What is wrong with an account, or soon will be.
+
+    :param now: Unix time in milliseconds.
+    :param holding: bulk is held for want of quota.
+    """
+    name, reserve = account.key, account.quota_reserve
+    if standing.is_low(reserve) or (holding and reserve):
+        kind = problems.QUOTA_LOW if standing.available else problems.QUOTA_USED_UP
+        yield kind.of(name, name=name, available=standing.available, reserve=reserve)
+    if standing.status == ServiceStatus.DISABLED:
+        yield problems.SERVICE_DISABLED.of(name, name=name)
+    if standing.end is not None and (left := standing.end - now) <= account.expiry_warning:
+        kind = problems.SERVICE_ENDS if left > 0 else problems.SERVICE_ENDED
+        yield kind.of(name, name=name, day=standing.ends, left=left)
+
 
 class Quota:
     """That of one account.
@@ -80,7 +107,7 @@ class Quota:
         self._fact = f"platform/{account.key}/service"
         self.standing = Standing(**json.loads(facts[self._fact])) if self._fact in facts else None
         self._room = math.inf  # recipients that bulk may still be sent to, as far as is known
-        self._holding = holding or self._is_low()
+        self._holding = holding or bool(self.standing and self.standing.is_low(account.quota_reserve))
         self._stored = asyncio.Event()
         self._changing = asyncio.Lock()
 
@@ -126,34 +153,18 @@ class Quota:
 
     def problems(self) -> Iterator[Problem]:
         """What an operator should know."""
-        if not self.standing:
-            return
-        name, standing = self._account.key, self.standing
-        if self._account.quota_reserve and (self._holding or self._is_low()):
-            kind = problems.QUOTA_LOW if standing.available else problems.QUOTA_USED_UP
-            yield kind.of(name, name=name, available=standing.available, reserve=self._account.quota_reserve)
-        if standing.status == ServiceStatus.DISABLED:
-            yield problems.SERVICE_DISABLED.of(name, name=name)
-        if standing.end is not None:
-            left = standing.end - self._clock()
-            if left <= 0:
-                yield problems.SERVICE_ENDED.of(name, name=name, day=standing.ends)
-            elif left <= self._account.expiry_warning:
-                yield problems.SERVICE_ENDS.of(name, name=name, day=standing.ends, left=left)
+        if self.standing:
+            yield from troubles(self._account, self.standing, self._clock(), holding=self._holding)
 
     def _note(self, service: Service) -> Standing:
-        name, ends = self._account.key, service.ends.isoformat() if service.ends else ""
-        standing = self.standing = Standing(self._clock(), service.available, service.status.value, ends)
-        self._holding = self._holding or self._is_low()
-        if service.available is not None:
-            metrics.PLATFORM_QUOTA.set(service.available, name)
+        name = self._account.key
+        standing = self.standing = Standing.of(service, self._clock())
+        self._holding = self._holding or standing.is_low(self._account.quota_reserve)
+        if standing.available is not None:
+            metrics.PLATFORM_QUOTA.set(standing.available, name)
         if standing.end is not None:
             metrics.PLATFORM_END.set(standing.end / 1000, name)
         return standing
-
-    def _is_low(self) -> bool:
-        left = self.standing.available if self.standing else None
-        return left is not None and left < self._account.quota_reserve
 
     async def _measure(self, standing: Standing) -> None:
         """Find out for how much bulk there is room once all that waits has gone; where it is too much, that is held."""

@@ -16,7 +16,7 @@ from smtprelay.advice import insecurities, short_hostname
 from smtprelay.cli.common import ConfigOption, JsonOption, print_json
 from smtprelay.cli.configuration import config_path, load_config
 from smtprelay.clock import now_ms
-from smtprelay.config import Config, ConfigError, DomainRules
+from smtprelay.config import Config, ConfigError, DomainRules, PlatformAccount
 from smtprelay.domains.verdict import Finding as DomainFinding
 from smtprelay.domains.verdict import Status
 from smtprelay.outcome import accepts_credential
@@ -40,13 +40,15 @@ def check(
     offline: Annotated[bool, typer.Option("--offline", help="Leave out what needs the network.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Check the configuration, its files and keys, what DNS says of the domains, and the log-in to the smarthost."""
+    """Check the configuration, its files and keys, what DNS says of the domains, the log-in to the smarthost, and the
+    platform's accounts."""
     settings = load_config(config)
     findings = [Finding("configuration", "ok", str(config_path(config))), *_local(settings)]
     if not offline:
         findings += asyncio.run(_domains(settings, config_path(config)))
         if not any(finding.what == "passwords" and finding.code for finding in findings):
             findings += asyncio.run(_log_ins(settings))
+        findings += _platform(settings)
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
@@ -189,6 +191,38 @@ def _of_domain(domain: str, found: DomainFinding, rules: DomainRules) -> Finding
     code = os.EX_OK if rules.on_failure == "warn" else _CODES[found.status]
     publish = "".join(f"; publish {record.zone_line}" for record in found.publish)
     return Finding("domain", "failed" if code == os.EX_CONFIG else "warning", f"{name}: {found.problem}{publish}", code)
+
+
+def _platform(config: Config) -> Iterator[Finding]:
+    """How the accounts of the platform stand."""
+    from smtprelay.credentials import read_platform_password
+
+    for account in config.platform.accounts:
+        try:
+            password = read_platform_password(account)
+        except ValueError:  # which was told with the files
+            continue
+        yield from _account(account, password)
+
+
+def _account(account: PlatformAccount, password: str) -> Iterator[Finding]:
+    from smtprelay.platform import NotAuthorised, PlatformClient, PlatformError
+    from smtprelay.quota import Standing, troubles
+
+    try:
+        with PlatformClient(
+            account.username, password, account.base_url, allow_insecure=account.allow_insecure
+        ) as platform:
+            standing = Standing.of(platform.account.service(), now_ms())
+    except PlatformError as error:
+        code = os.EX_CONFIG if isinstance(error, NotAuthorised) else os.EX_UNAVAILABLE
+        yield Finding("platform", "failed", f"{account.key}: {error}", code)
+        return
+    left = "" if standing.available is None else f", {standing.available:,} left"
+    ends = f", until {standing.ends}" if standing.ends else ""
+    yield Finding("platform", "ok", f"{account.key}: {standing.status}{left}{ends}")
+    for problem in troubles(account, standing, now_ms()):
+        yield Finding("platform", "warning", problem.sentence)
 
 
 async def _log_ins(config: Config) -> list[Finding]:

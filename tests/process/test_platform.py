@@ -138,6 +138,16 @@ async def test_commands_that_need_an_account_say_so(tmp_path: Path) -> None:
         assert "has no [[platform.accounts]]" in await relay.run(*command, status=78)
 
 
+async def test_check_asks_the_platform_too(tmp_path: Path) -> None:
+    async with joined(tmp_path, quota=900) as (relay, platform):
+        found = [line for line in (await relay.run("check")).splitlines() if " platform: " in line]
+        assert found[1].startswith("ok       platform: example: enabled, 900 left, until ")
+        assert "The quota of example runs low: 900 recipients are left" in found[2]
+        assert "900" not in await relay.run("check", "--offline")
+        platform.password = "another"
+        assert "look at username and password" in await relay.run("check", status=78)
+
+
 async def test_a_reload_over_the_control_socket_tells_what_is_wrong(tmp_path: Path) -> None:
     async with joined(tmp_path):
         daemon = running(tmp_path / "control.sock")
