@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from smtprelay.cli.remote import running
-from smtprelay.sandbox.platform import Platform
+from smtprelay.sandbox.platform import Platform, Quirk
 from smtprelay.sandbox.platform.records import MailingList
 from smtprelay.sandbox.smarthost import Smarthost
 from tests.process.relay import ACCOUNT, DOMAIN, PATIENCE, PLATFORM, Relay, make_relay
@@ -157,3 +157,52 @@ async def test_a_reload_over_the_control_socket_tells_what_is_wrong(tmp_path: Pa
             file.write("[nonsense]\n")
         [problem] = await asyncio.to_thread(daemon.reload)
         assert "nonsense" in problem
+
+
+CHANGE = ("platform", "mailboxes", "password", "news@example.com")
+
+
+async def test_a_changed_password_ends_the_pause_at_once_and_no_mail_is_lost(tmp_path: Path) -> None:
+    async with joined(tmp_path) as (relay, platform):
+        platform.state.mailboxes["news@example.com"] = "changed by somebody else"
+        waiting = await send(relay, "a@example.org")
+        await relay.logged("problem", key="credential")
+        told = await relay.run(*CHANGE, "--generate")
+        assert "The running daemon logs in with it." in told
+        new = (tmp_path / "platform.password").read_text().strip()
+        assert platform.state.mailboxes == {"news@example.com": new}
+        assert new not in told
+        await relay.logged("attempt", id=waiting, status="delivered")
+        await relay.logged("attempt", id=await send(relay, "b@example.org"), status="delivered")
+        assert sorted(path.name for path in tmp_path.glob("platform.password*")) == ["platform.password"]
+
+
+async def test_a_change_of_unknown_outcome_leaves_both_passwords_and_goes_on_when_it_is_run_again(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "new").write_text("another-secret\n")
+    async with joined(tmp_path) as (relay, platform):
+        platform.quirks.add(Quirk.EMPTY)
+        told = await relay.run(*CHANGE, "--mailbox-password-file", "new", status=69)
+        assert "Nobody knows which password counts" in told
+        assert "another-secret" not in told
+        assert (tmp_path / "platform.password").read_text() == "platform-secret\n"
+        beside = tmp_path / "platform.password.new"
+        assert beside.read_text() == "another-secret\n"
+        assert beside.stat().st_mode & 0o777 == (tmp_path / "platform.password").stat().st_mode & 0o777
+        platform.quirks.clear()
+        assert "The running daemon logs in with it." in await relay.run(*CHANGE)
+        assert platform.state.mailboxes == {"news@example.com": "another-secret"}
+        assert not beside.exists()
+        await relay.logged("attempt", id=await send(relay, "b@example.org"), status="delivered")
+
+
+async def test_a_change_that_the_platform_refuses_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    async with joined(tmp_path) as (relay, platform):
+        del platform.state.mailboxes["news@example.com"]
+        await relay.run(*CHANGE, "--generate", status=69)
+        assert (tmp_path / "platform.password").read_text() == "platform-secret\n"
+        assert not (tmp_path / "platform.password.new").exists()
+        assert "has the username nobody@example.com" in await relay.run(
+            *CHANGE[:-1], "nobody@example.com", "--generate", status=78
+        )

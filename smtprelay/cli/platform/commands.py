@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import typer
 
-from smtprelay.cli.platform import books, contacts, mailboxes, push, tasks, templates
+from smtprelay.cli.platform import books, contacts, mailbox_password, mailboxes, push, tasks, templates
 from smtprelay.cli.platform.login import logged_in
 from smtprelay.cli.platform.signature import command_of, methods
 
@@ -36,5 +36,6 @@ def make_app() -> typer.Typer:
         told = (by_hand and inspect.getdoc(by_hand)) or method.help
         groups[method.resource].command(method.command, help=told)(command)
     groups["templates"].command("push")(logged_in(push.push))
+    groups["mailboxes"].command("password")(logged_in(mailbox_password.password))
     app.command()(books.books)
     return app

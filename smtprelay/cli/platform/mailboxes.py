@@ -26,24 +26,24 @@ Customer = Annotated[int | None, typer.Option("--customer-id", help="Of this cus
 
 
 def add(
-    platform: PlatformClient, address: Mailbox, *, generate: Generate = False, password_of: PasswordFile = None,
+    platform: PlatformClient, address: Mailbox, *, generate: Generate = False, file: PasswordFile = None,
     customer_id: Customer = None, as_json: JsonOption = False,
 ) -> None:  # fmt: skip
-    password = _password(password_of, generate=generate)
+    password = password_of(file, generate=generate)
     result = platform.mailboxes.add(address, password, customer_id=customer_id)
     _show(result, password if generate else "", as_json=as_json)
 
 
 def set_password(
-    platform: PlatformClient, address: Mailbox, *, generate: Generate = False, password_of: PasswordFile = None,
+    platform: PlatformClient, address: Mailbox, *, generate: Generate = False, file: PasswordFile = None,
     customer_id: Customer = None, as_json: JsonOption = False,
 ) -> None:  # fmt: skip
-    password = _password(password_of, generate=generate)
+    password = password_of(file, generate=generate)
     result = platform.mailboxes.set_password(address, password, customer_id=customer_id)
     _show(result, password if generate else "", as_json=as_json)
 
 
-def _password(file: Path | None, *, generate: bool) -> str:
+def password_of(file: Path | None, *, generate: bool) -> str:
     """The mailbox's, from wherever it is told, or the end of the program."""
     if file and generate:
         fail(os.EX_USAGE, "Give --generate or --mailbox-password-file, not both.")
