@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from smtprelay.cli import domain_add
 from smtprelay.cli.common import ConfigOption, JsonOption, print_json
-from smtprelay.cli.configuration import fail
+from smtprelay.cli.domain_platform import Told, ask_platform
 from smtprelay.cli.domain_records import Line, as_zone, records_of
-from smtprelay.cli.domain_setup import Setup, find_setup
+from smtprelay.cli.domain_setup import Setup, checked_domain, find_setup
 from smtprelay.cli.domain_text import as_dict, as_text, hints, prose
 from smtprelay.cli.remote import look_again
 from smtprelay.clock import now_ms
@@ -20,7 +21,6 @@ from smtprelay.config import DomainRules
 from smtprelay.domains.verdict import Verdict
 from smtprelay.keyring import KeyState
 from smtprelay.signing import Signer
-from smtprelay.values import parse_domain
 from smtprelay.words import local_time
 
 INTERVAL = 10.0  # seconds between two looks of --watch
@@ -28,6 +28,9 @@ INTERVAL = 10.0  # seconds between two looks of --watch
 app = typer.Typer(no_args_is_help=True)
 
 Domains = Annotated[list[str], typer.Argument(metavar="DOMAIN...", help="Sending domains, as in From:.")]
+
+
+app.command("add")(domain_add.add)
 
 
 @app.callback()
@@ -43,7 +46,7 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """What DNS says of domains, what is wrong, and what to publish instead."""
-    names = [_checked_domain(text) for text in domains]
+    names = [checked_domain(text) for text in domains]
     setup = find_setup(config).with_keys(KeyState.ACTIVE)
     seen: list[Verdict] = []
     try:
@@ -63,7 +66,7 @@ async def _check(setup: Setup, names: Sequence[str], *, watch: bool, as_json: bo
             changed = [verdict for verdict in verdicts if verdict.findings != before.get(verdict.domain)]
             seen[:] = verdicts
             if changed:
-                _print(setup, changed, as_json=as_json, watch=watch, first=not before)
+                await asyncio.to_thread(_print, setup, changed, as_json=as_json, watch=watch, first=not before)
                 await asyncio.to_thread(_tell_daemon, setup, changed)
             if not watch or _exit_code(verdicts, setup.rules) == os.EX_OK:
                 return
@@ -71,8 +74,10 @@ async def _check(setup: Setup, names: Sequence[str], *, watch: bool, as_json: bo
 
 
 def _print(setup: Setup, verdicts: Sequence[Verdict], *, as_json: bool, watch: bool, first: bool) -> None:
+    domains = [verdict.domain for verdict in verdicts]
     if as_json:
-        print_json([as_dict(verdict, setup.rules.require) for verdict in verdicts])
+        told = ask_platform(setup.accounts, domains)
+        print_json([_as_dict(verdict, setup, told.get(verdict.domain)) for verdict in verdicts])
         return
     if first:
         _echo_notes(setup)
@@ -80,8 +85,17 @@ def _print(setup: Setup, verdicts: Sequence[Verdict], *, as_json: bool, watch: b
         typer.echo(local_time(now_ms()))
     for verdict in verdicts:
         typer.echo(as_text(verdict, setup.rules))
+    told = ask_platform(setup.accounts, domains)  # after the rest, as it may take its time
+    for verdict in verdicts:
+        if platform := told.get(verdict.domain):
+            typer.echo(f"{platform.as_text(verdict)}\n")
     for hint in hints(verdicts, setup.rules.require, setup.option, watching=watch):
         typer.echo(hint)
+
+
+def _as_dict(verdict: Verdict, setup: Setup, platform: Told | None) -> dict[str, Any]:
+    told = {"platform": platform.as_dict(verdict)} if platform else {}
+    return as_dict(verdict, setup.rules.require) | told
 
 
 def _exit_code(verdicts: Sequence[Verdict], rules: DomainRules) -> int:
@@ -105,7 +119,7 @@ def records(
     as_json: JsonOption = False,
 ) -> None:
     """All records that a domain needs in DNS, as lines of a zone file."""
-    name = _checked_domain(domain)
+    name = checked_domain(domain)
     setup = find_setup(config).with_keys(KeyState.ACTIVE, KeyState.PENDING, KeyState.RETIRING)
     lines = asyncio.run(_records(setup, name))
     if as_json:
@@ -120,16 +134,6 @@ async def _records(setup: Setup, name: str) -> list[Line]:
     async with setup.resolver() as resolver:
         keys = Signer(setup.keys or ()).keys_for(name)
         return await records_of(await setup.verdict(name, resolver), setup.rules, keys, resolver)
-
-
-def _checked_domain(text: str) -> str:
-    try:
-        name = parse_domain(text)
-    except ValueError:
-        name = ""
-    if "." not in name or name.rpartition(".")[2].isdecimal():  # RFC 3696 §2: an IP address, say
-        fail(os.EX_USAGE, f"{text!r} is not a domain name: give one such as example.com.")
-    return name
 
 
 def _echo_notes(setup: Setup) -> None:

@@ -9,16 +9,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from smtprelay.cli.configuration import DEFAULT_CONFIG, config_path, load_config
+from smtprelay.cli.configuration import DEFAULT_CONFIG, config_path, fail, load_config
 from smtprelay.cli.remote import key_states
 from smtprelay.clock import now_ms
-from smtprelay.config import Config, ConfigError, DomainRules
+from smtprelay.config import Config, ConfigError, DomainRules, PlatformAccount
 from smtprelay.domains.checker import Checker
 from smtprelay.domains.verdict import Verdict
 from smtprelay.keyfiles import all_keys
 from smtprelay.keyring import KeyState
 from smtprelay.resolver import Lookup, Resolver
 from smtprelay.signing import Signer, SigningKey
+from smtprelay.values import parse_domain
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Setup:
     :param keys: None where they cannot be read.
     :param control: the daemon's socket, where one may run.
     :param notes: what a person has to know of all this.
+    :param accounts: of the platform, who can ask it.
     :param option: that names the configuration, for commands to paste.
     """
 
@@ -36,6 +38,7 @@ class Setup:
     keys: tuple[SigningKey, ...] | None = ()
     control: Path | None = None
     notes: tuple[str, ...] = ()
+    accounts: tuple[PlatformAccount, ...] = ()
     option: str = ""
 
     async def verdict(self, name: str, lookup: Lookup) -> Verdict:
@@ -88,4 +91,15 @@ def setup_of(config: Config, path: Path) -> Setup:
     except ConfigError as error:
         notes = (*(f"{path}: {problem}." for problem in error.problems), "Without them nothing is said of our keys.")
     known = tuple(section.name for section in config.domains)
-    return Setup(config.domain_rules, known, keys, config.status.control, notes)
+    return Setup(config.domain_rules, known, keys, config.status.control, notes, config.platform.accounts)
+
+
+def checked_domain(text: str) -> str:
+    """A domain's name as it is in DNS, or the end of the program."""
+    try:
+        name = parse_domain(text)
+    except ValueError:
+        name = ""
+    if "." not in name or name.rpartition(".")[2].isdecimal():  # RFC 3696 §2: an IP address, say
+        fail(os.EX_USAGE, f"{text!r} is not a domain name: give one such as example.com.")
+    return name

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import smtplib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from smtprelay.cli.remote import running
+from smtprelay.sandbox.nameserver import NameServer
 from smtprelay.sandbox.platform import Platform, Quirk
-from smtprelay.sandbox.platform.records import MailingList
+from smtprelay.sandbox.platform.records import Domain, MailingList
 from smtprelay.sandbox.smarthost import Smarthost
 from tests.process.relay import ACCOUNT, DOMAIN, PATIENCE, PLATFORM, Relay, make_relay
 from tests.process.test_outcomes import send
@@ -206,3 +208,71 @@ async def test_a_change_that_the_platform_refuses_leaves_everything_as_it_was(tm
         assert "has the username nobody@example.com" in await relay.run(
             *CHANGE[:-1], "nobody@example.com", "--generate", status=78
         )
+
+
+SPF = f'{DOMAIN}. IN TXT "v=spf1 include:spf.bestedm.org -all"'
+MX = f"{DOMAIN}. IN MX 10 mail.bestedm.org."
+
+
+@asynccontextmanager
+async def set_up(
+    folder: Path, *records: str, seen: Sequence[str] | None = None
+) -> AsyncIterator[tuple[Relay, Platform]]:
+    """A configuration alone, with DNS.
+
+    :param records: what is published here.
+    :param seen: what the platform finds in their place.
+    """
+    async with (
+        NameServer(*records) as here,
+        NameServer(*(records if seen is None else seen)) as there,
+        Platform(dns=there) as platform,
+    ):
+        (folder / "api.password").write_text(platform.password)
+        account = ACCOUNTS.format(url=platform.url, username=platform.username, reserve=0)
+        rules = f'nameservers = ["127.0.0.1:{here.port}"]\nrequire = ["spf", "mx"]'
+        yield make_relay(folder, 1, domain_rules=rules, more=account), platform
+
+
+@pytest.mark.parametrize(
+    ("records", "seen", "added", "says", "status"),
+    [
+        ((SPF, MX), None, True, "3: added, and its DNS is right", 0),
+        ((SPF, MX), None, False, f"'smtprelay domain add {DOMAIN}' adds it", 0),
+        ((SPF, MX), (SPF,), True, "the platform does not see that yet", 0),
+        ((SPF,), (SPF, MX), True, "The platform sees SPF and MX that are right, and we do not", 78),
+    ],
+)
+async def test_domain_check_shows_what_the_platform_says_and_why_it_differs(
+    tmp_path: Path, records: tuple[str, ...], seen: tuple[str, ...] | None, added: bool, says: str, status: int
+) -> None:
+    async with set_up(tmp_path, *records, seen=seen) as (relay, platform):
+        if added:
+            platform.state.domains[DOMAIN] = Domain(1, DOMAIN, platform.state.customer.id)
+        told = await relay.run("domain", "check", DOMAIN, status=status)
+        assert says in " ".join(told.split())
+        [listed] = json.loads(await relay.run("domain", "check", DOMAIN, "--json", status=status))
+        assert listed["platform"]["account"] == "example"
+        assert (listed["platform"]["explanation"] == "") == says.startswith("3")
+
+
+async def test_domain_check_says_that_the_platform_does_not_tell(tmp_path: Path) -> None:
+    async with set_up(tmp_path, SPF, MX) as (relay, platform):
+        platform.password = "another"
+        assert "it does not tell: " in await relay.run("domain", "check", DOMAIN)
+
+
+async def test_domain_add_adds_prints_and_waits_until_both_agree(tmp_path: Path) -> None:
+    async with set_up(tmp_path) as (relay, platform):
+        told = await relay.run("domain", "add", DOMAIN)
+        assert f"{DOMAIN} is added at the platform; its DNS is not right yet." in told
+        assert SPF in told
+        assert MX in told
+        assert DOMAIN in platform.state.domains
+        assert "has example.com already" in await relay.run(
+            "domain", "add", DOMAIN, "--wait", "--limit", "1s", status=75
+        )
+    async with set_up(tmp_path, SPF, MX) as (relay, platform):
+        told = await relay.run("domain", "add", DOMAIN, "--wait")
+        assert f"{DOMAIN} here: all that is required passes" in told
+        assert "at the platform (example): 3: added, and its DNS is right" in told
