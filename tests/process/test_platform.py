@@ -16,6 +16,7 @@ from smtprelay.sandbox.nameserver import NameServer
 from smtprelay.sandbox.platform import Platform, Quirk
 from smtprelay.sandbox.platform.records import Domain, MailingList
 from smtprelay.sandbox.smarthost import Smarthost
+from tests.process.handbook import OPERATOR, over, shows, tables
 from tests.process.relay import ACCOUNT, DOMAIN, PATIENCE, PLATFORM, Relay, make_relay
 from tests.process.test_outcomes import send
 
@@ -35,7 +36,7 @@ poll = "1s"
 
 @asynccontextmanager
 async def joined(
-    folder: Path, *, quota: int = 100_000, reserve: int = 1000, upstream: str = ""
+    folder: Path, *, quota: int = 100_000, reserve: int = 1000, **parts: str
 ) -> AsyncIterator[tuple[Relay, Platform]]:
     """The daemon before a platform whose smarthost and whose HTTP API are one."""
     async with (
@@ -45,7 +46,7 @@ async def joined(
         platform.state.set_quota(quota)
         (folder / "api.password").write_text(platform.password)
         account = ACCOUNTS.format(url=platform.url, username=platform.username, reserve=reserve)
-        relay = make_relay(folder, smarthost.port, upstream=upstream, more=account)
+        relay = make_relay(folder, smarthost.port, more=account, **parts)
         await relay.start()
         await asked(platform, "maillist-list")
         try:
@@ -122,6 +123,14 @@ async def test_a_batch_whose_quota_runs_out_and_comes_back_goes_whole_and_in_its
         sent = [line["recipient"] for line in relay.log if line["event"] == "attempt" and line["status"] == "delivered"]
         assert [address for address in sent if address != "urgent@example.org"] == batch
         assert {line["status"] for line in relay.log if line["event"] == "attempt"} == {"delivered"}
+
+
+async def test_a_quota_that_runs_low_until_more_is_bought(tmp_path: Path) -> None:
+    [table] = tables("The quota runs low")
+    async with joined(tmp_path, quota=900, status=OPERATOR) as (relay, platform):
+        await shows(relay, table)
+        platform.state.set_quota(5000)
+        await over(relay, "quota")
 
 
 async def test_the_books_of_today_agree(tmp_path: Path) -> None:
