@@ -24,9 +24,16 @@ from click.testing import CliRunner
 from tests.gateway.wire import PASSWORD
 from tests.upstream.support import PASSWORD as NON_ASCII_PASSWORD
 
-# Of an account of the gateway, of log-ins at the smarthost, of the platform's HTTP API and of a mailbox there.
-PLATFORM_PASSWORD = "api-pässword-9c41"
-SECRETS = (PASSWORD, NON_ASCII_PASSWORD, "platform-secret", PLATFORM_PASSWORD)
+SECRETS = (
+    PASSWORD,  # of the gateway's accounts
+    NON_ASCII_PASSWORD,  # of log-ins at smarthosts
+    "platform-secret",
+    "platform-sandbox-password",  # of the platform's HTTP API: the sandbox's, and that of its commands
+    "p4ssword",
+    "s3cret",  # of mailboxes there
+    "another-secret",
+    "new & secret",
+)
 _FORMS = sorted({form for secret in SECRETS for form in (secret, quote(secret), quote_plus(secret))})
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{12,}={0,2}")
 

@@ -50,7 +50,12 @@ class Parts:
     platform: Platform
 
     def settings(
-        self, *, reserve: int = 1000, password: str = "sandbox-password", credentials: str = "[]", poll: str = "1h"
+        self,
+        *,
+        reserve: int = 1000,
+        password: str = "platform-sandbox-password",
+        credentials: str = "[]",
+        poll: str = "1h",
     ) -> Settings:
         account = ACCOUNT.format(
             url=self.platform.url,
@@ -72,7 +77,7 @@ class Parts:
         return [problem.key for problem in self.accounts.problems()]
 
 
-def settings(account: str = "", password: str = "sandbox-password") -> Settings:
+def settings(account: str = "", password: str = "platform-sandbox-password") -> Settings:
     config = parse_config((CONFIG + account).encode(), Path("/nowhere"))
     passwords = {each.key: password for each in config.platform.accounts}
     return Settings(config, {}, (), None, None, (), passwords)

@@ -10,7 +10,7 @@ from urllib.parse import quote_plus
 
 import pytest
 
-from tests.secrecy import PLATFORM_PASSWORD, SECRETS, secrets_in
+from tests.secrecy import SECRETS, secrets_in
 
 ROOT = Path(__file__).parent.parent
 
@@ -34,7 +34,7 @@ def test_it_is_found(secret: str) -> None:
     ],
 )
 def test_a_test_that_shows_a_password_fails(tmp_path: Path, statement: str) -> None:
-    (tmp_path / "test_it.py").write_text(f"S = {PLATFORM_PASSWORD!r}\ndef test_it():\n    {statement}\n", "utf-8")
+    (tmp_path / "test_it.py").write_text(f"S = {SECRETS[0]!r}\ndef test_it():\n    {statement}\n", "utf-8")
     command = (sys.executable, "-m", "pytest", "-q", "-p", "tests.secrecy", "--rootdir", str(tmp_path), str(tmp_path))
     ended = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, encoding="utf-8")
     output, _ = ended.communicate(timeout=60)

@@ -29,7 +29,7 @@ async def lists(caller: Caller, *quirks: Quirk) -> httpx.Response:
 
 
 async def test_a_wrong_password_is_told_by_a_page(caller: Caller) -> None:
-    for auth in (("", ""), ("sandbox", "wrong"), ("other", "sandbox-password")):
+    for auth in (("", ""), ("sandbox", "wrong"), ("other", "platform-sandbox-password")):
         answer = await caller.http.get("account.php", auth=auth)
         assert (answer.status_code, answer.headers["content-type"]) == (401, "text/html; charset=utf-8")
         assert answer.headers["www-authenticate"].startswith("Basic")

@@ -57,7 +57,7 @@ class Platform:
         self,
         *,
         username: str = "sandbox",
-        password: str = "sandbox-password",  # noqa: S107 - of a sandbox
+        password: str = "platform-sandbox-password",  # noqa: S107 - of a sandbox
         mailboxes: Mapping[str, str] | None = None,
         dns: NameServer | None = None,
         quirks: Iterable[Quirk] = (),
