@@ -25,7 +25,7 @@ from smtprelay.keyring import RotationRefused, Wish
 from smtprelay.message import parse_address
 from smtprelay.signing import Kind
 from smtprelay.spool import Query, Selector, SpoolError, State
-from smtprelay.suppression_list import MAX_ENTRIES, PAGE, Entry, operator_source
+from smtprelay.suppression_list import MAX_ENTRIES, PAGE, Entry, operator_source, words_of
 from smtprelay.values import parse_domain
 
 log = structlog.get_logger("control")
@@ -95,7 +95,7 @@ def app(facilities: Facilities) -> Router:
         limit, after = _limit(words.pop("limit", "50"), PAGE), words.pop("after", "")
         if unknown := words.keys() - {"cause", "text"}:
             raise BadRequest(f"{', '.join(sorted(unknown))}: there are cause, text, limit and after")
-        return [asdict(entry) for entry in await suppressions.page(after, limit, **words)]
+        return [words_of(entry) for entry in await suppressions.page(after, limit, **words)]
 
     async def suppressed_count(_request: Request) -> Any:
         return await suppressions.count()

@@ -7,7 +7,6 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -17,9 +16,7 @@ from smtprelay.contacts import BadLine, Contact, ContactFile
 from smtprelay.contacts import Format as LineFormat
 from smtprelay.spool import OPERATOR, Suppression
 from smtprelay.suppression import UNSUBSCRIBED
-from smtprelay.suppression_list import MAX_TIME, Entry, parse_cause, parse_text, parse_time
-
-COLUMNS = ("address", "cause", "since", "expires", "source", "note")
+from smtprelay.suppression_list import MAX_TIME, NAMES, Entry, parse_cause, parse_text, parse_time, words_of
 
 # Columns of the platform's failexportall, SendGrid, Mailgun, Postmark and Amazon SES; all in lower case.
 _CAUSES = ("type", "error_type", "suppressionreason", "reason")
@@ -64,13 +61,13 @@ def read_entries(file: ContactFile, cause: str, source: str) -> Iterator[Entry |
 
 def header(form: Format) -> str:
     """What a file begins with."""
-    return ",".join(COLUMNS) + "\n" if form is Format.CSV else ""
+    return ",".join(NAMES) + "\n" if form is Format.CSV else ""
 
 
 def lines_of(entries: Iterable[Suppression], form: Format) -> str:
     """Entries as a file has them."""
     if form is Format.JSON:
-        return "".join(json.dumps(asdict(entry), ensure_ascii=False) + "\n" for entry in entries)
+        return "".join(json.dumps(words_of(entry), ensure_ascii=False) + "\n" for entry in entries)
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(_row(entry) for entry in entries)
     return text.getvalue()

@@ -11,7 +11,8 @@ from smtprelay.message import parse_address
 from smtprelay.spool import OPERATOR, Spool, Suppression
 from smtprelay.suppression import CAUSES
 
-PAGE = 1000  # entries that are read at once: the loop is busy with them for some 10 ms
+NAMES = tuple(field.name for field in fields(Suppression))
+PAGE = 500  # entries that are read at once: the loop is busy with them for a few ms
 MAX_ENTRIES = 5000  # that are entered at once, which the spool does in pages of its own
 MAX_TIME = 10**14 - 1  # Unix milliseconds, in the year 5138
 MAX_TEXT = 1000  # characters of a source or a note
@@ -35,8 +36,8 @@ class Entry:
     @classmethod
     def parse(cls, words: Mapping[str, Any]) -> Entry:
         """From JSON. :raises ValueError: says which word is wrong."""
-        if unknown := words.keys() - _NAMES:
-            raise ValueError(f"{', '.join(sorted(unknown))}: there are {', '.join(_NAMES)}")
+        if unknown := words.keys() - set(NAMES):
+            raise ValueError(f"{', '.join(sorted(unknown))}: there are {', '.join(NAMES)}")
         texts = {name: words.get(name, "") for name in ("address", "cause", "source", "note")}
         if wrong := [name for name, text in texts.items() if not isinstance(text, str)]:
             raise ValueError(f"{', '.join(wrong)}: a text is wanted")
@@ -51,10 +52,7 @@ class Entry:
 
     def words(self) -> dict[str, Any]:
         """What `parse` makes it of."""
-        return {name: value for name in _NAMES if (value := getattr(self, name)) not in (None, "")}
-
-
-_NAMES = {field.name: None for field in fields(Entry)}.keys()
+        return {name: value for name in NAMES if (value := getattr(self, name)) not in (None, "")}
 
 
 def parse_cause(text: str) -> str:
@@ -79,6 +77,11 @@ def parse_text(name: str, text: str) -> str:
     if len(text) > MAX_TEXT:
         raise ValueError(f"{name}: longer than {MAX_TEXT} characters")
     return text
+
+
+def words_of(entry: Suppression) -> dict[str, Any]:
+    """For JSON. (`asdict` takes six times as long, and an export has a million.)"""
+    return {name: getattr(entry, name) for name in NAMES}
 
 
 def operator_source(uid: int) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +18,7 @@ from smtprelay.message import parse_address
 from smtprelay.spool import OPERATOR, Suppression
 from smtprelay.suppression import CAUSES, UNSUBSCRIBED, day_of, named
 from smtprelay.suppression_file import Format
-from smtprelay.suppression_list import Entry, parse_cause, parse_text
+from smtprelay.suppression_list import Entry, parse_cause, parse_text, words_of
 from smtprelay.values import parse_duration
 from smtprelay.words import without_bidi_controls
 
@@ -48,7 +47,7 @@ def list_(
     relay = connect(config)
     found = list(relay.suppressions(_cause(cause), text, after, limit))
     if as_json:
-        print_json([asdict(entry) for entry in found])
+        print_json([words_of(entry) for entry in found])
         return
     _show(found)
     if len(found) == limit:

@@ -219,7 +219,7 @@ def ask(path: Path, method: str, target: str, body: bytes | None = None) -> tupl
         ("POST", "/v1/queue/cancel", b'{"ids": "all"}'),
         ("POST", "/v1/queue/explode", b"{}"),
         ("POST", "/v1/accounts/app/explode", None),
-        ("GET", "/v1/suppressions?limit=1001", None),
+        ("GET", "/v1/suppressions?limit=501", None),
         ("GET", "/v1/suppressions?addres=a@example.org", None),
         ("POST", "/v1/suppressions/add", b'{"entries": "a@example.org"}'),
         ("POST", "/v1/suppressions/add", b'{"entries": [{"address": "nobody"}]}'),
