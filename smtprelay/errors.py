@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+# How the relay's refusal of an address begins that is not to be sent to: its code may have other reasons.
+NOT_SENT_TO = "No mail is sent to this address"
+
 
 class SMTPRelayError(Exception):
     """The root of all errors that the library raises."""
@@ -36,6 +39,11 @@ class Refused(SMTPRelayError):
     def temporary(self) -> bool:
         """Whether the same message may be taken later."""
         return self.code < 500
+
+    @property
+    def suppressed(self) -> bool:
+        """Whether the relay has the address on its list of those that are not to be sent to."""
+        return self.text.startswith(NOT_SENT_TO)
 
     def __reduce__(self) -> tuple[object, ...]:
         return Refused, (self.code, self.enhanced, self.text, self.recipients)

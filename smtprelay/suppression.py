@@ -11,6 +11,7 @@ from datetime import date, datetime, time, timedelta, timezone
 
 from smtprelay import outcome
 from smtprelay.config import NEVER, SuppressionSection
+from smtprelay.errors import NOT_SENT_TO
 from smtprelay.message import Suppressed
 from smtprelay.outcome import Fact, Phase
 from smtprelay.reply import Reject
@@ -87,7 +88,7 @@ def refusal(entry: Suppression) -> NotSentTo:
     return NotSentTo(
         550,
         detail_of(entry.cause),
-        f"No mail is sent to this address: {told}. If that is no longer so: smtprelay suppress remove {entry.address}",
+        f"{NOT_SENT_TO}: {told}. If that is no longer so: smtprelay suppress remove {entry.address}",
     )
 
 

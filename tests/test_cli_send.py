@@ -27,6 +27,8 @@ from smtprelay.client.receipt import Receipt, Result
 from smtprelay.contacts import BadLine, Contact, ContactFile, Duplicate
 from smtprelay.errors import Ambiguous, InvalidMessage, Refused, SMTPRelayError, Unreachable
 from smtprelay.sandbox.smarthost import Received, Rule, Smarthost
+from smtprelay.spool import Suppression
+from smtprelay.suppression import refusal
 from tests.peers.program import reserve_port
 from tests.process.relay import PLATFORM, make_relay
 
@@ -219,6 +221,25 @@ def test_bar_tells_rate_failures_and_sums(capsys: pytest.CaptureFixture[str]) ->
     assert "1 handed over; 1 refused; 1 bad lines; 1 duplicates" in shown
 
 
+def test_who_is_not_to_be_sent_to_is_counted_apart_and_nothing_is_to_be_mended(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Each refusal has another address in its text: told one by one, those of a large list would bury all else."""
+    tally = Tally()
+    with showing(20, Way.RELAY, lines=False) as show:
+        for contact in people(20):
+            entry = Suppression(contact.address, "unsubscribed", 0, source="platform news")
+            reply = refusal(entry).reply
+            item = result(contact, Refused(reply.code, reply.enhanced, reply.text))
+            tally.count(item)
+            show.item(item, tally)
+        show.summary(tally, "key")
+    shown = capsys.readouterr().out
+    assert "0 handed over; 20 suppressed" in shown
+    assert "@example.org" not in shown
+    assert (tally.suppressed, tally.refused, tally.failed, tally.status) == (20, 0, 0, os.EX_OK)
+
+
 async def send(*arguments: str, status: int = 0, stdin: bytes = b"", **environment: str) -> tuple[list[Any], str]:
     """:returns: the JSON lines, and what was said on standard error."""
     pipe = asyncio.subprocess.PIPE
@@ -281,8 +302,8 @@ async def test_contacts_from_standard_input() -> None:
     assert items[1] == {"line": 2, "bad": "'nobody' is not an address of the form local@domain"}
     assert items[2] == {"line": 4, "duplicate": "a@example.org"}
     assert summary["summary"] | {"seconds": 0} == {
-        "sent": 2, "before": 0, "refused": 0, "later": 0, "bad_lines": 1, "duplicates": 1, "complete": True,
-        "seconds": 0, "idempotency_key": summary["summary"]["idempotency_key"],
+        "sent": 2, "before": 0, "refused": 0, "suppressed": 0, "later": 0, "bad_lines": 1, "duplicates": 1,
+        "complete": True, "seconds": 0, "idempotency_key": summary["summary"]["idempotency_key"],
     }  # fmt: skip
     assert f"--idempotency-key {summary['summary']['idempotency_key']}:" in errors  # another file makes another key
     first = next(message for message in received if message["to"] == "a@example.org")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import smtplib
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -85,6 +86,20 @@ async def test_where_such_mail_is_discarded_it_is_taken_and_recorded(tmp_path: P
         assert (nobody["state"], nobody["reason"], nobody["dsn"]) == ("suppressed", "1", "")
         assert not (await relay.json("queue", "show", alone))["body_kept"]
         assert "#1 suppressed: no such mailbox, told by bounce of " in await relay.run("queue", "why", alone)
+
+
+async def test_a_campaign_goes_on_and_tells_how_many_were_suppressed(tmp_path: Path) -> None:
+    listed, others = ([f"{name}{i}@example.org" for i in range(count)] for name, count in (("a", 1200), ("b", 20)))
+    (tmp_path / "listed.txt").write_text("\n".join(listed))
+    (tmp_path / "contacts.txt").write_text("\n".join(listed + others))
+    words = ("--from", ACCOUNT, "--subject", "News", "--text", "Hello", "--contacts", "contacts.txt")
+    async with running(tmp_path) as (relay, smarthost):
+        await relay.run("suppress", "import", "listed.txt")
+        lines = (await relay.run("send", *words, "--relay", f"127.0.0.1:{relay.port}")).splitlines()
+        summary = json.loads(lines[-1])["summary"]
+        assert (summary["sent"], summary["suppressed"], summary["refused"], summary["later"]) == (20, 1200, 0, 0)
+        await relay.settled(delivered=20)
+        assert sorted(address for message in smarthost.messages for address in message.recipients) == sorted(others)
 
 
 async def test_who_was_suppressed_while_a_message_waited_is_not_sent_it_and_its_sender_is_told(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ class _Lines:
         sent = {"can_be_sent": tally.sent} if dry else {"sent": tally.sent, "before": tally.before}
         _print({
             "summary": {
-                **sent, "refused": tally.refused, "later": tally.later,
+                **sent, "refused": tally.refused, "suppressed": tally.suppressed, "later": tally.later,
                 "bad_lines": tally.bad_lines, "duplicates": tally.duplicates, "complete": tally.complete,
                 "seconds": round(tally.seconds, 3), "idempotency_key": key,
             }
@@ -141,6 +141,8 @@ class _Bar:
         match item:
             case BadLine():
                 self._say(f"line {item.line}: {item.reason}")
+            case Result(error=Refused(suppressed=True)):
+                pass  # often many, and nothing is to be mended: they are counted
             case Result(error=SMTPRelayError() as error):
                 self._reasons[str(error)] += 1
                 if self._reasons[str(error)] <= _SHOWN:
@@ -152,8 +154,8 @@ class _Bar:
                 self._say(f"{count - _SHOWN:,} more for the same reason: {reason}")
         before = f", {tally.before:,} of them before" if tally.before else ""
         counts = {
-            "refused": tally.refused, "not taken now": tally.later, "bad lines": tally.bad_lines,
-            "duplicates": tally.duplicates,
+            "suppressed": tally.suppressed, "refused": tally.refused, "not taken now": tally.later,
+            "bad lines": tally.bad_lines, "duplicates": tally.duplicates,
         }  # fmt: skip
         others = "".join(f"; {count:,} {what}" for what, count in counts.items() if count)
         self._say(f"{tally.sent:,} {self._way}{before}{others}; {tally.seconds:.1f} s, {tally.rate:,.0f}/s")

@@ -20,6 +20,7 @@ class Tally:
     :ivar sent: contacts whose message was handed over, now or before.
     :ivar before: those of them whose message had been handed over before.
     :ivar refused: contacts that nothing can be sent to as it is.
+    :ivar suppressed: contacts that are not to be sent to.
     :ivar later: contacts that were refused for now, for whom the relay was not reached, or of whom it is not known
         whether the message was handed over.
     :ivar bad_lines: lines that cannot be used.
@@ -32,6 +33,7 @@ class Tally:
     sent: int = 0
     before: int = 0
     refused: int = 0
+    suppressed: int = 0
     later: int = 0
     bad_lines: int = 0
     duplicates: int = 0
@@ -56,6 +58,8 @@ class Tally:
                 self.later += 1
             case Result(error=Refused(temporary=True)):
                 self.later += 1
+            case Result(error=Refused(suppressed=True)):
+                self.suppressed += 1
             case Result():
                 self.refused += 1
 
