@@ -13,7 +13,7 @@ from smtprelay.clock import now_ms
 from smtprelay.outcome import Phase
 from smtprelay.reply import Reply
 from smtprelay.spool import State, attempt_status
-from smtprelay.suppression import day_of, named
+from smtprelay.suppression import argument, day_of, named
 from smtprelay.words import Say, Sentence, english, interval, local_time, octets
 
 FIRST, LAST = 2, 6  # the attempts of one recipient that are told where there are many
@@ -286,7 +286,7 @@ def _advice(message: Mapping[str, Any], recipient: Mapping[str, Any], say: Say) 
     if state == State.HELD:
         return say(_HELD.get(recipient["reason"], _HELD_BY_SOMEBODY))
     if state == State.SUPPRESSED:
-        return say(_SUPPRESSED, address=recipient["recipient"])
+        return say(_SUPPRESSED, address=argument(recipient["recipient"]))
     if recipient["fate"]:
         return say(_REFUSED_LATER)
     last = next((attempt for attempt in reversed(recipient["history"]) if attempt["ended_at"]), None)

@@ -5,6 +5,7 @@ The list itself is in the spool; an entry is a `smtprelay.spool.Suppression`.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta, timezone
@@ -88,8 +89,14 @@ def refusal(entry: Suppression) -> NotSentTo:
     return NotSentTo(
         550,
         detail_of(entry.cause),
-        f"{NOT_SENT_TO}: {told}. If that is no longer so: smtprelay suppress remove {entry.address}",
+        f"{NOT_SENT_TO}: {told}. If that is no longer so: smtprelay suppress remove {argument(entry.address)}",
     )
+
+
+def argument(address: str) -> str:
+    """An address as an argument of a command that people paste into a shell: who sends mail chooses it, and ``;`` and
+    ``|`` may stand in one, or ``-`` at its beginning."""
+    return f"{'-- ' * address.startswith('-')}{shlex.quote(address)}"
 
 
 def day_of(at: int) -> str:

@@ -192,6 +192,12 @@ def test_why_nobody_was_sent_to_and_what_ends_that(language: str, told: list[str
     assert told[1] in advice
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_command_that_ends_it_can_be_pasted_whatever_the_address(language: str) -> None:
+    hostile = ended(State.SUPPRESSED, reason="1", recipient=Recipient("a|reboot@example.org"))
+    assert "smtprelay suppress remove 'a|reboot@example.org'" in lines(hostile, language=language)[-1]
+
+
 def test_what_was_refused_after_it_was_delivered_is_told_in_chinese_too() -> None:
     delivered = replace(ATTEMPT, outcome="delivered", phase="dot", reply="250 2.0.0 Ok")
     *_, standing, _, advice = lines(ended(State.DELIVERED, history=(delivered,), fate=FATE), language="zh")

@@ -9,7 +9,7 @@ import pytest
 
 from smtprelay.config import SuppressionSection
 from smtprelay.gateway.refusals import REASONS, reason_of
-from smtprelay.message import MAX_ADDRESS
+from smtprelay.message import MAX_ADDRESS, parse_address
 from smtprelay.outcome import Fact, Phase
 from smtprelay.reply import MAX_LINE, Reply
 from smtprelay.spool import Suppression
@@ -79,6 +79,22 @@ def test_the_longest_refusal_fits_one_line_with_what_to_do() -> None:
     line = refusal(entry).reply.encode(one_line=True)
     assert len(line) <= MAX_LINE
     assert line.endswith(f"smtprelay suppress remove {address}\r\n".encode())
+
+
+@pytest.mark.parametrize(
+    ("address", "command"),
+    [
+        ("li+news@example.org", "smtprelay suppress remove li+news@example.org"),
+        ("a|reboot@example.org", "smtprelay suppress remove 'a|reboot@example.org'"),
+        ("`reboot`@example.org", "smtprelay suppress remove '`reboot`@example.org'"),
+        ('"a b; reboot"@example.org', """smtprelay suppress remove '"a b; reboot"@example.org'"""),
+        ("o'brien@example.org", """smtprelay suppress remove 'o'"'"'brien@example.org'"""),
+        ("-x@example.org", "smtprelay suppress remove -- -x@example.org"),
+    ],
+)
+def test_the_command_that_is_told_does_what_it_says_in_a_shell(address: str, command: str) -> None:
+    """The app chooses the address, and an operator pastes the command."""
+    assert str(refusal(Suppression(parse_address(address), "1", FAILED)).reply).endswith(f": {command}")
 
 
 def test_it_is_counted_as_what_it_is() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,7 +52,7 @@ def list_(
         return
     _show(found)
     if len(found) == limit:
-        typer.echo(f"More: --after {found[-1].address}")
+        typer.echo(f"More: --after {shlex.quote(found[-1].address)}")
     count = relay.suppression_count()
     told = ", ".join(f"{number:,} {named(which)}" for which, number in sorted(count.items()))
     typer.echo(f"{_addresses(sum(count.values()))} on the list{told and ': '}{told}")
