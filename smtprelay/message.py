@@ -206,3 +206,8 @@ class Message:
     tags: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
     bulk: bool = False
+
+    @property
+    def for_nobody(self) -> bool:
+        """Whether all recipients are suppressed: it has ended when it is stored, and its body need not be kept."""
+        return all(recipient.suppressed for recipient in self.envelope.recipients)

@@ -133,9 +133,11 @@ class Pipeline:
 
     def _limited(self, message: Message) -> Message:
         """Held where its sender is over a limit: what waits for a person must not be let go by DNS. Only what nothing
-        else holds takes of the quota."""
+        else holds takes of the quota. What goes to nobody does not wait."""
         limit = self._limits.reason_to_hold(message.origin, len(message.envelope.recipients), message.received_at)
         reason = limit or message.hold or self._quota(message)
+        if reason and message.for_nobody:
+            reason = ""
         return replace(message, hold=reason) if reason != message.hold else message
 
     def _tell(self, message: Message) -> None:

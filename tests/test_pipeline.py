@@ -308,6 +308,17 @@ async def test_where_it_is_taken_its_message_is_kept_with_the_mark() -> None:
     assert (told["recipient"], told["status"], told["reason"]) == ("li@example.org", "suppressed", "1")
 
 
+async def test_what_goes_to_nobody_is_not_held() -> None:
+    """It has ended: as held, it would be told of as an error, and nobody could ever release it."""
+    of = parts('[suppression]\naction = "discard"', quota=lambda message: "quota")
+    of.spool.suppressed["li@example.org"] = LI
+    li = await of.pipeline.check_recipient("a@example.com", Recipient("li@example.org"))
+    for recipients in ((li,), (li, Recipient("bo@example.org"))):
+        envelope = Envelope("a@example.com", recipients)
+        await of.pipeline.submit(Submission(APP, envelope, b"From: a@example.com\r\n\r\nx\r\n", NOW))
+    assert [kept.hold for kept in of.spool.kept] == ["", "quota"]
+
+
 async def test_what_goes_to_many_is_kept_as_such() -> None:
     of = parts()
     for fields in (b"", b"List-Unsubscribe: <https://example.com/u>\r\n"):

@@ -282,7 +282,7 @@ class SQLiteSpool:
 
     def _stored(self, messages: Sequence[Message]) -> None:
         if messages:
-            self._fresh.keep(message for message in messages if not storing.has_ended(message))
+            self._fresh.keep(message for message in messages if not message.for_nobody)
             self._indexer.add(message.id for message in messages)
 
     def _bodies_ahead(self, messages: Sequence[Message]) -> AbstractAsyncContextManager[None]:

@@ -29,12 +29,7 @@ def chunk_count(message: Message) -> int:
 
 def is_large(message: Message) -> bool:
     """Whether its body is to be written ahead of it, chunk by chunk, so that it never delays a group."""
-    return len(message.content) > CHUNK and not has_ended(message)
-
-
-def has_ended(message: Message) -> bool:
-    """Whether nobody is to be sent it, so that its body need not be kept."""
-    return all(recipient.suppressed for recipient in message.envelope.recipients)
+    return len(message.content) > CHUNK and not message.for_nobody
 
 
 def insert(connection: sqlite3.Connection, messages: Sequence[Message]) -> list[str]:
@@ -45,7 +40,7 @@ def insert(connection: sqlite3.Connection, messages: Sequence[Message]) -> list[
             ids.append(first)  # a large body written ahead stays loose, and is swept
             continue
         ids.append(message.id)
-        ended = has_ended(message)
+        ended = message.for_nobody
         row = rows.message_row(message, chunk_count(message), message.received_at if ended else 0)
         connection.execute(rows.INSERT_MESSAGE, row)
         connection.executemany(rows.INSERT_RECIPIENT, rows.recipient_rows(message))
