@@ -99,6 +99,7 @@ class Books:
 
     def __init__(self, name: str, credentials: tuple[str, ...], spool: Spool, clock: Callable[[], int]) -> None:
         self._name = name
+        self._fact = f"platform/{name}/books"
         self._credentials = credentials
         self._spool = spool
         self._clock = clock
@@ -107,20 +108,21 @@ class Books:
         """The last day that is over, in Asia/Shanghai."""
         return self._now().date() - timedelta(days=1)
 
-    async def keep(self, client: AsyncPlatformClient) -> None:
-        """Reconcile the day before, once, as soon as the platform knows all of it.
+    async def due(self) -> date | None:
+        """The day before, if the platform knows all of it by now and it was not kept yet; else None.
 
-        :raises PlatformError: :raises SpoolError: as `reconcile`.
+        :raises SpoolError: the spool does not tell.
         """
-        fact = f"platform/{self._name}/books"
-        day = str(self.yesterday())
-        if self._now().hour < AFTER or (await self._spool.recall(fact)).get(fact) == day:
-            return
-        report = await self.reconcile(client, self.yesterday())
+        day = self.yesterday()
+        kept = (await self._spool.recall(self._fact)).get(self._fact) == str(day)
+        return None if kept or self._now().hour < AFTER else day
+
+    async def keep(self, report: Report) -> None:
+        """Tell of the day before. :raises SpoolError: it cannot be remembered that this was done."""
         metrics.PLATFORM_DIFFERENCE.set(report.difference, self._name)
         tell = log.warning if report.difference else log.info
         tell("the day's books beside the platform's", **report.as_dict())
-        await self._spool.remember(fact, day)
+        await self._spool.remember(self._fact, report.day)
 
     async def reconcile(self, client: AsyncPlatformClient, day: date) -> Report:
         """Lay a day's books beside each other.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, TypeVar
@@ -77,27 +76,31 @@ class Desk:
     ) -> None:
         self.account = account
         self.credentials = credentials
-        self._password = password
         self._clock = clock
         name = account.key
         self.quota = Quota(account, credentials, spool, facts, holding=holding, wake=wake, clock=clock)
         self.feedback = Feedback(name, suppression, spool, facts, clock)
         self.books = Books(name, credentials, spool, clock)
-        self._trouble: Trouble | None = None
+        self._troubles: dict[str, Trouble] = {}  # by what is asked for
+        self._client = AsyncPlatformClient(
+            account.username, password, account.base_url, allow_insecure=account.allow_insecure
+        )
 
     async def run(self) -> None:
         """Until it is cancelled."""
-        async with self._client() as client:
+        try:
             await asyncio.gather(
-                self._repeat(lambda: self.quota.ask(client), self.account.poll / 1000),
-                self._repeat(lambda: self.feedback.sync(client), FEEDBACK_EVERY),
-                self._repeat(lambda: self.books.keep(client), BOOKS_EVERY),
+                self._repeat(self._ask_for_quota, self.account.poll / 1000),
+                self._repeat(self._ask_for_failures, FEEDBACK_EVERY),
+                self._repeat(self._keep_books, BOOKS_EVERY),
                 self.quota.run(),
             )
+        finally:
+            await self._client.close()
 
     async def sync(self) -> dict[str, Any]:
         """Ask for failures now. :returns: what was new, or ``error``. :raises SpoolError: it could not be kept."""
-        return await self._told(lambda client: self.feedback.sync(client))
+        return await self._told(self._ask_for_failures())
 
     async def reconcile(self, day: date | None) -> dict[str, Any]:
         """Lay our books beside the platform's now.
@@ -106,37 +109,41 @@ class Desk:
         :returns: a report, or ``error``.
         :raises SpoolError: ours cannot be read.
         """
-        return await self._told(lambda client: self.books.reconcile(client, day or self.books.yesterday()))
+        return await self._told(self._reconcile(day or self.books.yesterday()))
 
     def problems(self) -> Iterator[Problem]:
         """What an operator should know."""
         yield from self.quota.problems()
         yield from self.feedback.problems()
-        if trouble := self._trouble:
-            values = {"name": self.account.key, "since": local_time(trouble.since), "words": trouble.words}
-            if trouble.refused:
-                yield problems.PLATFORM_REFUSES.of(self.account.key, **values)
-            elif self._is_silent():
-                yield problems.PLATFORM_SILENT.of(self.account.key, **values)
+        lasting = [trouble for trouble in self._troubles.values() if trouble.refused or self._is_lasting(trouble)]
+        if lasting:
+            trouble = max(lasting, key=lambda trouble: (trouble.refused, -trouble.since))
+            kind = problems.PLATFORM_REFUSES if trouble.refused else problems.PLATFORM_SILENT
+            name = self.account.key
+            yield kind.of(name, name=name, since=local_time(trouble.since), words=trouble.words)
 
-    @asynccontextmanager
-    async def _client(self) -> AsyncIterator[AsyncPlatformClient]:
-        account = self.account
-        client = await asyncio.to_thread(
-            AsyncPlatformClient,
-            account.username,
-            self._password,
-            account.base_url,
-            allow_insecure=account.allow_insecure,
-        )
-        async with client:
-            yield client
+    async def _ask_for_quota(self) -> None:
+        try:
+            await self._noting("quota", self.quota.ask(self._client))
+        except PlatformError:
+            if self._is_lasting(self._troubles["quota"]):
+                self.quota.forget()
+            raise
 
-    async def _told(self, work: Callable[[AsyncPlatformClient], Awaitable[Learned | Report]]) -> dict[str, Any]:
+    async def _ask_for_failures(self) -> Learned:
+        return await self._noting("failures", self.feedback.sync(self._client))
+
+    async def _reconcile(self, day: date) -> Report:
+        return await self._noting("books", self.books.reconcile(self._client, day))
+
+    async def _keep_books(self) -> None:
+        if day := await self.books.due():
+            await self.books.keep(await self._reconcile(day))
+
+    async def _told(self, work: Awaitable[Learned | Report]) -> dict[str, Any]:
         name = {"account": self.account.key}
         try:
-            async with self._client() as client:
-                return name | (await self._noting(work(client))).as_dict()
+            return name | (await work).as_dict()
         except PlatformError as error:
             return name | {"error": str(error)}
 
@@ -144,8 +151,8 @@ class Desk:
         """:param pause: seconds."""
         while True:
             try:
-                await self._noting(work())
-            except PlatformError:  # noted
+                await work()
+            except PlatformError:  # which was noted
                 pass
             except SpoolError as error:
                 log.error("what the platform told could not be kept", account=self.account.key, reason=str(error))
@@ -153,28 +160,25 @@ class Desk:
                 log.exception("asking the platform failed within smtprelay", account=self.account.key)
             await asyncio.sleep(pause)
 
-    async def _noting(self, work: Awaitable[T]) -> T:
-        """Note how it stands between the platform and us."""
-        try:
-            done = await work
-        except PlatformError as error:
-            self._failed(error)
-            raise
-        metrics.PLATFORM_SUCCESS.set(self._clock() / 1000, self.account.key)
-        if self._trouble:
-            log.warning("the platform answers again", account=self.account.key)
-        self._trouble = None
-        return done
-
-    def _failed(self, error: PlatformError) -> None:
+    async def _noting(self, question: str, work: Awaitable[T]) -> T:
+        """Note whether the platform tells what it is asked."""
         name = self.account.key
-        metrics.PLATFORM_ERRORS.add(name, _KINDS.get(type(error), "failed"))
-        if not self._trouble:
-            log.error("the platform does not tell what it was asked", account=name, reason=str(error))
-        since = self._trouble.since if self._trouble else self._clock()
-        self._trouble = Trouble(since, str(error), refused=isinstance(error, NotAuthorised))
-        if self._is_silent():
-            self.quota.forget()
+        try:
+            answer = await work
+        except PlatformError as error:
+            metrics.PLATFORM_ERRORS.add(name, _KINDS.get(type(error), "failed"))
+            before = self._troubles.get(question)
+            if not before:
+                log.error(
+                    "the platform does not tell what it is asked", account=name, about=question, reason=str(error)
+                )
+            since = before.since if before else self._clock()
+            self._troubles[question] = Trouble(since, str(error), refused=isinstance(error, NotAuthorised))
+            raise
+        metrics.PLATFORM_SUCCESS.set(self._clock() / 1000, name)
+        if self._troubles.pop(question, None):
+            log.warning("the platform tells it again", account=name, about=question)
+        return answer
 
-    def _is_silent(self) -> bool:
-        return self._trouble is not None and self._clock() - self._trouble.since >= PATIENCE
+    def _is_lasting(self, trouble: Trouble) -> bool:
+        return self._clock() - trouble.since >= PATIENCE

@@ -25,14 +25,12 @@ class Platform:
     """It tells the same of each day."""
 
     figures: DayStatistics = FIGURES
-    asked: list[date] = field(default_factory=list)
 
     @property
     def statistics(self) -> Platform:
         return self
 
     async def day(self, day: date) -> DayStatistics:
-        self.asked.append(day)
         return self.figures
 
     async def batches(self, day: date) -> list[Batch]:
@@ -90,10 +88,11 @@ def test_a_difference_is_explained(changes: dict[str, Any], notes: list[str]) ->
 
 
 async def test_a_day_is_kept_once_and_when_the_platform_knows_all_of_it() -> None:
-    spool, platform = Spool(), Platform(replace(FIGURES, planned=103))
-    await books(datetime(2026, 11, 28, 5, 59, tzinfo=CHINA), spool).keep(platform)  # type: ignore[arg-type]
-    assert platform.asked == []
-    for hour in (6, 7, 23):
-        await books(datetime(2026, 11, 28, hour, tzinfo=CHINA), spool).keep(platform)  # type: ignore[arg-type]
-    assert platform.asked == [DAY]
+    spool, kept = Spool(), list[date]()
+    for hour in (0, 5, 6, 7, 23):
+        of = books(datetime(2026, 11, 28, hour, 59, tzinfo=CHINA), spool)
+        if day := await of.due():
+            kept.append(day)
+            await of.keep(replace(REPORT, taken=103))
+    assert kept == [DAY]
     assert metrics.PLATFORM_DIFFERENCE.values["example",] == 3

@@ -186,6 +186,24 @@ async def test_a_platform_that_is_silent_for_long_is_told_of(of: Parts, monkeypa
     assert of.problems() == ["platform"]
 
 
+async def test_one_question_that_is_answered_does_not_hide_another_that_is_not(
+    of: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fault: what the platform did not tell for days was no problem, as it told something else meanwhile."""
+    monkeypatch.setattr(platform_desk, "PATIENCE", 0)
+    of.accounts.use(of.settings())
+    await until(lambda: any(request.do == "maillist-list" for request in of.platform.requests))
+    [desk] = of.accounts._desks
+    of.platform.once.append(Quirk.EMPTY)
+    [told] = await of.accounts.books(None)
+    assert "error" in told
+    await desk._ask_for_quota()
+    assert of.problems() == ["platform"]
+    [told] = await of.accounts.books(None)
+    assert "error" not in told
+    assert of.problems() == []
+
+
 async def test_what_failed_is_learned_on_demand(of: Parts) -> None:
     of.accounts.use(of.settings())
     await until(lambda: any(request.do == "maillist-list" for request in of.platform.requests))  # by itself
