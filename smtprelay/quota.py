@@ -107,6 +107,7 @@ class Quota:
         self._fact = f"platform/{account.key}/service"
         self.standing = Standing(**json.loads(facts[self._fact])) if self._fact in facts else None
         self._room = math.inf  # recipients that bulk may still be sent to, as far as is known
+        self._let_go = 0  # recipients that were let go since the start
         self._holding = holding or bool(self.standing and self.standing.is_low(account.quota_reserve))
         self._stored = asyncio.Event()
         self._changing = asyncio.Lock()
@@ -117,7 +118,7 @@ class Quota:
         if message.bulk and (self._holding or recipients > self._room):
             self._holding = True  # whatever comes now waits behind it
             return QUOTA
-        self._room -= recipients
+        self._spend(recipients)
         return ""
 
     def stored(self) -> None:
@@ -130,9 +131,12 @@ class Quota:
 
         :raises PlatformError: it does not tell; what it said before stands. :raises SpoolError: the spool failed.
         """
+        # What goes while the platform is asked may be in its answer or not: here it counts, so that bulk never spends
+        # the reserve.
+        going, let_go = self._going(await self._spool.waiting(self._clock())), self._let_go
         standing = self._note(await client.account.service())
         async with self._changing:
-            await self._measure(standing)
+            await self._measure(standing, going - let_go)
         await self._spool.remember(self._fact, json.dumps(asdict(standing)))
 
     async def run(self) -> None:
@@ -166,28 +170,33 @@ class Quota:
             metrics.PLATFORM_END.set(standing.end / 1000, name)
         return standing
 
-    async def _measure(self, standing: Standing) -> None:
-        """Find out for how much bulk there is room once all that waits has gone; where it is too much, that is held."""
+    async def _measure(self, standing: Standing, going: int) -> None:
+        """Find out for how much bulk there is room once all that waits has gone; where it is too much, that is held.
+
+        :param going: what was to go before the platform was asked, less what had been let go until then.
+        """
         waiting = await self._spool.waiting(self._clock())
         self._holding = self._holding or bool(waiting.held.get(QUOTA))
         if not self._account.quota_reserve:
             self._room = math.inf
         elif standing.available is not None:
             spare = standing.available - self._account.quota_reserve
-            self._room = spare - self._queued(waiting)
-            if self._room < 0:
-                await self._hold()
-                self._room = spare - self._queued(await self._spool.waiting(self._clock()))
+            held = await self._hold() if spare < self._going(waiting) else 0
+            self._room = spare - (going + self._let_go) + held
         await self._release()
 
-    def _queued(self, waiting: Waiting) -> int:
-        return sum(waiting.credentials.get(credential, 0) for credential in self._credentials)
+    def _going(self, waiting: Waiting) -> int:
+        """Recipients that wait and are not held, or are being sent."""
+        queued = sum(waiting.credentials.get(credential, 0) for credential in self._credentials)
+        return queued + waiting.recipients.get(State.SENDING, 0)
 
-    async def _hold(self) -> None:
+    async def _hold(self) -> int:
         self._holding = True
-        bulk = Selector(bulk=True, credentials=self._credentials)
-        if count := await self._spool.hold(bulk, self._clock(), QUOTA):
+        bulk = Selector(state=State.QUEUED, bulk=True, credentials=self._credentials)
+        count = await self._spool.hold(bulk, self._clock(), QUOTA)
+        if count:
             log.error("the quota runs low: bulk mail is held", account=self._account.key, recipients=count)
+        return count
 
     async def _release(self) -> None:
         """As much of what is held as there is room for."""
@@ -197,8 +206,12 @@ class Quota:
             return
         held = Selector(state=State.HELD, reason=QUOTA, credentials=self._credentials)
         count = await self._spool.release(held, self._clock(), limit)
-        self._room -= count
+        self._spend(count)
         self._holding = count == limit or self._stored.is_set()
         if count:
             log.warning("the quota is back: bulk mail goes on", account=self._account.key, recipients=count)
             self._wake()
+
+    def _spend(self, recipients: int) -> None:
+        self._room -= recipients
+        self._let_go += recipients

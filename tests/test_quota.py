@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -33,13 +33,17 @@ class Platform:
     """What it says of the account."""
 
     service_: Service = SERVICE
+    meanwhile: Callable[[], Awaitable[object]] | None = None  # what happens before its answer is there
 
     @property
     def account(self) -> Platform:
         return self
 
     async def service(self) -> Service:
-        return self.service_
+        answer = self.service_
+        if self.meanwhile:
+            await self.meanwhile()
+        return answer
 
     def left(self, available: int | None) -> None:
         self.service_ = replace(self.service_, available=available)
@@ -166,6 +170,21 @@ async def test_no_more_is_released_than_the_quota_allows(tmp_path: Path) -> None
         assert await states(of.spool, small.id) == [State.HELD]
         await of.ask(RESERVE + 3)
         assert await of.held() == 3, "what waits already will spend it"
+
+
+async def test_what_goes_while_the_platform_is_asked_is_counted(tmp_path: Path) -> None:
+    """The fault: it was no longer in the queue, and not yet in the answer, and so bulk spent some of the reserve."""
+    async with parts(tmp_path) as of:
+        await of.ask(RESERVE + 5)
+        for _ in range(3):
+            await of.accept()
+        of.platform.meanwhile = of.send
+        await of.ask(RESERVE + 5)
+        of.platform.meanwhile = None
+        for _ in range(5):
+            await of.accept()
+        await of.send()
+        assert of.platform.service_.available == RESERVE
 
 
 async def test_mail_that_is_being_stored_when_all_is_released_is_not_forgotten(tmp_path: Path) -> None:
