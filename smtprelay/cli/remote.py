@@ -67,7 +67,9 @@ class Relay(Protocol):
         """How many of each slice were new or changed, when they are on the disk."""
         ...
 
-    def unsuppress(self, addresses: Sequence[str]) -> Sequence[str]: ...
+    def unsuppress(self, slices: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
+        """Which of each slice are not on the list, when the others are off it on the disk."""
+        ...
 
 
 class Daemon(Protocol):
@@ -258,9 +260,9 @@ class _Running:
             answer = self._ask("POST", "/v1/suppressions/add", {"entries": [entry.words() for entry in entries]})
             yield int(answer["changed"])
 
-    def unsuppress(self, addresses: Sequence[str]) -> Sequence[str]:
-        result: Sequence[str] = self._ask("POST", "/v1/suppressions/remove", {"addresses": addresses})["unknown"]
-        return result
+    def unsuppress(self, slices: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
+        for addresses in slices:
+            yield self._ask("POST", "/v1/suppressions/remove", {"addresses": addresses})["unknown"]
 
 
 class _Run(Protocol):
@@ -366,9 +368,10 @@ class _Offline:
             for entries in slices:
                 yield run(suppressions.enter(entries, operator_source(os.getuid())))
 
-    def unsuppress(self, addresses: Sequence[str]) -> Sequence[str]:
+    def unsuppress(self, slices: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
         with self._suppression_list() as (run, suppressions):
-            return run(suppressions.remove(addresses))
+            for addresses in slices:
+                yield run(suppressions.remove(addresses))
 
 
 def _page_by_page(read: Callable[[str, int], Sequence[Suppression]], after: str, limit: int) -> Iterator[Suppression]:

@@ -84,13 +84,32 @@ def add(
 
 
 @app.command()
-def remove(addresses: Addresses, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def remove(
+    addresses: Annotated[list[str] | None, typer.Argument(metavar="ADDRESS...")] = None,
+    file: Annotated[
+        str, typer.Option(metavar="FILE", help="All that are in it, as 'import' reads it. - is standard input.")
+    ] = "",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Send to these addresses again. What was told of them before does not enter them any more."""
+    if bool(addresses) == bool(file):
+        raise typer.BadParameter("name addresses, or a --file")
+    if file:
+        from smtprelay.cli.sending.order import Inputs
+        from smtprelay.cli.suppression_files import remove_file
+
+        contacts = Inputs().contacts(file, None)
+        sys.exit(remove_file(connect(config), contacts, as_json=as_json))
+    _remove(addresses or [], config, as_json=as_json)
+
+
+def _remove(addresses: Sequence[str], config: Path | None, *, as_json: bool) -> None:
     try:
         meant = list(dict.fromkeys(map(parse_address, addresses)))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    unknown = connect(config).unsuppress(meant)
+    [unknown] = connect(config).unsuppress([meant])
     removed = len(meant) - len(unknown)
     if as_json:
         print_json({"removed": removed})
@@ -146,17 +165,20 @@ def import_(
 def export(
     file: Annotated[str, typer.Argument(metavar="[FILE]", help="Default: standard output.")] = "-",
     format_: Annotated[Format, typer.Option("--format")] = Format.CSV,
+    text: Annotated[str, typer.Option(metavar="TEXT", help="Only with it in address, source or note.")] = "",
+    cause: Annotated[str, typer.Option(metavar="CAUSE", help=f"Only those. {CAUSE}")] = "",
     config: ConfigOption = None,
 ) -> None:
-    """Write the whole list, as 'import' reads it."""
-    from smtprelay.cli.suppression_files import write_file, write_stream
+    """Write the list, as 'import' and 'remove --file' read it."""
+    from smtprelay.cli.suppression_files import Wanted, write_file, write_stream
 
+    wanted = Wanted(text, _cause(cause))
     relay = connect(config)
     if file == "-":
-        write_stream(relay, sys.stdout.buffer, format_)
+        write_stream(relay, wanted, sys.stdout.buffer, format_)
         return
     try:
-        count = write_file(relay, Path(file), format_)
+        count = write_file(relay, wanted, Path(file), format_)
     except OSError as error:
         fail(os.EX_CANTCREAT, f"{file} cannot be written: {error.strerror}.")
     typer.echo(f"{_addresses(count)} in {file}")

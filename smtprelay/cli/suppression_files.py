@@ -1,4 +1,4 @@
-"""`smtprelay suppress import` and `export`: files of a million lines, a slice at a time."""
+"""`smtprelay suppress import`, `export` and `remove --file`: files of a million lines, a slice at a time."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from smtprelay.cli.remote import Relay
-from smtprelay.contacts import BadLine, ContactFile
+from smtprelay.contacts import BadLine, ContactFile, Duplicate
 from smtprelay.suppression_file import Format, header, lines_of, read_entries
-from smtprelay.suppression_list import MAX_ENTRIES, PAGE, Entry
+from smtprelay.suppression_list import MAX_ENTRIES, PAGE
 
 T = TypeVar("T")
 
@@ -28,12 +28,12 @@ def enter_file(relay: Relay, file: ContactFile, cause: str, *, as_json: bool) ->
     :param as_json: as JSON lines.
     :returns: one of sysexits' codes.
     """
-    tally = _Tally(as_json)
+    tally = _Tally(as_json, _ENTERED)
     complete = False
     try:
         with _bar(file.lines, shown=sys.stdout.isatty() and not as_json) as move:
             for changed in relay.suppress(_slices(tally.good(read_entries(file, cause, "import")), MAX_ENTRIES)):
-                tally.entered(changed)
+                tally.done(changed)
                 move(tally.on_disk + tally.bad)
             move(file.lines)
         complete = True
@@ -45,7 +45,37 @@ def enter_file(relay: Relay, file: ContactFile, cause: str, *, as_json: bool) ->
     return os.EX_DATAERR if tally.bad else os.EX_OK
 
 
-def write_file(relay: Relay, path: Path, form: Format) -> int:
+def remove_file(relay: Relay, file: ContactFile, *, as_json: bool) -> int:
+    """Take what is in a file off the list; bad lines are told, and left out. To run it again does no harm.
+
+    :param as_json: as JSON lines.
+    :returns: one of sysexits' codes.
+    """
+    tally = _Tally(as_json, _REMOVED)
+    contacts = (item for item in file if not isinstance(item, Duplicate))
+    addresses = (contact.address for contact in tally.good(contacts))
+    with _bar(file.lines, shown=sys.stdout.isatty() and not as_json) as move:
+        for unknown in relay.unsuppress(_slices(addresses, PAGE)):
+            tally.done(tally.taken - tally.on_disk - len(unknown))
+            move(tally.on_disk + tally.bad)
+        move(file.lines)
+    tally.summary()
+    return os.EX_DATAERR if tally.bad else os.EX_OK
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which addresses are meant.
+
+    :param text: only with it in address, source or note.
+    :param cause: only those; ``""``: all.
+    """
+
+    text: str = ""
+    cause: str = ""
+
+
+def write_file(relay: Relay, wanted: Wanted, path: Path, form: Format) -> int:
     """Write the list to a file, which is there as a whole or not at all.
 
     :returns: how many addresses there are.
@@ -53,19 +83,21 @@ def write_file(relay: Relay, path: Path, form: Format) -> int:
     """
     part = path.with_name(f"{path.name}.part")
     try:
-        with part.open("wb") as stream, _bar(_total(relay), shown=sys.stdout.isatty()) as move:
-            count = write_stream(relay, stream, form, move)
+        with part.open("wb") as stream, _bar(_total(relay, wanted), shown=sys.stdout.isatty()) as move:
+            count = write_stream(relay, wanted, stream, form, move)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
     return count
 
 
-def write_stream(relay: Relay, stream: BinaryIO, form: Format, move: Callable[[int], None] = lambda done: None) -> int:
+def write_stream(
+    relay: Relay, wanted: Wanted, stream: BinaryIO, form: Format, move: Callable[[int], None] = lambda done: None
+) -> int:
     """The same to a stream. :param move: is told after each slice how many are written."""
     stream.write(header(form).encode())
     count = 0
-    for entries in _slices(relay.suppressions("", "", "", sys.maxsize), PAGE):
+    for entries in _slices(relay.suppressions(wanted.cause, wanted.text, "", sys.maxsize), PAGE):
         stream.write(lines_of(entries, form).encode())
         count += len(entries)
         move(count)
@@ -73,27 +105,46 @@ def write_stream(relay: Relay, stream: BinaryIO, form: Format, move: Callable[[i
     return count
 
 
+@dataclass(frozen=True)
+class _Words:
+    """What is told.
+
+    :param on_disk: what addresses are that were done with, in JSON.
+    :param changed: what those of them are of which the list says something else than before, in JSON.
+    :param summary: of both, for people.
+    """
+
+    on_disk: str
+    changed: str
+    summary: str
+
+
+_ENTERED = _Words("entered", "changed", "{on_disk:,} entered, {changed:,} of them new or changed")
+_REMOVED = _Words("read", "removed", "{on_disk:,} read, {changed:,} of them removed: mail goes there again")
+
+
 @dataclass
 class _Tally:
     """How it went so far.
 
     :ivar taken: addresses that were read.
-    :ivar on_disk: those of them that are on the list, and on the disk.
-    :ivar changed: those of them that were new, or were there otherwise.
+    :ivar on_disk: those of them that were done with, on the disk.
+    :ivar changed: those of them of which the list says something else than before.
     :ivar bad: lines that cannot be used.
     """
 
     as_json: bool
+    words: _Words
     taken: int = 0
     on_disk: int = 0
     changed: int = 0
     bad: int = 0
     began: float = field(default_factory=time.monotonic)
 
-    def good(self, items: Iterable[Entry | BadLine]) -> Iterator[Entry]:
+    def good(self, items: Iterable[T | BadLine]) -> Iterator[T]:
         """Those that can be used."""
         for item in items:
-            if isinstance(item, Entry):
+            if not isinstance(item, BadLine):
                 self.taken += 1
                 yield item
                 continue
@@ -103,29 +154,34 @@ class _Tally:
             else:
                 print(f"line {item.line}: {item.reason}", file=sys.stderr)
 
-    def entered(self, changed: int) -> None:
+    def done(self, changed: int) -> None:
         """What was taken is on the disk."""
         self.on_disk = self.taken
         self.changed += changed
         if self.as_json:
-            _print({"entered": self.on_disk, "changed": self.changed})
+            _print(self._facts())
+
+    def _facts(self) -> dict[str, int]:
+        return {self.words.on_disk: self.on_disk, self.words.changed: self.changed}
 
     def summary(self) -> None:
         seconds = time.monotonic() - self.began
         if self.as_json:
-            facts = {"entered": self.on_disk, "changed": self.changed, "bad_lines": self.bad}
-            _print({"summary": {**facts, "seconds": round(seconds, 3)}})
+            _print({"summary": {**self._facts(), "bad_lines": self.bad, "seconds": round(seconds, 3)}})
             return
         bad = f"; {self.bad:,} bad line{'s' * (self.bad != 1)}" if self.bad else ""
-        print(f"{self.on_disk:,} entered, {self.changed:,} of them new or changed{bad}; {seconds:.1f} s")
+        told = self.words.summary.format(on_disk=self.on_disk, changed=self.changed)
+        print(f"{told}{bad}; {seconds:.1f} s")
 
 
 def _print(value: dict[str, Any]) -> None:
     print(json.dumps(value, ensure_ascii=False), flush=True)
 
 
-def _total(relay: Relay) -> int:
-    return sum(relay.suppression_count().values())
+def _total(relay: Relay, wanted: Wanted) -> int:
+    """At most; nobody knows how many have a text."""
+    count = relay.suppression_count()
+    return count.get(wanted.cause, 0) if wanted.cause else sum(count.values())
 
 
 def _slices(items: Iterable[T], size: int) -> Iterator[list[T]]:

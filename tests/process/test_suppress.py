@@ -75,6 +75,30 @@ async def test_files_go_in_and_come_out(tmp_path: Path) -> None:
         assert told == "nowhere/list.csv cannot be written: No such file or directory.\n"
 
 
+async def test_what_a_file_entered_by_mistake_is_taken_off_again(tmp_path: Path) -> None:
+    """By the same file, or by one of all that have something in common, which a person can look through before."""
+    (tmp_path / "wrong.txt").write_text("".join(f"user{i}@example.org\n" for i in range(2500)))
+    async with running(tmp_path) as (relay, _):
+        await relay.run("suppress", "add", "b@example.org")
+        await relay.run("suppress", "import", "wrong.txt", "--cause", "1")
+        assert "2500 addresses in wrong.csv" in (
+            await relay.run("suppress", "export", "wrong.csv", "--text", "import", "--cause", "1")
+        ).replace(",", "")
+        told = await relay.run("suppress", "remove", "--file", "wrong.csv")
+        assert told.startswith("2,500 read, 2,500 of them removed: mail goes there again; ")
+        assert addresses(await relay.json("suppress", "list")) == ["b@example.org"]
+
+        stdin = b"b@example.org\nuser7@example.org\nnobody\n"
+        output = await relay.run("suppress", "remove", "--file", "-", "--json", stdin=stdin, status=os.EX_DATAERR)
+        summary = json.loads(output.splitlines()[-1])["summary"]
+        assert (summary["removed"], summary["bad_lines"]) == (1, 1)
+        assert await relay.json("suppress", "list") == []
+        for wrong in ((), ("b@example.org", "--file", "wrong.csv")):
+            assert "name addresses, or a" in await relay.run("suppress", "remove", *wrong, status=os.EX_USAGE)
+        await relay.stop()
+        assert "2,500 read, 0 of them removed" in await relay.run("suppress", "remove", "--file", "wrong.txt")
+
+
 async def test_without_a_daemon_the_list_is_that_of_the_spool(tmp_path: Path) -> None:
     async with running(tmp_path) as (relay, _):
         await relay.stop()
