@@ -26,6 +26,13 @@ from tests.test_docs_sandbox import BESIDE_THE_DEMO
 
 pytestmark = pytest.mark.slow
 
+WHOLE_DEMO = 60.0  # seconds that it may take on a busy machine
+REAL_ACCOUNT = {
+    "SMTPRELAY_PLATFORM_USERNAME": "news",
+    "SMTPRELAY_PLATFORM_PASSWORD": "secret",
+    "SMTPRELAY_PLATFORM_URL": "https://127.0.0.1:9/",
+}
+
 
 @pytest.mark.parametrize(
     ("old", "new", "words"),
@@ -160,9 +167,14 @@ async def test_below_the_disk_floor_mail_is_452_and_nothing_else_breaks(tmp_path
             await relay.stop()
 
 
-def test_the_demo_ends_with_0_in_under_15_seconds() -> None:
+def test_the_demo_shows_everything_and_ends_with_0(tmp_path: Path) -> None:
     run = subprocess.run(
-        [sys.executable, "-m", "smtprelay", "demo"], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-m", "smtprelay", "demo"],
+        env={**os.environ, **REAL_ACCOUNT, "LC_ALL": "C.UTF-8", "XDG_STATE_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=WHOLE_DEMO,
     )
     assert run.returncode == 0, run.stdout + run.stderr
     assert run.stdout.count("DKIM: verified, verified") == 7
@@ -171,17 +183,30 @@ def test_the_demo_ends_with_0_in_under_15_seconds() -> None:
     # It said of its own keys that nobody had published them, and counted "1 connections".
     assert run.stdout.count("ok     DKIM relay") == 2
     assert " 1 connections" not in run.stdout
+    # What SMTP never tells.
+    assert "1 no such mailbox; on the list, 1 new or changed" in run.stdout
+    assert "550 5.1.1 No mail is sent to this address: no such mailbox, told by platform sandbox" in run.stdout
+    assert "after 1 attempt, then refused: no such mailbox" in run.stdout
+    # The campaign is not that of the account in the environment, and does not count for the user's.
+    task = re.findall(r"'smtprelay platform stats batches --id (\d+)' tells:", run.stdout)[0]
+    figures = run.stdout.partition(f"--id {task}' tells:")[2].splitlines()
+    assert figures[1].split()[:2] == ["task", "id"]
+    assert figures[2].split()[3:8] == ["2", "2", "0", "0", "2"]  # planned, sent, invalid, failed, delivered
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-async def test_a_demo_that_stays_takes_its_daemon_and_its_folder_along(number: signal.Signals) -> None:
-    """SIGTERM, or the SIGHUPs of a terminal that closes, left both behind."""
+async def test_a_demo_that_is_ended_takes_its_daemon_and_its_folder_along(number: signal.Signals) -> None:
+    """SIGTERM, or the SIGHUPs of a terminal that closes, left both behind; and it ended with 0, which a CI job took for
+    success."""
     demo = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "smtprelay", "demo", "--stay"), stdout=asyncio.subprocess.PIPE
+        *(sys.executable, "-m", "smtprelay", "demo", "--stay"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
     assert demo.stdout
     async with asyncio.timeout(PATIENCE):
-        said = await demo.stdout.readuntil(b"the commands: ")
+        said = await demo.stdout.readuntil(b"sent: ")
         folder = Path(re.findall(r"spool in (.+)", said.decode())[0])
         daemon = int((folder / "spool.lock").read_text())
         os.kill(daemon, signal.SIGSTOP)  # it takes its time to end, and a terminal that closes sends SIGHUP twice
@@ -190,10 +215,11 @@ async def test_a_demo_that_stays_takes_its_daemon_and_its_folder_along(number: s
                 demo.send_signal(number)
             await asyncio.sleep(0.2)
         os.kill(daemon, signal.SIGCONT)
-        status = await demo.wait()
+        _, complaint = await demo.communicate()
     with pytest.raises(ProcessLookupError):
         os.kill(daemon, signal.SIGKILL)
-    assert (status, folder.exists()) == (0, False)
+    assert (demo.returncode, folder.exists()) == (1, False)
+    assert complaint.decode() == "ended before everything was shown\n"
 
 
 async def test_a_demo_that_stays_is_the_provider_of_another_daemon(tmp_path: Path) -> None:
@@ -203,7 +229,7 @@ async def test_a_demo_that_stays_is_the_provider_of_another_daemon(tmp_path: Pat
     )
     assert demo.stdout
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WHOLE_DEMO):
             said = (await demo.stdout.readuntil(b"the commands: ")).decode()
         provider = textwrap.dedent(said.rpartition("in its config.toml:\n")[2].rpartition("\n")[0])
         here = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:0", BESIDE_THE_DEMO)
@@ -219,25 +245,10 @@ async def test_a_demo_that_stays_is_the_provider_of_another_daemon(tmp_path: Pat
         url, username, password = re.findall(r"HTTP API: (\S+), as (\S+), password (\S+)", said)[0]
         async with AsyncPlatformClient(username, password, url, allow_insecure=True) as platform:
             failed = await platform.failures.all(today, date_end=today + timedelta(days=1))  # midnight may be near
-        assert [failure.address for failure in failed] == ["nosuch@example.org"]
+        assert "nosuch@example.org" in [failure.address for failure in failed]
     finally:
         demo.send_signal(signal.SIGTERM)
         await demo.wait()
-
-
-async def test_a_demo_that_is_ended_before_all_was_shown_has_not_succeeded() -> None:
-    """The fault: it ended with 0, which a CI job took for success."""
-    demo = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "smtprelay", "demo", "--stay"),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    assert demo.stdout
-    async with asyncio.timeout(PATIENCE):
-        await demo.stdout.readuntil(b"gateway on ")
-        demo.send_signal(signal.SIGTERM)
-        _, said = await demo.communicate()
-    assert (demo.returncode, said.decode()) == (1, "ended before everything was shown\n")
 
 
 async def test_a_demo_under_nohup_outlives_its_terminal() -> None:
@@ -246,11 +257,10 @@ async def test_a_demo_under_nohup_outlives_its_terminal() -> None:
         *("nohup", sys.executable, "-m", "smtprelay", "demo", "--stay"), stdout=asyncio.subprocess.PIPE
     )
     assert demo.stdout
-    async with asyncio.timeout(PATIENCE):
-        await demo.stdout.readuntil(b"the commands: ")
+    async with asyncio.timeout(WHOLE_DEMO):
+        await demo.stdout.readuntil(b"gateway on ")
         demo.send_signal(signal.SIGHUP)
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(demo.wait(), 1.0)
+        await demo.stdout.readuntil(b"the commands: ")
         demo.send_signal(signal.SIGTERM)
         assert await demo.wait() == 0
 
