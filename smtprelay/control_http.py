@@ -103,14 +103,15 @@ def app(facilities: Facilities) -> Router:
     async def suppress(request: Request) -> Any:
         entries = _list(await _words(request), "entries", dict)
         changed = await suppressions.enter(map(_entry, entries), _source(request))
-        few = [entry["address"] for entry in entries] if len(entries) <= MAX_LOGGED else []
+        few = _few([entry["address"] for entry in entries])
         _log_action(request, "suppress", {"addresses": few, "entries": len(entries), "changed": changed})
         return {"changed": changed}
 
     async def unsuppress(request: Request) -> Any:
         addresses = [_address(text) for text in _list(await _words(request), "addresses", str)]
         unknown = await suppressions.remove(addresses)
-        _log_action(request, "unsuppress", {"addresses": addresses[:MAX_LOGGED]})
+        removed = len(addresses) - len(unknown)
+        _log_action(request, "unsuppress", {"addresses": _few(addresses), "removed": removed})
         return {"unknown": unknown}
 
     async def sync(request: Request) -> Any:
@@ -172,6 +173,11 @@ async def _array(first: dict[str, Any] | None, others: AsyncIterator[dict[str, A
 def _log_action(request: Request, action: str, words: dict[str, Any]) -> None:
     by, pid = request.client or ("", 0)
     log.warning("operator", action=action, by=by, pid=pid, **{k: v for k, v in words.items() if v or k == "recipients"})
+
+
+def _few(addresses: list[str]) -> list[str]:
+    """For the log: none where they are many."""
+    return addresses if len(addresses) <= MAX_LOGGED else []
 
 
 def _source(request: Request) -> str:

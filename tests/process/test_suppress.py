@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from smtprelay.suppression_list import PAGE
 from tests.process.relay import Relay, running
 
 pytestmark = pytest.mark.slow
@@ -87,6 +88,7 @@ async def test_what_a_file_entered_by_mistake_is_taken_off_again(tmp_path: Path)
         told = await relay.run("suppress", "remove", "--file", "wrong.csv")
         assert told.startswith("2,500 read, 2,500 of them removed: mail goes there again; ")
         assert addresses(await relay.json("suppress", "list")) == ["b@example.org"]
+        assert (await relay.logged("operator", action="unsuppress"))["removed"] == PAGE
 
         stdin = b"b@example.org\nuser7@example.org\nnobody\n"
         output = await relay.run("suppress", "remove", "--file", "-", "--json", stdin=stdin, status=os.EX_DATAERR)
