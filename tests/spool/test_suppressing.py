@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from smtprelay.message import Envelope, Recipient, Suppressed
 from smtprelay.spool import Fate, Result, Selector, Spool, SpoolError, State, Suppression
 from smtprelay.spool.sqlite import SQLiteSpool, records, suppressing
+from smtprelay.spool.sqlite.readers import Readers
 from smtprelay.spool.sqlite.suppressing import PAGE, SORTED
 from tests.spool.support import (
     HOUR,
@@ -121,6 +123,36 @@ async def test_the_list_is_read_by_pages_and_counted_by_cause(spool: Spool) -> N
     assert await spool.suppressions("", 9, text="U007@EXAMPLE") == [entries[7]]
     assert await spool.suppressions("", 9, text="n599") == [entries[599]]
     assert await spool.suppressions("", 9, cause="9") == []
+
+
+async def test_a_search_lets_other_reads_in_between(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a text that stands nowhere the whole list is read: at once, that kept the bodies of mail that was due from
+    being read for seconds."""
+    monkeypatch.setattr(suppressing, "LOOKED_THROUGH", 10)
+    reads = 0
+    async with opened(path) as spool:
+        entries = [Suppression(f"u{n:03}@example.net", "1", NOW, note=f"n{n}") for n in range(95)]
+        await spool.suppress(entries)
+        await spool.unsuppress([entries[50].address], NOW)
+        read = Readers.run
+
+        async def counted(readers: Readers, query: Callable[[sqlite3.Connection], Any]) -> Any:
+            nonlocal reads
+            reads += 1
+            return await read(readers, query)
+
+        monkeypatch.setattr(Readers, "run", counted)
+        for text, limit, found, count in (
+            ("nowhere", 5, [], 10),
+            ("", 25, entries[:25], 3),
+            ("", 100, entries[:50] + entries[51:], 10),
+            ("n9", 2, [entries[9], entries[90]], 10),
+            ("u094", 2, [entries[94]], 10),
+        ):
+            reads = 0
+            assert await spool.suppressions("", limit, text=text) == found
+            assert reads == count
+        assert await spool.suppressions("u089@example.net", 5, text="n9") == entries[90:95]
 
 
 async def test_a_suppressed_recipient_has_ended_when_its_message_is_stored(spool: Spool) -> None:

@@ -25,6 +25,7 @@ T = TypeVar("T")
 # then, as such pages are copied from the WAL.
 PAGE = 100
 SORTED = 10_000  # entries that are put in order before: those that follow each other share such pages
+LOOKED_THROUGH = 10_000  # entries that one read searches: some 10 ms, so that other reads come in between
 _BUSY = 20  # milliseconds
 
 # A page comes as one statement: after each of many this thread would have to get the GIL back from the loop, and mail
@@ -52,11 +53,12 @@ _REMOVE = """
 """
 _LOOK_UP = "SELECT * FROM suppressions WHERE address = ? AND removed_at = 0 AND (expires = 0 OR expires > ?)"
 _LIST = """
-    SELECT * FROM suppressions
-    WHERE address > :after AND removed_at = 0 AND :cause IN ('', cause)
+    SELECT * FROM (SELECT * FROM suppressions WHERE address > :after ORDER BY address LIMIT :looked_through)
+    WHERE removed_at = 0 AND :cause IN ('', cause)
         AND instr(lower(address || ' ' || source || ' ' || note), lower(:text))
     ORDER BY address LIMIT :limit
 """
+_LAST_OF_LIST = "SELECT address FROM suppressions WHERE address > ? ORDER BY address LIMIT 1 OFFSET ?"
 _DROP_EXPIRED = """
     DELETE FROM suppressions WHERE address IN (
         SELECT address FROM suppressions WHERE expires > 0 AND expires <= ? ORDER BY expires LIMIT ?
@@ -131,7 +133,13 @@ class Suppressing:
         return rows.suppression_of(row) if row else None
 
     async def page(self, after: str, limit: int, cause: str, text: str) -> list[Suppression]:
-        return await self._readers.run(partial(_page, after=after, limit=limit, cause=cause, text=text))
+        search = partial(_page, cause=cause, text=text)
+        found: list[Suppression] = []
+        through: str | None = after
+        while through is not None:
+            some, through = await self._readers.run(partial(search, after=through, limit=limit - len(found)))
+            found += some
+        return found
 
     async def count(self) -> dict[str, int]:
         return await self._readers.run(_count)
@@ -187,9 +195,16 @@ def _is_any(connection: sqlite3.Connection) -> bool:
     return connection.execute("SELECT 1 FROM suppressions WHERE removed_at = 0 LIMIT 1").fetchone() is not None
 
 
-def _page(connection: sqlite3.Connection, after: str, limit: int, cause: str, text: str) -> list[Suppression]:
-    page = connection.execute(_LIST, {"after": after, "cause": cause, "text": text, "limit": limit})
-    return [rows.suppression_of(row) for row in page]
+def _page(
+    connection: sqlite3.Connection, after: str, limit: int, cause: str, text: str
+) -> tuple[list[Suppression], str | None]:
+    """What is found in a slice of the list, and behind which address the search goes on; None where it is over."""
+    words = {"after": after, "cause": cause, "text": text, "limit": limit, "looked_through": LOOKED_THROUGH}
+    found = [rows.suppression_of(row) for row in connection.execute(_LIST, words)]
+    if len(found) == limit:
+        return found, None
+    last = connection.execute(_LAST_OF_LIST, (after, LOOKED_THROUGH - 1)).fetchone()
+    return found, last["address"] if last else None
 
 
 def _count(connection: sqlite3.Connection) -> dict[str, int]:
