@@ -219,7 +219,8 @@ def check_base_url(url: str, *, allow_insecure: bool) -> str:
     problem = f'an address such as "{BASE_URL}" is wanted'
     try:
         parts = urlsplit(url)
-        valid = bool(parts.hostname) and parts.port != 0
+        host = parse_host(parts.hostname)
+        valid = parts.port != 0 and (is_address(host) or not host.rpartition(".")[2].isdecimal())
     except ValueError:
         raise ValueError(problem) from None
     if not valid or parts.scheme not in ("http", "https") or parts.query or parts.fragment:
@@ -231,6 +232,13 @@ def check_base_url(url: str, *, allow_insecure: bool) -> str:
     if parts.scheme == "http" and not allow_insecure:
         raise ValueError('"http://" would send the password readable: use "https://", or set allow_insecure = true')
     return url.rstrip("/") + "/"
+
+
+def check_platform_username(username: str) -> str:
+    """:raises ValueError: it cannot be used; the text says what would be right."""
+    if ":" in username:
+        raise ValueError("a username with a colon in it cannot log in (RFC 7617 §2): give the one that has none")
+    return username
 
 
 def place_of(http_address: str) -> str:

@@ -316,6 +316,10 @@ def test_good(text: str, path: str, value: object) -> None:
         (LEAST + PLATFORM + 'base_url = "edm.test"', 'platform.accounts[1].base_url: an address such as "https://www.'),
         (LEAST + PLATFORM + 'base_url = "http://127.0.0.1:8/"', 'platform.accounts[1].base_url: "http://" would send'),
         (LEAST + PLATFORM + 'base_url = "https://u:p@edm.test/"', "platform.accounts[1].base_url: leave username"),
+        # A reload with one of these was taken, and ended the daemon.
+        (LEAST + PLATFORM.replace("example", "shop:1"), "platform.accounts[1].username: a username with a colon in it"),
+        (LEAST + PLATFORM + 'base_url = "https://192.0.2.300/"', 'platform.accounts[1].base_url: an address such as "'),
+        (LEAST + PLATFORM + 'base_url = "https://\u2603.test/"', 'platform.accounts[1].base_url: an address such as "'),
         (LEAST + PLATFORM + 'poll = "0s"', "platform.accounts[1].poll: "),
         (
             LEAST + PLATFORM + 'credentials = ["news"]',

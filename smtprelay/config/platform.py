@@ -7,7 +7,16 @@ from typing import Annotated
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from smtprelay.config.section import Section
-from smtprelay.values import BASE_URL, Duration, OptionalPath, PositiveDuration, check_base_url, parse_duration, unique
+from smtprelay.values import (
+    BASE_URL,
+    Duration,
+    OptionalPath,
+    PositiveDuration,
+    check_base_url,
+    check_platform_username,
+    parse_duration,
+    unique,
+)
 
 
 class PlatformAccount(Section):
@@ -33,6 +42,11 @@ class PlatformAccount(Section):
     @classmethod
     def _is_base_url(cls, url: str, info: ValidationInfo) -> str:
         return check_base_url(url, allow_insecure=info.data.get("allow_insecure", True))
+
+    @field_validator("username")
+    @classmethod
+    def _can_log_in(cls, username: str) -> str:
+        return check_platform_username(username)
 
     @model_validator(mode="after")
     def _has_one_password(self) -> PlatformAccount:

@@ -17,7 +17,7 @@ from smtprelay.platform.answer import Answer
 from smtprelay.platform.call import Call
 from smtprelay.platform.errors import NotAuthorised, PlatformError, PlatformUnreachable, UnreadableAnswer
 from smtprelay.platform.hourly import Hourly
-from smtprelay.values import BASE_URL, check_base_url
+from smtprelay.values import BASE_URL, check_base_url, check_platform_username
 
 TIMEOUT = httpx.Timeout(60.0, connect=10.0)  # seconds of silence
 DEADLINE = 600.0  # seconds for a whole answer
@@ -47,8 +47,7 @@ class Core:
     def of(cls, base_url: str, username: str, password: str, *, allow_insecure: bool, hourly: Hourly | None) -> Core:
         """:raises ValueError: address or username cannot be used; the text says what would be right."""
         url = check_base_url(base_url, allow_insecure=allow_insecure)
-        if ":" in username:
-            raise ValueError("a username with a colon in it cannot log in (RFC 7617 §2): give the one that has none")
+        check_platform_username(username)
         try:
             httpx.URL(url)
         except httpx.InvalidURL:
