@@ -106,10 +106,11 @@ class Quota:
         self._clock = clock
         self._fact = f"platform/{account.key}/service"
         self.standing = Standing(**json.loads(facts[self._fact])) if self._fact in facts else None
-        self._room = math.inf  # recipients that bulk may still be sent to, as far as is known
+        self._holding = holding or self._is_low()
+        # Recipients that bulk may still be sent to, as far as is known: what is held stays so until there is an answer.
+        self._room = 0 if self._holding else math.inf
         self._let_go = 0  # recipients that were let go since the start
-        self._holding = holding or bool(self.standing and self.standing.is_low(account.quota_reserve))
-        self._stored = asyncio.Event()
+        self._release_wanted = asyncio.Event()
         self._changing = asyncio.Lock()
 
     def reason_to_hold(self, message: Message) -> str:
@@ -124,7 +125,7 @@ class Quota:
     def stored(self) -> None:
         """A message that is held was stored; perhaps what was held before has just been released."""
         self._holding = True
-        self._stored.set()
+        self._release_wanted.set()
 
     async def ask(self, client: AsyncPlatformClient) -> None:
         """Ask the platform, and hold or release what its answer says.
@@ -140,30 +141,36 @@ class Quota:
         await self._spool.remember(self._fact, json.dumps(asdict(standing)))
 
     async def run(self) -> None:
-        """Release what is stored as held although there is room; until it is cancelled."""
+        """Release what is held although there is room; until it is cancelled."""
         while True:
-            await self._stored.wait()
+            await self._release_wanted.wait()
             try:
                 async with self._changing:
                     await self._release()
             except SpoolError as error:
                 log.error("held mail could not be released", account=self._account.key, reason=str(error))
-                self._stored.set()
+                self._release_wanted.set()
                 await asyncio.sleep(AGAIN)
 
     def forget(self) -> None:
-        """The platform has not told for long. What it said last stands, but its silence holds no more mail."""
-        self._room = math.inf
+        """The platform has not told for long. Where it said last that the quota is low, that stands; otherwise its
+        silence holds no mail."""
+        if not self._is_low():
+            self._room = math.inf
+            self._release_wanted.set()
 
     def problems(self) -> Iterator[Problem]:
         """What an operator should know."""
         if self.standing:
             yield from troubles(self._account, self.standing, self._clock(), holding=self._holding)
 
+    def _is_low(self) -> bool:
+        return bool(self.standing and self.standing.is_low(self._account.quota_reserve))
+
     def _note(self, service: Service) -> Standing:
         name = self._account.key
         standing = self.standing = Standing.of(service, self._clock())
-        self._holding = self._holding or standing.is_low(self._account.quota_reserve)
+        self._holding = self._holding or self._is_low()
         if standing.available is not None:
             metrics.PLATFORM_QUOTA.set(standing.available, name)
         if standing.end is not None:
@@ -200,14 +207,14 @@ class Quota:
 
     async def _release(self) -> None:
         """As much of what is held as there is room for."""
-        self._stored.clear()
+        self._release_wanted.clear()
         limit = None if self._room == math.inf else max(int(self._room), 0)
         if not self._holding or limit == 0:
             return
         held = Selector(state=State.HELD, reason=QUOTA, credentials=self._credentials)
         count = await self._spool.release(held, self._clock(), limit)
         self._spend(count)
-        self._holding = count == limit or self._stored.is_set()
+        self._holding = count == limit or self._release_wanted.is_set()
         if count:
             log.warning("the quota is back: bulk mail goes on", account=self._account.key, recipients=count)
             self._wake()
