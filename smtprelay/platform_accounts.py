@@ -45,6 +45,13 @@ class _Given:
         names = tuple(credential.key for credential in config.upstream.credentials)
         return cls(config.platform.accounts, settings.platform_passwords, names, config.suppression)
 
+    def spent_by(self) -> dict[str, str]:
+        """The account whose quota a credential spends: the first that names it, or else the first that names none."""
+        named = {name: account.key for account in reversed(self.accounts) for name in account.credentials}
+        of_the_rest = next((account.key for account in self.accounts if not account.credentials), "")
+        accounts = {name: named.get(name, of_the_rest) for name in self.credentials}
+        return {name: account for name, account in accounts.items() if account}
+
 
 class PlatformAccounts:
     """All of them.
@@ -89,8 +96,7 @@ class PlatformAccounts:
         """
         self._changed.clear()
         self._desks = await self._new_desks() if self._given.accounts else []
-        # A credential spends the quota of the first account that names it.
-        self._by_credential = {name: desk for desk in reversed(self._desks) for name in desk.credentials}
+        self._by_credential = {name: desk for desk in self._desks for name in desk.credentials}
         await self._release_what_nobody_holds()
 
     async def run(self) -> None:
@@ -127,32 +133,38 @@ class PlatformAccounts:
         from smtprelay.platform_desk import Desk
 
         given, facts = self._given, await self._spool.recall(FACTS)
-        held = (await self._spool.waiting(self._clock())).held.get(QUOTA, 0)
-        return [
-            Desk(
-                account,
-                given.passwords[account.key],
-                account.credentials or given.credentials,
-                given.suppression,
-                self._spool,
-                facts,
-                holding=bool(held),
-                wake=self._wake,
-                clock=self._clock,
+        spent_by, desks = given.spent_by(), []
+        for account in given.accounts:
+            credentials = tuple(name for name, key in spent_by.items() if key == account.key)
+            desks.append(
+                Desk(
+                    account,
+                    given.passwords[account.key],
+                    credentials,
+                    given.suppression,
+                    self._spool,
+                    facts,
+                    holding=bool(credentials and await self._spool.search(_held(*credentials), 1)),
+                    wake=self._wake,
+                    clock=self._clock,
+                )
             )
-            for account in given.accounts
-        ]
+        return desks
 
     async def _release_what_nobody_holds(self) -> None:
         """What was held for the quota of an account that is configured no more."""
-        held = Selector(state=State.HELD, reason=QUOTA)
-        if not await self._spool.search(held, 1):
+        if not await self._spool.search(_held(), 1):
             return
-        for name in self._given.credentials:
-            if name not in self._by_credential:
-                free = Selector(state=State.HELD, reason=QUOTA, credentials=(name,))
-                if count := await self._spool.release(free, self._clock()):
-                    log.warning(
-                        "no account's quota counts for this mail: it goes on", credential=name, recipients=count
-                    )
-                    self._wake()
+        free = tuple(name for name in self._given.credentials if name not in self._by_credential)
+        if self._by_credential and not free:
+            return
+        # Where no quota counts, neither does it for mail whose credential is configured no more.
+        held = _held(*free) if self._by_credential else _held()
+        if count := await self._spool.release(held, self._clock()):
+            log.warning("no account's quota counts for this mail: it goes on", recipients=count)
+            self._wake()
+
+
+def _held(*credentials: str) -> Selector:
+    """What waits for the quota: by these credentials, or all of it."""
+    return Selector(state=State.HELD, reason=QUOTA, credentials=credentials)

@@ -100,6 +100,7 @@ class Quota:
         clock: Callable[[], int],
     ) -> None:
         self._account = account
+        self._reserve = account.quota_reserve if credentials else 0  # what nobody spends is kept from nobody
         self._credentials = credentials
         self._spool = spool
         self._wake = wake
@@ -165,7 +166,7 @@ class Quota:
             yield from troubles(self._account, self.standing, self._clock(), holding=self._holding)
 
     def _is_low(self) -> bool:
-        return bool(self.standing and self.standing.is_low(self._account.quota_reserve))
+        return bool(self.standing and self.standing.is_low(self._reserve))
 
     def _note(self, service: Service) -> Standing:
         name = self._account.key
@@ -183,11 +184,10 @@ class Quota:
         :param going: what was to go before the platform was asked, less what had been let go until then.
         """
         waiting = await self._spool.waiting(self._clock())
-        self._holding = self._holding or bool(waiting.held.get(QUOTA))
-        if not self._account.quota_reserve:
+        if not self._reserve:
             self._room = math.inf
         elif standing.available is not None:
-            spare = standing.available - self._account.quota_reserve
+            spare = standing.available - self._reserve
             held = await self._hold() if spare < self._going(waiting) else 0
             self._room = spare - (going + self._let_go) + held
         await self._release()

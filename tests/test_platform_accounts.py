@@ -34,7 +34,7 @@ ACCOUNT = """
 [[platform.accounts]]
 base_url = "{url}"
 allow_insecure = true
-name = "example"
+name = "{name}"
 username = "{username}"
 password_env = "X"
 quota_reserve = {reserve}
@@ -56,15 +56,20 @@ class Parts:
         password: str = "platform-sandbox-password",
         credentials: str = "[]",
         poll: str = "1h",
+        others: str = "",
     ) -> Settings:
-        account = ACCOUNT.format(
+        account = self.account("example", reserve=reserve, credentials=credentials, poll=poll)
+        return settings(account + others, password)
+
+    def account(self, name: str, *, reserve: int = 1000, credentials: str = "[]", poll: str = "1h") -> str:
+        return ACCOUNT.format(
+            name=name,
             url=self.platform.url,
             username=self.platform.username,
             reserve=reserve,
             credentials=credentials,
             poll=poll,
         )
-        return settings(account, password)
 
     async def accept(self, *, bulk: bool = True, credential: str = "news") -> Message:
         message = support.message(bulk=bulk, credential=credential)
@@ -134,6 +139,30 @@ async def test_the_first_account_that_names_a_credential_has_its_quota(of: Parts
     of.accounts.use(of.settings(credentials='["news"]'))
     await until(lambda: of.problems() == ["quota"])
     assert (await of.accept(credential="shop")).hold == ""
+
+
+@pytest.mark.parametrize("credentials", ["[]", '["news"]'])
+async def test_no_account_lets_go_what_another_one_holds(of: Parts, credentials: str) -> None:
+    """The fault: a credential that two accounts have, or one that names none, was released by whichever had quota."""
+    of.platform.state.set_quota(999)
+    of.accounts.use(of.settings(credentials='["news"]'))
+    await until(lambda: of.problems() == ["quota"])
+    held = await of.accept()
+    other = of.account("other", reserve=1, credentials=credentials)
+    of.accounts.use(of.settings(credentials='["news"]', others=other))
+    async with asyncio.timeout(10):
+        while not await of.spool.recall("platform/other/service"):
+            await asyncio.sleep(0.001)
+    assert await support.states(of.spool, held.id) == [State.HELD]
+    assert (await of.accept(credential="shop")).hold == ""
+
+
+async def test_mail_of_a_credential_that_is_gone_is_let_go_where_no_quota_counts(of: Parts) -> None:
+    """The fault: it was held for a quota for good."""
+    held = support.message(hold=QUOTA, credential="removed")
+    await of.spool.put([held])
+    await of.accounts.start()
+    assert await support.states(of.spool, held.id) == [State.QUEUED]
 
 
 async def test_what_an_account_holds_is_released_when_it_is_configured_no_more(of: Parts) -> None:

@@ -22,7 +22,7 @@ from smtprelay.values import (
 class PlatformAccount(Section):
     """`[[platform.accounts]]`: a log-in at the platform's HTTP API.
 
-    :ivar credentials: the keys of the credentials that spend its quota; none: all.
+    :ivar credentials: the keys of the credentials that spend its quota; none: all that no other account names.
     :ivar quota_reserve: recipients; 0: bulk is never held.
     """
 
