@@ -6,10 +6,11 @@ What breaks off is not mended: nobody would see what is missing.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from html import unescape
-from xml.etree.ElementTree import Element, SubElement
+from xml.etree.ElementTree import Element
 
-MAX_DEPTH = 32  # elements within elements; the document has four
+from smtprelay.platform.elements import Builder, NotXML
 
 # The possessive quantifiers and the `[^<>]` see to it that no text takes longer than its length.
 _TOKEN = re.compile(
@@ -17,29 +18,28 @@ _TOKEN = re.compile(
 )
 
 
-class NotXML(Exception):
-    """It cannot be mended; the text says why, as the predicate of "the answer"."""
+def parse(text: str) -> Iterator[Element]:
+    """The root as it begins, and then each of its elements as it ends, which are not within it.
 
-
-def parse(text: str) -> Element:
-    """The root element. Attributes are left out: the platform has none.
-
-    :raises NotXML: it is not even that.
+    :raises NotXML: it is not even that, or too much.
     """
     if text.rfind("<![CDATA[") > text.rfind("]]>"):
         raise NotXML("breaks off within CDATA")
-    reader, at = _Reader(), 0
+    builder, at = _Mending(), 0
     for token in _TOKEN.finditer(text):
-        reader.data(_unescaped(text[at : token.start()]))
+        builder.data(_unescaped(text[at : token.start()]))
         at = token.end()
         if token["cdata"] is not None:
-            reader.data(token["cdata"])
+            builder.data(token["cdata"])
         elif token["end"]:
-            reader.end(token["tag"])
+            builder.end(token["tag"])
         elif token["tag"]:
-            reader.start(token["tag"], empty=token["rest"].endswith("/"))
-    reader.data(_unescaped(text[at:]))
-    return reader.root()
+            builder.start(token["tag"])
+            if token["rest"].endswith("/"):
+                builder.end(token["tag"])
+        yield from builder.take()
+    builder.data(_unescaped(text[at:]))
+    builder.close()
 
 
 def _unescaped(text: str) -> str:
@@ -49,49 +49,45 @@ def _unescaped(text: str) -> str:
         raise NotXML("has a character in it that there is not") from None
 
 
-class _Reader:
+class _Mending(Builder):
+    """Takes ends that do not fit."""
+
     def __init__(self) -> None:
-        self._root: Element | None = None
-        self._open: list[Element] = []
-        self._stray = ""  # the end of an element that was not open, and …
-        self._stray_text = ""  # … what follows it: `</info>done</info>`
+        super().__init__()
+        self._root = ""
+        self._stray = ""  # the end of an element that was not open: `</info>done</info>`
 
-    def root(self) -> Element:
-        if self._root is None:
-            raise NotXML("is no XML")
-        # An end that stands last can only be the root's, whatever its name: `<maillist>…</aillist>`.
-        if self._open and not (len(self._open) == 1 and self._stray and not self._stray_text.strip()):
-            raise NotXML(f"breaks off within <{self._open[-1].tag}>")
-        return self._root
-
-    def start(self, tag: str, *, empty: bool) -> None:
-        self._stray = self._stray_text = ""
-        if self._root is None:
-            element = self._root = Element(tag)
-        elif not self._open:
-            raise NotXML(f"goes on after </{self._root.tag}>")
-        elif len(self._open) == MAX_DEPTH:
-            raise NotXML("has too many elements within elements")
-        else:
-            element = SubElement(self._open[-1], tag)
-        if not empty:
-            self._open.append(element)
+    def start(self, tag: str, attributes: object = None) -> None:
+        if self._root and not self._open:
+            raise NotXML(f"goes on after </{self._root}>")
+        if self._stray:
+            self._text.clear()
+        super().start(tag)
+        self._root, self._stray = self._root or tag, ""
 
     def end(self, tag: str) -> None:
+        stray, self._stray = self._stray, ""
+        if stray == tag and self._open:
+            within, self._text = self._text, []
+            super().start(tag)
+            self._text = within
+            super().end(tag)
+            return
+        if stray:
+            self._text.clear()
         names = [element.tag for element in self._open]
         if tag in names:
-            del self._open[len(names) - 1 - names[::-1].index(tag) :]
-        elif self._stray == tag and self._open:
-            SubElement(self._open[-1], tag).text = self._stray_text
-        elif len(self._open) > 1 and not len(self._open[-1]):
-            self._open.pop()  # `<send_id>7</task_sn>`: within a value nothing else can end
+            self._end(len(names) - 1 - names[::-1].index(tag))
+        elif len(names) > 1 and not len(self._open[-1]):
+            super().end(tag)  # `<send_id>7</task_sn>`: within a value nothing else can end
         else:
-            self._stray, self._stray_text = tag, ""
-            return
-        self._stray = self._stray_text = ""
+            self._settle()
+            self._stray = tag
 
-    def data(self, text: str) -> None:
-        if self._stray:
-            self._stray_text += text
-        elif self._open and not len(self._open[-1]):
-            self._open[-1].text = (self._open[-1].text or "") + text
+    def close(self) -> None:
+        """Nothing more comes. :raises NotXML: something is missing."""
+        if not self._root:
+            raise NotXML("is no XML")
+        # An end that stands last can only be the root's, whatever its name: `<maillist>…</aillist>`.
+        if self._open and not (len(self._open) == 1 and self._stray and not "".join(self._text).strip()):
+            raise NotXML(f"breaks off within <{self._open[-1].tag}>")

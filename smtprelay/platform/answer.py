@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import unescape
+from itertools import islice
+from json import JSONDecoder
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import fromstring
 
-from smtprelay.platform import almost_xml
+from smtprelay.platform import almost_xml, elements
+from smtprelay.platform.elements import SLICE
 from smtprelay.platform.errors import EXCERPT, CallFailed, UnreadableAnswer
 from smtprelay.platform.statuses import DONE, Status
 
@@ -24,11 +28,14 @@ _PAGE = re.compile(
 )
 _TAG = re.compile(r"<[^<>]*>")
 _TITLE = re.compile(r"<(title|h1)\b[^>]{0,100}>([^<]{1,500})</\1", re.IGNORECASE)
+_LINE = re.compile(r"[^\r\n]+")
+_LIST_BEGINS = re.compile(r"\s*\[\s*(?P<end>\]\s*)?")
+_BETWEEN_ITEMS = re.compile(r"\s*(?:,|(?P<end>\]))\s*")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The body of a response."""
+    """The body of a response. Whatever its length, it is read in steps of some milliseconds, for asyncio's sake."""
 
     body: bytes = field(repr=False)
 
@@ -37,9 +44,9 @@ class Answer:
         """Its characters: UTF-8, or else GB 18030, which GBK and GB 2312 are part of; whatever it declares. Where it is
         neither, since a character was cut, it is what it is for the most part."""
         try:
-            return self.body.decode("utf-8-sig")
+            return _decoded(self.body, "utf-8-sig", "strict")
         except UnicodeDecodeError:
-            both = (self.body.decode(charset, "replace") for charset in ("utf-8-sig", "gb18030"))
+            both = (_decoded(self.body, charset, "replace") for charset in ("utf-8-sig", "gb18030"))
             return min(both, key=lambda text: text.count("\ufffd"))
 
     @property
@@ -59,7 +66,7 @@ class Answer:
         if self.text.lstrip().startswith("<"):
             self.xml()
             raise UnreadableAnswer("a text file was expected, and XML came", self.excerpt)
-        return [line for line in self.text.replace("\r", "\n").split("\n") if line.strip()]
+        return [line[0] for line in _LINE.finditer(self.text) if not line[0].isspace()]
 
     def json(self) -> Any:
         """:raises UnreadableAnswer: it is no JSON. :raises CallFailed: it is an error in XML."""
@@ -70,40 +77,98 @@ class Answer:
         except (ValueError, RecursionError):
             raise UnreadableAnswer("JSON was expected, and something else came", self.excerpt) from None
 
+    def items(self) -> Iterator[Any]:
+        """Those of a JSON list, one after the other as they are read: `json` would read all of them in one go.
+
+        :raises UnreadableAnswer: it is none; at the end too, after items that could be read.
+        """
+        text, decoder = self.text, JSONDecoder()
+        try:
+            between = _LIST_BEGINS.match(text)
+            while between and not between["end"]:
+                item, at = decoder.raw_decode(text, between.end())
+                yield item
+                between = _BETWEEN_ITEMS.match(text, at)
+            if between and between.end() == len(text):
+                return
+        except (ValueError, RecursionError):
+            pass
+        raise UnreadableAnswer("JSON was expected, and something else came", self.excerpt)
+
     def xml(self, *roots: str) -> Element:
-        """The root element.
+        """The root element, with all that is in it.
 
         :param roots: how it may be called; none: however.
         :raises UnreadableAnswer: it is no XML, or XML about something else.
         :raises CallFailed: it is a ``<result>`` that says so, and that is none of `roots`.
         """
-        root = self._root()
+        parts = self._parts()
+        root = next(parts)
+        root.extend(list(islice(parts, elements.MAX_ELEMENTS)))
+        if next(parts, None) is not None:
+            raise UnreadableAnswer("the answer has too many elements", self.excerpt)
+        self._check(root, roots)
+        return root
+
+    def rows(self, name: str, *roots: str) -> Iterator[Element]:
+        """The elements of a list that is the whole answer, one after the other as they are read. Where the platform
+        left the list out, its root is the only one.
+
+        :param name: of the elements.
+        :param roots: how the list may be called.
+        :raises UnreadableAnswer: as `xml`; at the end too, after rows that could be read. :raises CallFailed: as `xml`.
+        """
+        parts = self._parts()
+        root = next(parts)
+        if root.tag in roots:
+            yield from (element for element in parts if element.tag == name)
+        else:
+            yield self.xml(*roots, name)
+
+    def _check(self, root: Element, roots: Sequence[str]) -> None:
         if root.tag == "result" and "result" not in roots:
             status, data = (" ".join((root.findtext(name) or "").split()) for name in ("status", "data"))
             if status and status not in DONE:
                 raise CallFailed(Status(status), data)
         if roots and root.tag not in roots:
             raise UnreadableAnswer(f"<{roots[0]}> was expected, and <{root.tag}> came", self.excerpt)
-        return root
 
-    def _root(self) -> Element:
-        text = _NO_XML_CHARACTERS.sub("", self.text).strip()
+    def _parts(self) -> Iterator[Element]:
+        """The root as it begins, and then each of its elements as it ends, which are not within it."""
+        text = self._text_of_xml()
+        count = 0
+        try:
+            for part in elements.parse(text):
+                count += 1
+                yield part
+        except DefusedXmlException:
+            raise UnreadableAnswer("XML with a DTD came, which is not read: it may be a bomb", self.excerpt) from None
+        except (ParseError, ValueError):
+            yield from islice(self._mended(text), count, None)
+        except elements.NotXML as error:
+            raise UnreadableAnswer(f"the answer {error}", self.excerpt) from None
+
+    def _mended(self, text: str) -> Iterator[Element]:
+        try:
+            yield from almost_xml.parse(text)
+        except elements.NotXML as error:
+            raise UnreadableAnswer(f"the answer {error}", self.excerpt) from None
+
+    def _text_of_xml(self) -> str:
+        text = "".join(
+            [_NO_XML_CHARACTERS.sub("", self.text[at : at + SLICE]) for at in range(0, len(self.text), SLICE)]
+        )
+        text = text.strip()
         if not text:
             raise UnreadableAnswer("the answer is empty")
         if _PAGE.match(text):
             raise UnreadableAnswer("a page of HTML came in place of an answer", self.excerpt)
         if not text.startswith("<"):
             raise UnreadableAnswer("XML was expected, and text came", self.excerpt)
-        try:
-            root: Element = fromstring(text, forbid_dtd=True)
-        except DefusedXmlException:
-            raise UnreadableAnswer("XML with a DTD came, which is not read: it may be a bomb", self.excerpt) from None
-        except (ParseError, ValueError):
-            return self._mended(text)
-        return root
+        return text
 
-    def _mended(self, text: str) -> Element:
-        try:
-            return almost_xml.parse(text)
-        except almost_xml.NotXML as error:
-            raise UnreadableAnswer(f"the answer {error}", self.excerpt) from None
+
+def _decoded(octets: bytes, encoding: str, errors: str) -> str:
+    decoder = codecs.getincrementaldecoder(encoding)(errors)
+    pieces = [decoder.decode(octets[at : at + SLICE]) for at in range(0, len(octets), SLICE)]
+    return "".join(pieces) + decoder.decode(b"", final=True)

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 
 from smtprelay.platform.answer import Answer
 from smtprelay.platform.errors import CallFailed, UnreadableAnswer
-from smtprelay.platform.read import children, count, instant, one_of, parse_instant, rows, text
+from smtprelay.platform.read import children, count, instant, one_of, parse_instant, text
 from smtprelay.platform.statuses import Status
 from smtprelay.platform.values import Value
 
@@ -93,7 +93,7 @@ class Address:
 
 def read_lists(answer: Answer) -> Sequence[ContactList]:
     """4.1"""
-    return [_list(row) for row in rows(answer, "item", "maillist")]
+    return [_list(row) for row in answer.rows("item", "maillist")]
 
 
 def read_list(answer: Answer) -> ContactList:
@@ -114,7 +114,7 @@ def read_unsubscribed(answer: Answer) -> Sequence[Unsubscribed]:
 
 def read_addresses(answer: Answer) -> Sequence[Address]:
     """4.8"""
-    return [_address(row) for row in rows(answer, "addr", "data")]
+    return [_address(row) for row in answer.rows("addr", "data")]
 
 
 def read_upload_state(answer: Answer) -> UploadState:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from smtprelay.platform.answer import Answer
 from smtprelay.platform.call import Call, M, Resource, call, parameters
-from smtprelay.platform.read import count, number, one_of, rows, text
+from smtprelay.platform.read import count, number, one_of, text
 from smtprelay.platform.result import Result, read_result
 from smtprelay.platform.statuses import Status
 from smtprelay.platform.values import Value
@@ -115,7 +115,7 @@ def for_customer(customer_id: int | None) -> dict[str, str]:
 
 
 def _domains(answer: Answer) -> Sequence[Domain]:
-    return [Domain(count(row, "customer_id"), text(row, "domain")) for row in rows(answer, "data", "domain_list")]
+    return [Domain(count(row, "customer_id"), text(row, "domain")) for row in answer.rows("data", "domain_list")]
 
 
 def _added(answer: Answer) -> AddedDomain:
@@ -132,5 +132,5 @@ def _states(answer: Answer) -> Sequence[DomainState]:
             one_of(DomainStatus, row, "status"),
             text(row, "info"),
         )
-        for row in rows(answer, "domain", "domain_list")
+        for row in answer.rows("domain", "domain_list")
     ]

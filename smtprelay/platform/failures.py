@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Self
@@ -10,7 +10,7 @@ from typing import Any, Self
 from smtprelay.platform.answer import Answer
 from smtprelay.platform.call import Call, M, Resource, call, on_day, parameters
 from smtprelay.platform.errors import CallFailed, UnreadableAnswer
-from smtprelay.platform.read import Row, number, one_of, rows, text
+from smtprelay.platform.read import Row, number, one_of, text
 from smtprelay.platform.statuses import Status
 from smtprelay.platform.values import Value
 
@@ -139,7 +139,7 @@ def _rows(answer: Answer) -> Iterator[Row]:
     """JSON was asked for; what comes may be any of the four forms."""
     told = answer.text.lstrip()
     if told.startswith("<"):
-        yield from rows(answer, "recipient", "fail_recipient_list")
+        yield from answer.rows("recipient", "fail_recipient_list")
     elif told.startswith(("[", "{", '"')) or told.strip() == "null":
         yield from _of_json(answer)
     else:
@@ -147,15 +147,7 @@ def _rows(answer: Answer) -> Iterator[Row]:
 
 
 def _of_json(answer: Answer) -> Iterator[Row]:
-    told: Any = answer.json()
-    match told:
-        case {"status": status}:
-            raise CallFailed(Status(str(status)), text(told, "data"))
-        case {"email": _} | str():  # a list of one
-            told = [told]
-        case dict():  # PHP writes a list with gaps as an object
-            told = told.values()
-    for row in told or ():
+    for row in answer.items() if answer.text.lstrip().startswith("[") else _of_no_list(answer.json()):
         match row:
             case str():
                 yield {"email": row}
@@ -163,6 +155,17 @@ def _of_json(answer: Answer) -> Iterator[Row]:
                 yield row
             case _:
                 raise UnreadableAnswer("addresses were expected, and something else came", answer.excerpt)
+
+
+def _of_no_list(told: Any) -> Iterable[Any]:
+    match told:
+        case {"status": status}:
+            raise CallFailed(Status(str(status)), text(told, "data"))
+        case {"email": _} | str():  # a list of one
+            return [told]
+        case dict():  # PHP writes a list with gaps as an object
+            return told.values()
+    return [] if told is None else [told]
 
 
 def _of_text(answer: Answer) -> Iterator[Row]:

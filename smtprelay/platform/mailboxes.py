@@ -9,7 +9,7 @@ from smtprelay.message import parse_address
 from smtprelay.platform.answer import Answer
 from smtprelay.platform.call import Call, M, Pages, Resource, call, paged, parameters
 from smtprelay.platform.domains import PATH, for_customer
-from smtprelay.platform.read import number, rows, text
+from smtprelay.platform.read import number, text
 from smtprelay.platform.result import Result, read_result
 from smtprelay.values import parse_domain
 
@@ -77,5 +77,5 @@ def _secret(password: str) -> dict[str, str]:
 def _mailboxes(answer: Answer) -> Sequence[Mailbox]:
     return [
         Mailbox(number(row, "customer_id"), text(row, "domain"), text(row, "name"), text(row, "mailbox"))
-        for row in rows(answer, "data", "mailbox_list")
+        for row in answer.rows("data", "mailbox_list")
     ]

@@ -8,7 +8,6 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from typing import TypeVar
 from xml.etree.ElementTree import Element
 
-from smtprelay.platform.answer import Answer
 from smtprelay.platform.errors import UnreadableAnswer
 from smtprelay.platform.values import Value
 
@@ -103,11 +102,3 @@ def children(root: Element, name: str) -> Iterator[Element]:
         yield root
     else:
         yield from root.findall(name)
-
-
-def rows(answer: Answer, name: str, *roots: str) -> list[Element]:
-    """The elements of a list that is the whole answer. An empty list may be an empty element.
-
-    :raises UnreadableAnswer: :raises CallFailed:
-    """
-    return list(children(answer.xml(*roots, name), name))

@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element
 
 from smtprelay.platform.answer import Answer
 from smtprelay.platform.call import Call, M, Resource, call, on_day, only_one, parameters
-from smtprelay.platform.read import count, day, instant, number, one_of, rows, text
+from smtprelay.platform.read import count, day, instant, number, one_of, text
 from smtprelay.platform.values import Value
 
 
@@ -213,7 +213,7 @@ def _possible(state: SendState) -> str:
 
 
 def _web_tasks(answer: Answer) -> list[WebTask]:
-    return [_web_task(row) for row in rows(answer, "task", "task_list")]
+    return [_web_task(row) for row in answer.rows("task", "task_list")]
 
 
 def _web_task(row: Element) -> WebTask:
@@ -248,7 +248,7 @@ def _day(answer: Answer) -> DayStatistics:
 
 
 def _batches(answer: Answer) -> list[Batch]:
-    return [_batch(row) for row in rows(answer, "task", "data")]
+    return [_batch(row) for row in answer.rows("task", "data")]
 
 
 def _batch(row: Element) -> Batch:
@@ -278,5 +278,5 @@ def _deductions(answer: Answer) -> list[Deduction]:
             sent=count(row, "send_num"),
             deducted=count(row, "total"),
         )
-        for row in rows(answer, "list", "data")
+        for row in answer.rows("list", "data")
     ]

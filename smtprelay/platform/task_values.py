@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 
 from smtprelay.message import parse_address
 from smtprelay.platform.answer import Answer
-from smtprelay.platform.read import count, instant, number, one_of, rows, text
+from smtprelay.platform.read import count, instant, number, one_of, text
 from smtprelay.platform.statistics import AddressType, SendState, TrackState
 from smtprelay.platform.values import Value
 from smtprelay.values import parse_domain
@@ -117,7 +117,7 @@ class Task:
 
 def read_tasks(answer: Answer) -> Sequence[Task]:
     """6.1"""
-    return [_task(row) for row in rows(answer, "task", "task_list")]
+    return [_task(row) for row in answer.rows("task", "task_list")]
 
 
 def _task(row: Element) -> Task:

@@ -8,7 +8,7 @@ from datetime import datetime
 from xml.etree.ElementTree import Element
 
 from smtprelay.platform.answer import Answer
-from smtprelay.platform.read import amount, count, instant, number, one_of, rows, text
+from smtprelay.platform.read import amount, count, instant, number, one_of, text
 from smtprelay.platform.values import Value
 
 BETWEEN_SUBJECTS = "|"
@@ -108,7 +108,7 @@ def read_state(answer: Answer) -> TemplateState:
 
 def read_templates(answer: Answer) -> Sequence[Template]:
     """5.4"""
-    return [_template(row) for row in rows(answer, "template", "template_list")]
+    return [_template(row) for row in answer.rows("template", "template_list")]
 
 
 def _template(row: Element) -> Template:

@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element
 
 from smtprelay.platform.answer import Answer
 from smtprelay.platform.call import Call, M, Resource, call, only_one, parameters
-from smtprelay.platform.read import children, count, instant, number, rows, text
+from smtprelay.platform.read import children, count, instant, number, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +200,7 @@ def _opens(answer: Answer) -> list[Open]:
             click_first=instant(row, "click_first"),
             click_last=instant(row, "click_last"),
         )
-        for row in rows(answer, "user", "data")
+        for row in answer.rows("user", "data")
     ]
 
 
@@ -215,12 +215,12 @@ def _clicks(answer: Answer) -> list[Click]:
             click_first=instant(row, "click_first"),
             click_last=instant(row, "click_last"),
         )
-        for row in rows(answer, "click", "data")
+        for row in answer.rows("click", "data")
     ]
 
 
 def _links(answer: Answer) -> list[Link]:
-    return [_link(row) for row in rows(answer, "link", "data")]
+    return [_link(row) for row in answer.rows("link", "data")]
 
 
 def _link(row: Element) -> Link:

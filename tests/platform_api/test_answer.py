@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import time
+import tracemalloc
+from collections import deque
 from contextlib import suppress
+from unittest.mock import patch
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smtprelay.platform import elements
 from smtprelay.platform.answer import Answer
 from smtprelay.platform.errors import CallFailed, UnreadableAnswer
 from smtprelay.platform.statuses import Status
@@ -229,6 +233,71 @@ def test_much_of_anything_takes_no_longer_than_its_length(piece: str) -> None:
             with suppress(UnreadableAnswer, CallFailed):
                 read()
     assert time.process_time() - began < 20
+
+
+def test_text_in_many_parts_takes_no_longer_than_its_length() -> None:
+    """Each part was copied with each one after it: four megabytes took eight seconds, and 256 would take half a day."""
+    body = f"<a></b>{'a<!>' * 2**20}</b></a>&"
+    began = time.process_time()
+    assert fields(body) == {"b": "a" * 2**20}
+    assert time.process_time() - began < 4
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<list>" + "<recipient><email>a@example.com</email></recipient>\n" * 20_000 + "<recipient>",
+        "<list>A&B" + "<recipient><email>a@example.com</email></recipient>\n" * 20_000 + "<recipient>",
+    ],
+)
+def test_a_list_is_read_row_by_row(body: str) -> None:
+    """The whole list as elements took twelve times its length, and asyncio waited a second for the collection of 20 MB
+    of them."""
+    rows = Answer(body.encode()).rows("recipient", "list")
+    next(rows)
+    tracemalloc.start()
+    try:
+        with pytest.raises(UnreadableAnswer, match="the answer breaks off within <recipient>"):
+            deque(rows, maxlen=0)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * len(body)
+
+
+def test_a_list_in_json_is_read_item_by_item() -> None:
+    items = Answer(b'[ {"email": "a"},\n"b" , ["c"], null, 7 ] \n').items()
+    assert list(items) == [{"email": "a"}, "b", ["c"], None, 7]
+    assert list(Answer(b" [ ]\n").items()) == []
+    for damaged in ('["a",', '["a"', '["a" "b"]', '["a",]', '["a"] 7', '["a", [', '["a", ' + "[" * 10_000):
+        items = Answer(damaged.encode()).items()
+        assert next(items) == "a"
+        with pytest.raises(UnreadableAnswer, match="JSON was expected"):
+            deque(items, maxlen=0)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("<a>" * 40 + "</a>" * 40, "the answer has too many elements within elements"),
+        ("<a><b>" + "<c/>" * 100_001 + "</b></a>", "the answer has too many elements within elements"),
+        ("<a>" + "<b/>" * 100_001 + "</a>", "the answer has too many elements"),
+    ],
+)
+def test_what_would_take_gigabytes_is_refused(body: str, words: str) -> None:
+    """20 MB of `<a>` took 2 GB: well-formed XML had no limit but its length."""
+    for whole in (body, body.replace("<a>", "<a>&", 1)):
+        with pytest.raises(UnreadableAnswer) as caught:
+            xml(whole)
+        assert str(caught.value).startswith(words)
+
+
+def test_a_million_attributes_are_not_read_in_one_go() -> None:
+    """They kept the interpreter for seconds."""
+    attributes = " ".join(f"c{i}='d'" for i in range(1_000_000))
+    with patch.object(elements.Builder, "start", autospec=True, side_effect=elements.Builder.start) as start:
+        assert fields(f"<a><b {attributes}>7</b></a>") == {"b": "7"}
+    assert not any(given for call in start.mock_calls for given in call.args[2:])
 
 
 def test_many_rows_are_read() -> None:

@@ -23,7 +23,7 @@ from smtprelay.platform import (
 from smtprelay.platform.account import ServiceStatus
 from smtprelay.platform.answer import Answer
 from smtprelay.platform.failures import FailureType
-from smtprelay.platform.read import SHANGHAI, amount, children, count, day, instant, number, one_of, rows, text
+from smtprelay.platform.read import SHANGHAI, amount, children, count, day, instant, number, one_of, text
 from smtprelay.platform.result import Result, read_result
 from smtprelay.platform.statuses import Status
 
@@ -119,9 +119,9 @@ def test_a_list_of_one_may_be_left_out_and_a_list_of_none_is_empty() -> None:
     assert [child.text for child in children(fromstring("<list><row>1</row><row>2</row></list>"), "row")] == ["1", "2"]
     assert [child.text for child in children(fromstring("<row>1</row>"), "row")] == ["1"]
     assert list(children(fromstring("<list/>"), "row")) == []
-    assert [child.text for child in rows(Answer(b"<row>1</row>"), "row", "list")] == ["1"]
+    assert [child.text for child in Answer(b"<row>1</row>").rows("row", "list")] == ["1"]
     with pytest.raises(UnreadableAnswer, match="<list> was expected, and <other> came"):
-        rows(Answer(b"<other/>"), "row", "list")
+        list(Answer(b"<other/>").rows("row", "list"))
 
 
 def test_a_value_that_is_not_documented_is_kept() -> None:
