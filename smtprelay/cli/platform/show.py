@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import Annotated, Any
 
 import typer
+from rich.cells import cell_len
 
-from smtprelay.cli.common import print_json, print_table
+from smtprelay.cli.common import print_json
 from smtprelay.cli.configuration import fail
 from smtprelay.platform.values import Value
 from smtprelay.words import language_of, without_bidi_controls
 
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_GAP = "  "  # between columns
 OutputOption = Annotated[
     Path | None, typer.Option("--output", metavar="FILE", help="Write lines there, with tabs between the values.")
 ]
@@ -35,11 +39,12 @@ def show(value: Any, *, as_json: bool, streams: bool = False) -> None:
     elif as_json:
         print_json(plain(value))
     elif is_dataclass(value):
-        _print_table([(_title(field.name), words(getattr(value, field.name))) for field in fields(value)])
+        names = [field.name for field in fields(value)]
+        _print_record(list(map(_title, names)), [_harmless(words(getattr(value, name))) for name in names])
     elif isinstance(value, Iterable) and not isinstance(value, str):
         _print_rows(value)
     else:
-        typer.echo(without_bidi_controls(words(value)))
+        typer.echo(_harmless(words(value)))
 
 
 def write_lines(rows: Iterable[Any], path: Path) -> None:
@@ -88,48 +93,60 @@ def words(value: Any) -> str:
         case Iterable():
             return "; ".join(filter(None, map(words, value)))
     if is_dataclass(value):
-        return " ".join(filter(None, (str(plain(getattr(value, field.name)) or "") for field in fields(value))))
+        return " ".join(filter(None, (words(getattr(value, field.name)) for field in fields(value))))
     return str(value)
 
 
 def _print_rows(rows: Iterable[Any]) -> None:
-    """A table of what is told of any of them; where a terminal is too narrow for it, one for each."""
+    """A table of what is told of any of them."""
     told = list(rows)
     if not told:
         typer.echo("None.")
         return
     if not is_dataclass(told[0]):
         for row in told:
-            typer.echo(without_bidi_controls(words(row)))
+            typer.echo(_harmless(words(row)))
         return
     names = [field.name for field in fields(told[0]) if field.repr]  # without what is long, such as a template's HTML
-    cells = [[words(getattr(row, name)) for name in names] for row in told]
+    cells = [[_harmless(words(getattr(row, name))) for name in names] for row in told]
     used = [column for column in range(len(names)) if any(row[column] for row in cells)]
     titles = [_title(names[column]) for column in used]
-    table = [[row[column] for column in used] for row in cells]
-    if not sys.stdout.isatty() or _width([titles, *table]) <= shutil.get_terminal_size().columns:
-        _print_table(table, titles)
+    _print_table([[row[column] for column in used] for row in cells], titles)
+
+
+def _print_table(rows: list[list[str]], titles: list[str]) -> None:
+    """Columns; where a terminal is not as wide as they are, each row as lines of its own."""
+    widths = [max(map(cell_len, column)) for column in zip(titles, *rows, strict=True)]
+    if is_terminal() and sum(widths) + len(_GAP) * (len(widths) - 1) > get_terminal_size().columns:
+        for number, row in enumerate(rows):
+            if number:
+                typer.echo()
+            _print_record(titles, row)
         return
-    for row in table:
-        _print_table([(title, cell) for title, cell in zip(titles, row, strict=True) if cell])
-        typer.echo()
-
-
-def _width(rows: Sequence[Sequence[str]]) -> int:
-    """Of a table, in columns of a terminal, of which Chinese characters take two."""
-    from rich.cells import cell_len
-
-    return sum(max(map(cell_len, column)) + 2 for column in zip(*rows, strict=True)) - 2
-
-
-def _print_table(rows: Iterable[Sequence[str]], titles: Sequence[str] = ()) -> None:
-    from rich.table import Column, Table
-
-    columns = [Column(title, overflow="fold") for title in titles or ("", "")]
-    table = Table(*columns, show_header=bool(titles), box=None, pad_edge=False)
+    typer.secho(_aligned(titles, widths), bold=True)
     for row in rows:
-        table.add_row(*map(without_bidi_controls, row))
-    print_table(table)
+        typer.echo(_aligned(row, widths))
+
+
+def is_terminal() -> bool:
+    """Whether a person looks at it."""
+    return sys.stdout.isatty()
+
+
+def _print_record(titles: Sequence[str], cells: Sequence[str]) -> None:
+    width = max(map(cell_len, titles))
+    for title, cell in zip(titles, cells, strict=True):
+        typer.echo(_aligned([title, cell], [width, 0]))
+
+
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    padded = (cell + " " * (width - cell_len(cell)) for cell, width in zip(cells, widths, strict=True))
+    return _GAP.join(padded).rstrip()
+
+
+def _harmless(text: str) -> str:
+    """Strangers' words, which a terminal only shows."""
+    return _CONTROLS.sub(lambda control: f"\\x{ord(control[0]):02x}", without_bidi_controls(text))
 
 
 def _title(name: str) -> str:
