@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
+from smtprelay.cli.platform.show import show
+from smtprelay.platform.failures import Failure, FailureType
 from tests.platform_cli.conftest import Platform, lines_of_json
 
 Shell = Callable[..., Result]
@@ -58,29 +61,6 @@ def test_rows_that_come_page_by_page_are_a_line_each(shell: Shell, platform: Pla
     assert "2026-11-28 12:00:00+08:00" in table
     columns = [line.index(name) for line, name in zip(table.splitlines()[1:], ["a@", "b@"], strict=True)]
     assert columns[0] == columns[1]
-
-
-def test_a_terminal_too_narrow_for_a_table_has_a_line_for_each_value(
-    shell: Shell, platform: Platform, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The 19 columns of a task were as many columns of single letters."""
-    platform.answers["2.3.2"] = FAILED
-    monkeypatch.setattr("smtprelay.cli.platform.show.is_terminal", lambda: True)
-    login = {"SMTPRELAY_PLATFORM_USERNAME": "example", "SMTPRELAY_PLATFORM_PASSWORD": "p4ssword"}
-    wide = shell("failures", "all", "2026-11-28", env={**login, "COLUMNS": "80"})
-    assert len(wide.stdout.splitlines()) == 3
-    narrow = shell("failures", "all", "2026-11-28", env={**login, "COLUMNS": "60"})
-    assert narrow.stdout.splitlines() == [
-        "address      a@example.org",
-        "type         1 (there is no such mailbox)",
-        "task id      5",
-        "description",
-        "",
-        "address      b@example.org",
-        "type         4",
-        "task id",
-        "description  未知",
-    ]
 
 
 def test_a_hundred_thousand_rows_are_shown_within_seconds(shell: Shell, platform: Platform) -> None:
@@ -132,3 +112,28 @@ def test_words_of_strangers_do_nothing_to_a_terminal(shell: Shell, platform: Pla
     platform.answers["4.1"] = f"<maillist><item><id>1</id><subject>{words}</subject></item></maillist>"
     told = shell("contacts", "lists").stdout
     assert words.replace("\u202e", "\\u202e") in told
+
+
+@pytest.mark.parametrize(("columns", "lines"), [("70", 3), ("69", 8)])
+def test_a_table_that_is_too_wide_for_the_terminal_is_one_for_each_row(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: str, lines: int
+) -> None:
+    """rich would break each word of a task's twenty columns into letters. Chinese characters are two columns wide."""
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    failures = [
+        Failure("a@example.org", FailureType.NOT_EXIST, 5),
+        Failure("b@example.org", FailureType("4"), None, "未知未知未知未知"),
+    ]
+    show(failures, as_json=False)
+    told = capsys.readouterr().out
+    assert len(told.splitlines()) == lines, told
+    assert "1 (there is no such mailbox)" in told
+
+
+def test_what_is_long_is_told_in_json_alone(shell: Shell, platform: Platform) -> None:
+    platform.answers["5.4"] = (
+        "<template_list><template><id>9</id><name>news</name><content>HTML</content></template></template_list>"
+    )
+    assert "HTML" not in shell("templates", "list").stdout
+    assert json.loads(shell("templates", "list", "--json").stdout)[0]["content"] == "HTML"
