@@ -61,6 +61,7 @@ class Server(socketserver.ThreadingTCPServer):
         self.answers = list(answers)
         self.requests: list[Request] = []
         self.closing = threading.Event()
+        self.came = threading.Condition()
         self._tls = tls
         if tls:
             self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
@@ -78,6 +79,11 @@ class Server(socketserver.ThreadingTCPServer):
         self.shutdown()
         self.server_close()
 
+    def wait_for(self, count: int) -> None:
+        """Until so many requests have come: who gives up waiting for an answer may be faster."""
+        with self.came:
+            assert self.came.wait_for(lambda: len(self.requests) >= count, PATIENCE)
+
     def handle_error(self, *_: object) -> None:
         """The other side has broken off, or does not trust us: as the test wanted."""
 
@@ -90,7 +96,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
         request = Request(self.command, self.path, headers, body)
-        self.server.requests.append(request)
+        with self.server.came:
+            self.server.requests.append(request)
+            self.server.came.notify_all()
         told = self.server.answers.pop(0)
         if told is None:
             self.server.closing.wait(PATIENCE)
