@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,10 @@ import pytest
 from typer.testing import Result
 
 from smtprelay.cli.platform import progress
-from smtprelay.platform import CallFailed, PlatformUnreachable
+from smtprelay.platform import CallFailed, PlatformUnreachable, UnreadableAnswer
 from smtprelay.platform.statuses import Status
 from tests.platform_cli.conftest import Platform, done
+from tests.platform_cli.test_login import configuration
 
 Shell = Callable[..., Result]
 PASSED = "<template><id>{}</id><name>news</name><status>{}</status><colour>{}</colour><size>1</size></template>"
@@ -177,7 +178,7 @@ def test_a_dry_run_asks_the_platform_nothing(shell: Shell, platform: Platform, h
             "6.2",
             PlatformUnreachable("edm.test: the connection broke", ambiguous=True),
             69,
-            "See 'smtprelay platform tasks list' first. To go on, run the same command with --tpl-id 1003 ",
+            "see 'smtprelay platform tasks list' before you go on.\nTo go on, run the same command with --tpl-id 1003 ",
         ),
         (
             "6.2",
@@ -186,6 +187,12 @@ def test_a_dry_run_asks_the_platform_nothing(shell: Shell, platform: Platform, h
             "'smtprelay platform templates delete 1003' and 'smtprelay platform contacts delete-list 1005'.\n",
         ),
         ("5.3", KeyboardInterrupt(), 130, "To clean up: 'smtprelay platform templates delete 1003'.\n"),
+        (
+            "4.9.4",
+            KeyboardInterrupt(),
+            130,
+            "upload-state 1006' tells success: wait for it.\nTo go on, run the same command with --tpl-id 1003 ",
+        ),
         ("5.2", CallFailed(Status("error")), 69, "a parameter is wrong (4.9.4).\n"),
     ],
 )
@@ -197,6 +204,32 @@ def test_a_failure_tells_how_to_go_on(
     assert result.exit_code == status, result.output
     assert advice in result.stderr
     assert str(error) in result.stderr
+
+
+@pytest.mark.parametrize(
+    "error",
+    [KeyboardInterrupt(), PlatformUnreachable("x", ambiguous=True), UnreadableAnswer("a page of HTML came")],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("words", [("--template", "news", "--contacts", "contacts.csv"), ("--tpl-id=3", "--list-id=5")])
+def test_who_goes_on_does_not_send_a_campaign_twice(
+    shell: Shell, platform: Platform, here: Path, error: BaseException, words: Sequence[str]
+) -> None:
+    """Ctrl-C, or a page of HTML, while the task is made: it was told how to go on, and not that it may be there."""
+    if isinstance(error, UnreadableAnswer):
+        error.ambiguous = True
+    platform.answers["6.2"] = error
+    result = create(shell, *words)
+    assert result.exit_code in (69, 130)
+    assert "may have been made, and would be sent twice: see 'smtprelay platform tasks list'" in result.stderr
+
+
+def test_advice_is_about_the_same_account(shell: Shell, platform: Platform, here: Path) -> None:
+    config = configuration(here, "main", "other")
+    platform.answers["4.3"] = CallFailed(Status("error"))
+    words = ("--template", "news", "--contacts", "contacts.csv", "--directory", "templates")
+    result = shell("tasks", "create", *words, *SENDER, "-c", config, "--account", "other", env={})
+    assert "To clean up: 'smtprelay platform templates delete 1003 --account other'.\n" in result.stderr
 
 
 def test_a_template_that_may_not_be_sent_ends_the_campaign(shell: Shell, platform: Platform, here: Path) -> None:

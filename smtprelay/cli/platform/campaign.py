@@ -16,7 +16,7 @@ from smtprelay.cli.platform.contacts import wait_until_read
 from smtprelay.cli.platform.login import in_words, status_of
 from smtprelay.cli.platform.progress import uploading
 from smtprelay.cli.platform.push import checked, refuse, upload
-from smtprelay.platform import PlatformClient, PlatformError, PlatformUnreachable
+from smtprelay.platform import PlatformClient, PlatformError
 from smtprelay.platform.template_values import CheckStatus, TemplateState
 from smtprelay.templating.platform_form import PlatformTemplate
 
@@ -28,6 +28,7 @@ class Campaign:
     :ivar templates: their ids.
     :ivar list_id: 0: it has none yet.
     :ivar filled: whether the contacts are in the list.
+    :ivar login: the options of commands that say which account it is.
     :ivar check: what came of the check of a template that was pushed.
     :ivar undo: commands that take away what was made here.
     """
@@ -36,6 +37,8 @@ class Campaign:
     templates: list[int]
     list_id: int
     filled: bool
+    login: str = ""
+    scheduling: bool = False
     task: int = 0
     check: TemplateState | None = None
     upload: int = 0
@@ -60,6 +63,7 @@ class Campaign:
             self.push(template, made)
         if contacts:
             self.fill(name, contacts)
+        self.scheduling = True
         self.task = self.platform.tasks.create(self.templates, self.list_id, **parameters).id
 
     def push(self, name: str, made: PlatformTemplate) -> None:
@@ -77,8 +81,8 @@ class Campaign:
             self.undo.append(f"contacts delete-list {self.list_id}")
         with uploading("contacts") as progress:
             self.upload = self.platform.contacts.upload(self.list_id, contacts, progress=progress).id
-        self.filled = True
         wait_until_read(self.platform, self.upload)
+        self.filled = True
 
     @contextmanager
     def advising(self, contacts: str) -> Iterator[None]:
@@ -90,22 +94,31 @@ class Campaign:
             yield
         except PlatformError as error:
             typer.echo(in_words(error), err=True)
-            unknown = isinstance(error, PlatformUnreachable) and error.ambiguous and self.filled
-            self._advise(contacts, "See 'smtprelay platform tasks list' first. " if unknown else "")
+            self._advise(contacts, unknown=error.ambiguous)
             sys.exit(status_of(error))
-        except (SystemExit, KeyboardInterrupt):
-            self._advise(contacts)
+        except (SystemExit, KeyboardInterrupt) as end:
+            self._advise(contacts, unknown=isinstance(end, KeyboardInterrupt))
             raise
 
-    def _advise(self, contacts: str, first: str = "") -> None:
+    def _advise(self, contacts: str, *, unknown: bool) -> None:
+        """:param unknown: whether the platform may have done the last step."""
+        if unknown and self.scheduling:
+            tasks = self.command("tasks list")
+            typer.echo(f"The task may have been made, and would be sent twice: see {tasks} before you go on.", err=True)
+        if self.upload and not self.filled:
+            state = self.command(f"contacts upload-state {self.upload}")
+            typer.echo(f"Not all contacts are in the list before {state} tells success: wait for it.", err=True)
         if not self.undo:
             return
         words = [f"--tpl-id {id_}" for id_ in self.templates]
         words += [f"--list-id {self.list_id}"] if self.list_id else []
-        words += [] if self.filled else [f"--contacts {shlex.quote(contacts)}"]
-        undo = " and ".join(f"'smtprelay platform {command}'" for command in self.undo)
+        words += [] if self.upload or self.filled else [f"--contacts {shlex.quote(contacts)}"]
         typer.echo(
-            f"{first}To go on, run the same command with {' '.join(words)} in place of --template and --contacts. To "
-            f"clean up: {undo}.",
+            f"To go on, run the same command with {' '.join(words)} in place of --template and --contacts. To "
+            f"clean up: {' and '.join(map(self.command, self.undo))}.",
             err=True,
         )
+
+    def command(self, words: str) -> str:
+        """One of ours about the same account, for people."""
+        return f"'smtprelay platform {words}{self.login}'"

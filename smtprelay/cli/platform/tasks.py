@@ -83,7 +83,8 @@ def create(
     order = Order.of(
         template, var=var, vars_file=vars_file, map_=map_, pictures=pictures, directory=directory, config=config
     ) if template else None  # fmt: skip
-    count, campaign = Count(), Campaign(platform, tpl_id or [], list_id, filled=not contacts)
+    login = f" --account {shlex.quote(account)}" if account else ""
+    count, campaign = Count(), Campaign(platform, tpl_id or [], list_id, filled=not contacts, login=login)
     with closing(Inputs().contacts(contacts, contacts_format)) if contacts else nullcontext() as file:
         known = _known(file) if file else ()
         made = order.render(known) if order else None
@@ -96,7 +97,7 @@ def create(
         with platform_file(file, count, fields) if file else nullcontext() as lines, campaign.advising(contacts):
             if not dry_run:
                 campaign.run(template, made, name, lines, parameters)
-    _show(campaign, count, fields, parameters, account, as_json=as_json)
+    _show(campaign, count, fields, parameters, as_json=as_json)
 
 
 def _start(time: datetime | None, *, now: bool, hold: bool) -> Start:
@@ -128,12 +129,10 @@ def _require(fields: Mapping[str, str], known: Collection[str]) -> None:
 
 
 def _show(
-    campaign: Campaign, count: Count, fields: Mapping[str, str], parameters: Mapping[str, Any], account: str, *,
-    as_json: bool,
-) -> None:  # fmt: skip
+    campaign: Campaign, count: Count, fields: Mapping[str, str], parameters: Mapping[str, Any], *, as_json: bool
+) -> None:
     """What was made; what a dry run did not make is null."""
-    statistics = f"smtprelay platform stats batches --id {campaign.task}"
-    statistics += f" --account {shlex.quote(account)}" if account else ""
+    statistics = f"smtprelay platform stats batches --id {campaign.task}{campaign.login}"
     if as_json:
         print_json({
             "task": campaign.task or None, "templates": campaign.templates, "list": campaign.list_id or None,
