@@ -41,8 +41,8 @@ class Status(Value):
         "删除联系人分类描述信息时发生错误",
     )
     DELETE_MAILLIST_ERROR = "delete_maillist_error", "the contact list could not be deleted (4.5)", "删除联系人分类出错"
-    NOT_EXIST = "not_exist", "there is nothing with this id (4.9.4)", "不存在 id"
-    ERROR = "error", "a parameter is wrong (4.9.4)", "参数错误"
+    NOT_EXIST = "not_exist", "there is nothing with this id", "不存在 id"
+    ERROR = "error", "a parameter is wrong", "参数错误"
     NO_COMPLETE = "no_complete", "the file is still being read (4.9.4)", "正在解析"
 
 

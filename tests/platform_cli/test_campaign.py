@@ -193,7 +193,7 @@ def test_a_dry_run_asks_the_platform_nothing(shell: Shell, platform: Platform, h
             130,
             "upload-state 1006' tells success: wait for it.\nTo go on, run the same command with --tpl-id 1003 ",
         ),
-        ("5.2", CallFailed(Status("error")), 69, "a parameter is wrong (4.9.4).\n"),
+        ("5.2", CallFailed(Status("error")), 69, "a parameter is wrong.\n"),
     ],
 )
 def test_a_failure_tells_how_to_go_on(
