@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
@@ -20,17 +21,18 @@ import structlog
 from smtprelay import metrics, problems
 from smtprelay.config import SuppressionSection
 from smtprelay.message import AddressError, parse_address
-from smtprelay.platform import AsyncPlatformClient
-from smtprelay.platform.contact_values import Unsubscribed
+from smtprelay.platform import AsyncPlatformClient, CallFailed, PlatformError, UnreadableAnswer
+from smtprelay.platform.contact_values import ContactList, Unsubscribed
 from smtprelay.platform.failures import Failure, FailureType
 from smtprelay.problems import Problem
-from smtprelay.spool import Fate, Spool
+from smtprelay.spool import Fate, Spool, Suppression
 from smtprelay.suppression import CHINA, UNSUBSCRIBED, beginning_of, of_failure, of_unsubscription
 
 log = structlog.get_logger("platform")
 
 FIRST_DAYS = 14  # that are asked for at first
 LATE_DAYS = 2  # that are asked for again: bounces come late
+SLICE = 10_000  # of what is told: looked at in a thread at one time, and then entered
 ALARM = 86_400_000  # milliseconds that a problem is shown for which there is no end
 
 R = TypeVar("R", Failure, Unsubscribed)
@@ -76,7 +78,7 @@ class Feedback:
         self._settings = settings
         self._spool = spool
         self._clock = clock
-        self._spam: dict[str, int] = json.loads(facts.get(self._fact("spam"), "{}"))
+        self._spam: dict[str, Any] = json.loads(facts.get(self._fact("spam"), "{}"))
         self._asking = asyncio.Lock()
 
     async def sync(self, client: AsyncPlatformClient) -> Learned:
@@ -85,84 +87,117 @@ class Feedback:
         :raises PlatformError: it does not tell all; what it told is entered. :raises SpoolError: likewise.
         """
         async with self._asking:
-            learned = Learned()
+            learned, errors = Learned(), list[PlatformError]()
             known = await self._spool.recall(self._fact(""))
             try:
-                await self._ask_for_failures(client, known, learned)
-                await self._ask_for_unsubscribed(client, known, learned)
+                await self._ask_for_failures(client, known, learned, errors)
+                await self._ask_for_unsubscribed(client, known, learned, errors)
             finally:
                 self._tell(learned)
+            if errors:
+                raise errors[0]
             return learned
 
     def problems(self) -> Iterator[Problem]:
         """Mail that was judged as spam, for a day."""
         if self._spam and self._clock() - self._spam["at"] < ALARM:
-            yield problems.SPAM.of(self._name, name=self._name, count=self._spam["count"])
+            yield problems.SPAM.of(self._name, name=self._name, count=self._spam["count"], since=self._spam["since"])
 
     def _fact(self, key: str) -> str:
         return f"platform/{self._name}/{key}"
 
-    async def _ask_for_failures(self, client: AsyncPlatformClient, known: Mapping[str, str], learned: Learned) -> None:
+    async def _ask_for_failures(
+        self, client: AsyncPlatformClient, known: Mapping[str, str], learned: Learned, errors: list[PlatformError]
+    ) -> None:
         today = datetime.fromtimestamp(self._clock() / 1000, CHINA).date()
         complete = known.get(self._fact("complete"))
         first = date.fromisoformat(complete) - timedelta(LATE_DAYS) if complete else today - timedelta(FIRST_DAYS)
         for number in range((today - first).days + 1):
             day = first + timedelta(number)
             key = self._fact(f"failures/{day}")
-            told = await client.failures.all(day)
-            new = await self._unseen(told, known.get(key))
-            if new:
-                await self._take_failures(day, new, learned)
-                await self._spool.remember(key, await _mark(told))
+            with _going_on(errors):
+                told = await client.failures.all(day)
+                if new := await self._unseen(told, known.get(key)):
+                    await self._take_failures(day, new, learned)
+                    await self._spool.remember(key, await _mark(told))
+        if errors:
+            return
         await self._spool.remember(self._fact("complete"), str(today - timedelta(1)))
         for key in known:
             if key.startswith(prefix := self._fact("failures/")) and key.removeprefix(prefix) < str(first):
                 await self._spool.remember(key, None)
 
     async def _take_failures(self, day: date, new: Sequence[Failure], learned: Learned) -> None:
-        by_type: dict[str, list[str]] = defaultdict(list)
-        for failure in new:
-            if address := _address(failure):
-                by_type[failure.type.value].append(address)
-            else:
-                learned.unusable += 1
-        for cause, addresses in by_type.items():
-            entries = (of_failure(address, cause, day, self._name, self._settings) for address in addresses)
-            learned.suppressed += await self._spool.suppress(entry for entry in entries if entry)
-            source = f"platform {self._name}"
-            fates = (Fate(address, beginning_of(day), cause, source) for address in addresses)
-            count = await self._spool.report(fates)
+        counts = Counter[str]()
+        for some in _slices(new):
+            usable = await asyncio.to_thread(self._usable_failures, day, some)
+            learned.unusable += len(some) - sum(len(fates) for _, fates in usable.values())
+            for cause, (entries, fates) in usable.items():
+                learned.suppressed += await self._spool.suppress(entries)
+                counts[cause] += await self._spool.report(fates)
+        for cause, count in counts.items():
             learned.failures[cause] = learned.failures.get(cause, 0) + count
             metrics.PLATFORM_REPORTS.add(self._name, cause, n=count)
-            if cause == FailureType.SPAM and count:
-                await self._alarm(count)
+        if count := counts[FailureType.SPAM]:
+            await self._alarm(day, count)
 
-    async def _alarm(self, count: int) -> None:
-        log.error("the platform judged mail as spam, and did not send it", account=self._name, recipients=count)
-        lasts = bool(list(self.problems()))
-        self._spam = {"at": self._clock(), "count": count + (self._spam["count"] if lasts else 0)}
+    def _usable_failures(
+        self, day: date, told: Sequence[Failure]
+    ) -> Mapping[str, tuple[list[Suppression], list[Fate]]]:
+        """What is to be entered, by the cause."""
+        usable: dict[str, tuple[list[Suppression], list[Fate]]] = defaultdict(lambda: ([], []))
+        at, source = beginning_of(day), f"platform {self._name}"
+        for failure in told:
+            if address := _address(failure):
+                cause = failure.type.value
+                entries, fates = usable[cause]
+                fates.append(Fate(address, at, cause, source))
+                if entry := of_failure(address, cause, day, self._name, self._settings):
+                    entries.append(entry)
+        return usable
+
+    async def _alarm(self, day: date, count: int) -> None:
+        log.error(
+            "the platform judged mail as spam, and did not send it",
+            account=self._name,
+            day=str(day),
+            recipients=count,
+        )
+        since = str(day)
+        if any(self.problems()):
+            since, count = min(since, self._spam["since"]), count + self._spam["count"]
+        self._spam = {"at": self._clock(), "since": since, "count": count}
         await self._spool.remember(self._fact("spam"), json.dumps(self._spam))
 
     async def _ask_for_unsubscribed(
-        self, client: AsyncPlatformClient, known: Mapping[str, str], learned: Learned
+        self, client: AsyncPlatformClient, known: Mapping[str, str], learned: Learned, errors: list[PlatformError]
     ) -> None:
-        for contacts in await client.contacts.lists():
+        lists: Sequence[ContactList] = ()
+        with _going_on(errors):
+            lists = await client.contacts.lists()
+        for contacts in lists:
             key = self._fact(f"unsubscribed/{contacts.id}")
-            told = await client.contacts.unsubscribed(contacts.id)
-            new = await self._unseen(told, known.get(key))
-            if new:
-                usable = [(address, one.at) for one in new if (address := _address(one))]
-                learned.unusable += len(new) - len(usable)
-                now = self._clock()
-                count = await self._spool.suppress(
-                    entry
-                    for address, at in usable
-                    if (entry := of_unsubscription(address, _ms(at) or now, self._name, self._settings))
-                )
-                learned.unsubscribed += count
-                learned.suppressed += count
-                metrics.PLATFORM_REPORTS.add(self._name, UNSUBSCRIBED, n=count)
-                await self._spool.remember(key, await _mark(told))
+            with _going_on(errors):
+                told = await client.contacts.unsubscribed(contacts.id)
+                if new := await self._unseen(told, known.get(key)):
+                    await self._take_unsubscribed(new, learned)
+                    await self._spool.remember(key, await _mark(told))
+
+    async def _take_unsubscribed(self, new: Sequence[Unsubscribed], learned: Learned) -> None:
+        for some in _slices(new):
+            entries, unusable = await asyncio.to_thread(self._usable_unsubscribed, some)
+            count = await self._spool.suppress(entries)
+            learned.unsubscribed += count
+            learned.suppressed += count
+            learned.unusable += unusable
+            metrics.PLATFORM_REPORTS.add(self._name, UNSUBSCRIBED, n=count)
+
+    def _usable_unsubscribed(self, told: Sequence[Unsubscribed]) -> tuple[list[Suppression], int]:
+        """What is to be entered, and how many are no addresses."""
+        now = self._clock()
+        usable = [(address, _ms(one.at) or now) for one in told if (address := _address(one))]
+        entries = (of_unsubscription(address, at, self._name, self._settings) for address, at in usable)
+        return [entry for entry in entries if entry], len(told) - len(usable)
 
     async def _unseen(self, told: Sequence[R], mark: str | None) -> Sequence[R]:
         """What is new in a list that the platform only adds to; all of it where it did otherwise: that does no harm."""
@@ -179,6 +214,19 @@ class Feedback:
                 suppressed=learned.suppressed,
                 unusable=learned.unusable,
             )
+
+
+@contextmanager
+def _going_on(errors: list[PlatformError]) -> Iterator[None]:
+    """Note that one day or one list is not told, and go on: it must not keep the others from being told for good."""
+    try:
+        yield
+    except (CallFailed, UnreadableAnswer) as error:
+        errors.append(error)
+
+
+def _slices(told: Sequence[R]) -> Iterator[Sequence[R]]:
+    return (told[begin : begin + SLICE] for begin in range(0, len(told), SLICE))
 
 
 async def _mark(told: Sequence[Failure | Unsubscribed]) -> str:

@@ -288,7 +288,7 @@ SPAM = Kind(
     "spam",
     "warning",
     Sentence(
-        "The platform judged mail of {name} as spam and did not send it to {count} recipients within a day. The "
+        "The platform judged mail of {name} as spam and did not send it to {count} recipients since {since}. The "
         "domain's reputation suffers."
     ),
     Sentence(

@@ -179,9 +179,9 @@ PROBLEMS: Final[Mapping[str, str]] = {
     "smtprelay'.": (
         "请检查该账户的用户名和密码（'smtprelay check' 可尝试登录），然后执行 'systemctl reload smtprelay'。"
     ),
-    "The platform judged mail of {name} as spam and did not send it to {count} recipients within a day. The domain's "
+    "The platform judged mail of {name} as spam and did not send it to {count} recipients since {since}. The domain's "
     "reputation suffers.": (
-        "一天之内，平台将 {name} 发往 {count} 个收件人的邮件判为垃圾邮件而未发送。这会损害域名信誉。"
+        "自 {since} 起，平台将 {name} 发往 {count} 个收件人的邮件判为垃圾邮件而未发送。这会损害域名信誉。"
     ),
     "'smtprelay suppress list --cause 5' shows to whom, and 'smtprelay queue why ID' tells it of a message. Look at "
     "what was sent and to whom, and ask the provider before more of it goes.": (

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from smtprelay import feedback
 from smtprelay.config import SuppressionSection
 from smtprelay.feedback import FIRST_DAYS, Feedback, Learned
-from smtprelay.platform import PlatformUnreachable
+from smtprelay.message import parse_address
+from smtprelay.platform import CallFailed, PlatformError, PlatformUnreachable, UnreadableAnswer
 from smtprelay.platform.contact_values import ContactList, ListStatus, Unsubscribed
 from smtprelay.platform.failures import Failure, FailureType
+from smtprelay.platform.statuses import Status
 from smtprelay.spool import Suppression
 from smtprelay.spool.sqlite import SQLiteSpool
 from smtprelay.suppression import CHINA, beginning_of
@@ -36,6 +40,8 @@ class Platform:
     unsubscribed_: list[Unsubscribed] = field(default_factory=list)
     asked: list[date] = field(default_factory=list)
     breaks_at: date | None = None
+    error: PlatformError = field(default_factory=lambda: PlatformUnreachable("no answer in time", ambiguous=False))
+    refused_lists: list[int] = field(default_factory=list)
 
     @property
     def failures(self) -> Platform:
@@ -48,14 +54,15 @@ class Platform:
     async def all(self, day: date) -> list[Failure]:
         self.asked.append(day)
         if day == self.breaks_at:
-            raise PlatformUnreachable("no answer in time", ambiguous=False)
+            raise self.error
         return list(self.failed.get(day, ()))
 
     async def lists(self) -> list[ContactList]:
-        return [LIST]
+        return [*(replace(LIST, id=id_) for id_ in self.refused_lists), LIST]
 
     async def unsubscribed(self, list_id: int) -> list[Unsubscribed]:
-        assert list_id == LIST.id
+        if list_id in self.refused_lists:
+            raise CallFailed(Status("error.list"), "")
         return list(self.unsubscribed_)
 
     def fail(self, address: str, type_: str = "1", day: date = TODAY) -> None:
@@ -187,6 +194,50 @@ async def test_where_the_platform_breaks_off_nothing_is_lost(tmp_path: Path) -> 
         assert await of.suppressed() == [("a@example.net", "1"), ("b@example.net", "1")]
 
 
+async def test_a_day_that_is_not_told_keeps_no_other_one_from_being_told(tmp_path: Path) -> None:
+    """The fault: the first of two weeks could not be read, and so nothing that failed was ever learned."""
+    async with parts(tmp_path) as of:
+        of.platform.breaks_at, of.platform.error = TODAY - timedelta(FIRST_DAYS), UnreadableAnswer("no date", "<html>")
+        of.platform.fail("a@example.net", day=of.platform.breaks_at)
+        of.platform.fail("b@example.net")
+        of.platform.unsubscribed_.append(Unsubscribed("c@example.net", NOON))
+        with pytest.raises(UnreadableAnswer):
+            await of.sync()
+        assert await of.suppressed() == [("b@example.net", "1"), ("c@example.net", "unsubscribed")]
+        of.platform.breaks_at = None
+        await of.sync()
+        assert len(await of.suppressed()) == 3, "it is asked for again"
+
+
+async def test_a_list_that_is_not_told_keeps_no_other_one_from_being_told(tmp_path: Path) -> None:
+    """The fault: of the lists after one that had been deleted meanwhile, say, nothing was learned."""
+    async with parts(tmp_path) as of:
+        of.platform.refused_lists.append(3)
+        of.platform.unsubscribed_.append(Unsubscribed("a@example.net", NOON))
+        with pytest.raises(CallFailed):
+            await of.sync()
+        assert await of.suppressed() == [("a@example.net", "unsubscribed")]
+
+
+async def test_many_failures_are_not_read_in_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fault: with a hundred thousand it stood still for 150 ms."""
+    threads = set()
+
+    def noting(address: str) -> str:
+        threads.add(threading.current_thread())
+        return parse_address(address)
+
+    monkeypatch.setattr(feedback, "parse_address", noting)
+    monkeypatch.setattr(feedback, "SLICE", 2)
+    async with parts(tmp_path) as of:
+        for number in range(5):
+            of.platform.fail(f"u{number}@example.net")
+            of.platform.unsubscribed_.append(Unsubscribed(f"v{number}@example.net", NOON))
+        learned = await of.sync()
+        assert (learned.failures, learned.unsubscribed) == ({"1": 5}, 5)
+        assert threading.main_thread() not in threads
+
+
 async def test_somebody_who_unsubscribed_is_entered_with_the_time(tmp_path: Path) -> None:
     async with parts(tmp_path) as of:
         of.platform.unsubscribed_.append(Unsubscribed("a@example.net", NOON - timedelta(hours=1)))
@@ -218,15 +269,15 @@ async def test_what_is_not_to_be_entered_is_told_of_the_message_all_the_same(tmp
 
 async def test_mail_that_was_judged_as_spam_is_a_problem_for_a_day(tmp_path: Path) -> None:
     async with parts(tmp_path) as of:
-        of.platform.fail("a@example.net", "5")
+        of.platform.fail("a@example.net", "5", TODAY - timedelta(days=1))
         await of.sync()
         of.platform.fail("b@example.net", "5")
         await of.sync()
-        feedback = await of.new_feedback()
-        [problem] = feedback.problems()
-        assert "to 2 recipients" in problem.sentence
+        restarted = await of.new_feedback()
+        [problem] = restarted.problems()
+        assert "to 2 recipients since 2026-11-27." in problem.sentence
         of.now += DAY
-        assert not list(feedback.problems())
+        assert not list(restarted.problems())
 
 
 async def test_what_is_remembered_does_not_grow(tmp_path: Path) -> None:
