@@ -21,11 +21,12 @@ from smtprelay.message import Message
 from smtprelay.platform import AsyncPlatformClient
 from smtprelay.platform.account import Service, ServiceStatus
 from smtprelay.problems import Problem
-from smtprelay.spool import QUOTA, Selector, Spool, SpoolError, State, Waiting
+from smtprelay.spool import QUOTA, Selector, Spool, SpoolError, State
 from smtprelay.suppression import beginning_of
 
 log = structlog.get_logger("platform")
 
+LATE = 3_600_000  # milliseconds that the platform may take to count what it was handed
 AGAIN = 10.0  # seconds until a spool that failed is tried again
 
 
@@ -77,6 +78,24 @@ def troubles(account: PlatformAccount, standing: Standing, now: int, *, holding:
         yield kind.of(name, name=name, day=standing.ends, left=left)
 
 
+@dataclass(slots=True)
+class _Figure:
+    """What the platform says is left, and since when it says so.
+
+    :param going: what it may not have counted: what was to go then, less what had been let go until then.
+    """
+
+    available: int
+    since: int
+    going: int
+
+    def after(self, last: _Figure | None) -> _Figure:
+        """The same figure as before may be one that does not know yet what went meanwhile."""
+        if not last or self.available != last.available or self.since - last.since >= LATE:
+            return self
+        return _Figure(self.available, last.since, max(self.going, last.going))
+
+
 class Quota:
     """That of one account.
 
@@ -102,6 +121,7 @@ class Quota:
         self._account = account
         self._reserve = account.quota_reserve if credentials else 0  # what nobody spends is kept from nobody
         self._credentials = credentials
+        self._ahead = 2 * account.poll  # milliseconds: what is due later counts once it is not
         self._spool = spool
         self._wake = wake
         self._clock = clock
@@ -111,12 +131,15 @@ class Quota:
         # Recipients that bulk may still be sent to, as far as is known: what is held stays so until there is an answer.
         self._room = 0 if self._holding else math.inf
         self._let_go = 0  # recipients that were let go since the start
+        self._figure: _Figure | None = None
         self._release_wanted = asyncio.Event()
         self._changing = asyncio.Lock()
 
     def reason_to_hold(self, message: Message) -> str:
         """Count a message that is about to be stored. :returns: `QUOTA`, or ``""`` where it may go."""
-        recipients = len(message.envelope.recipients)
+        if message.due_at - message.received_at > self._ahead:
+            return ""
+        recipients = sum(not recipient.suppressed for recipient in message.envelope.recipients)
         if message.bulk and (self._holding or recipients > self._room):
             self._holding = True  # whatever comes now waits behind it
             return QUOTA
@@ -135,10 +158,11 @@ class Quota:
         """
         # What goes while the platform is asked may be in its answer or not: here it counts, so that bulk never spends
         # the reserve.
-        going, let_go = self._going(await self._spool.waiting(self._clock())), self._let_go
+        by = self._clock() + self._ahead
+        going, let_go = await self._going(by), self._let_go
         standing = self._note(await client.account.service())
         async with self._changing:
-            await self._measure(standing, going - let_go)
+            await self._measure(standing, going - let_go, by)
         await self._spool.remember(self._fact, json.dumps(asdict(standing)))
 
     async def run(self) -> None:
@@ -178,28 +202,29 @@ class Quota:
             metrics.PLATFORM_END.set(standing.end / 1000, name)
         return standing
 
-    async def _measure(self, standing: Standing, going: int) -> None:
+    async def _measure(self, standing: Standing, going: int, by: int) -> None:
         """Find out for how much bulk there is room once all that waits has gone; where it is too much, that is held.
 
         :param going: what was to go before the platform was asked, less what had been let go until then.
+        :param by: when that was due at the latest.
         """
-        waiting = await self._spool.waiting(self._clock())
         if not self._reserve:
             self._room = math.inf
         elif standing.available is not None:
-            spare = standing.available - self._reserve
-            held = await self._hold() if spare < self._going(waiting) else 0
-            self._room = spare - (going + self._let_go) + held
+            figure = self._figure = _Figure(standing.available, standing.at, going).after(self._figure)
+            spare = figure.available - self._reserve
+            if spare < figure.going + self._let_go:
+                figure.going -= await self._hold(by)
+            self._room = spare - (figure.going + self._let_go)
         await self._release()
 
-    def _going(self, waiting: Waiting) -> int:
-        """Recipients that wait and are not held, or are being sent."""
-        queued = sum(waiting.credentials.get(credential, 0) for credential in self._credentials)
-        return queued + waiting.recipients.get(State.SENDING, 0)
+    async def _going(self, by: int) -> int:
+        counts = await self._spool.going(by)
+        return sum(counts.get(credential, 0) for credential in self._credentials)
 
-    async def _hold(self) -> int:
+    async def _hold(self, by: int) -> int:
         self._holding = True
-        bulk = Selector(state=State.QUEUED, bulk=True, credentials=self._credentials)
+        bulk = Selector(state=State.QUEUED, bulk=True, credentials=self._credentials, due_by=by)
         count = await self._spool.hold(bulk, self._clock(), QUOTA)
         if count:
             log.error("the quota runs low: bulk mail is held", account=self._account.key, recipients=count)

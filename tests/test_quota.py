@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from smtprelay.config import PlatformAccount
-from smtprelay.message import Message
+from smtprelay.message import Message, Suppressed
 from smtprelay.platform.account import SendType, Service, ServiceStatus, ServiceType
-from smtprelay.quota import Quota
+from smtprelay.quota import LATE, Quota
 from smtprelay.spool import QUOTA, Lease, Selector, State
 from smtprelay.spool.sqlite import SQLiteSpool
 from tests.spool import support
@@ -34,6 +34,7 @@ class Platform:
 
     service_: Service = SERVICE
     meanwhile: Callable[[], Awaitable[object]] | None = None  # what happens before its answer is there
+    counts: bool = True  # what it is handed, at once
 
     @property
     def account(self) -> Platform:
@@ -64,11 +65,17 @@ class Parts:
         self.platform.left(available)
         await self.quota.ask(self.platform)  # type: ignore[arg-type]
 
-    async def accept(self, *, bulk: bool = True, recipients: int = 1, credential: str = "news") -> Message:
-        """As the pipeline does."""
+    async def accept(
+        self, *, bulk: bool = True, recipients: int = 1, credential: str = "news", later: int = 0
+    ) -> Message:
+        """As the pipeline does.
+
+        :param later: when it is to be sent, in milliseconds from now.
+        """
         to = [f"u{n}@example.net" for n in range(recipients)]
         self.now += 1
-        message = support.message(*to, now=self.now, bulk=bulk, credential=credential)
+        due_at = self.now + later
+        message = support.message(*to, now=self.now, bulk=bulk, credential=credential, due_at=due_at)
         if credential == "news":
             message = replace(message, hold=self.quota.reason_to_hold(message))
         await self.spool.put([message])
@@ -85,7 +92,8 @@ class Parts:
     async def _deliver(self, lease: Lease) -> None:
         await self.spool.finish(lease, self.now, results(lease))
         self.sent.append(lease.message.id)
-        self.platform.left((self.platform.service_.available or 0) - len(lease.recipients))
+        if self.platform.counts:
+            self.platform.left((self.platform.service_.available or 0) - len(lease.recipients))
 
     async def held(self) -> int:
         return (await self.spool.stats()).held.get(QUOTA, 0)
@@ -190,6 +198,51 @@ async def test_what_goes_while_the_platform_is_asked_is_counted(tmp_path: Path) 
             await of.accept()
         await of.send()
         assert of.platform.service_.available == RESERVE
+
+
+async def test_what_is_to_be_sent_in_weeks_spends_nothing_until_then(tmp_path: Path) -> None:
+    """The fault: a campaign for next month took the room of all that was to go today, which was held meanwhile."""
+    async with parts(tmp_path) as of:
+        await of.ask(RESERVE + 5)
+        campaign = await of.accept(recipients=8, later=14 * DAY)
+        today = await of.accept(recipients=5)
+        assert (campaign.hold, today.hold) == ("", "")
+        await of.ask(RESERVE + 5)
+        assert await of.held() == 0
+        assert await of.send() == [today.id]
+        of.now += 14 * DAY
+        await of.ask(RESERVE + 5)
+        assert await of.held() == 3, "now it counts"
+
+
+async def test_a_platform_that_counts_late_is_not_sent_more_than_it_has(tmp_path: Path) -> None:
+    """The fault: with each poll as much was let go again, until the platform had counted the first of it."""
+    async with parts(tmp_path) as of:
+        await of.ask(RESERVE)
+        for _ in range(10):
+            await of.accept()
+        of.platform.counts = False
+        for _ in range(3):
+            await of.ask(RESERVE + 4)
+            await of.send()
+            of.now += 300_000
+        assert await of.held() == 6
+        await of.ask(RESERVE)
+        await of.ask(RESERVE + 1)
+        assert await of.held() == 5
+        await of.send()
+        of.now += LATE
+        await of.ask(RESERVE + 1)
+        assert await of.held() == 4, "but it is not waited for for good: that figure may be true"
+
+
+async def test_who_is_suppressed_spends_nothing(tmp_path: Path) -> None:
+    async with parts(tmp_path) as of:
+        await of.ask(RESERVE + 1)
+        message = support.message("a@example.net", "b@example.net", bulk=True)
+        suppressed = replace(message.envelope.recipients[1], suppressed=Suppressed("1", "no such mailbox"))
+        envelope = replace(message.envelope, recipients=(message.envelope.recipients[0], suppressed))
+        assert of.quota.reason_to_hold(replace(message, envelope=envelope)) == ""
 
 
 async def test_mail_that_is_being_stored_when_all_is_released_is_not_forgotten(tmp_path: Path) -> None:

@@ -131,6 +131,7 @@ class Selector:
     :param to: a recipient's address, or ``*@domain``.
     :param bulk: `Message.bulk`; None: whether it is or not.
     :param credentials: names of those that they wait for; none: all.
+    :param due_by: not what is due later; Unix time in milliseconds, None for whenever.
     """
 
     ids: tuple[str, ...] = ()
@@ -141,6 +142,7 @@ class Selector:
     tag: str = ""
     bulk: bool | None = None
     credentials: tuple[str, ...] = ()
+    due_by: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

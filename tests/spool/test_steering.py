@@ -91,6 +91,13 @@ async def test_bulk_of_some_credentials_is_held(spool: Spool) -> None:
     assert [lease.message for lease in await lease_all(spool)] == [as_handed_out(bulk)]
 
 
+async def test_what_is_due_by_then_is_held(spool: Spool) -> None:
+    soon, later = message(), message(due_at=NOW + HOUR)
+    await spool.put([soon, later])
+    assert await spool.hold(Selector(due_by=NOW + HOUR - 1), NOW, QUOTA) == 1
+    assert await states(spool, later.id) == [State.QUEUED]
+
+
 async def test_held_mail_is_refused_with_its_notification(spool: Spool) -> None:
     original, dsn = message("a@example.net", "b@example.net", hold=DNS), message()
     await spool.put([original])

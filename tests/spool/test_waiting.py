@@ -6,7 +6,7 @@ import pytest
 
 from smtprelay.spool import Selector, SpoolFull, State
 from smtprelay.spool.sqlite import SQLiteSpool, history, writer
-from tests.spool.support import HOUR, NOW, lease_all, message, results
+from tests.spool.support import CREDENTIAL, HOUR, NOW, lease_all, message, results
 from tests.spool.test_sqlite_writer import pragma
 
 
@@ -42,6 +42,15 @@ async def test_what_its_app_wants_later_does_not_wait_yet(sqlite_spool: SQLiteSp
     oldest = (await sqlite_spool.waiting(NOW + HOUR)).oldest
     assert oldest == {State.QUEUED: NOW + 1000, State.HELD: NOW + 1}
     assert (await sqlite_spool.waiting(NOW + 6 * HOUR)).oldest[State.QUEUED] == NOW + 5 * HOUR
+
+
+async def test_what_is_sent_or_due_soon_by_credential(sqlite_spool: SQLiteSpool) -> None:
+    await sqlite_spool.put([message("a@x.example", "b@x.example", now=NOW)])
+    await lease_all(sqlite_spool)
+    await sqlite_spool.put([message(now=NOW + 1), message(now=NOW + 2, credential="other")])
+    await sqlite_spool.put([message(now=NOW, due_at=NOW + HOUR), message(now=NOW, hold="operator")])
+    assert await sqlite_spool.going(NOW + HOUR - 1) == {CREDENTIAL: 3, "other": 1}
+    assert await sqlite_spool.going(NOW + HOUR) == {CREDENTIAL: 4, "other": 1}
 
 
 async def test_the_search_for_what_is_late_is_bounded(

@@ -149,6 +149,14 @@ def waiting(connection: sqlite3.Connection, now: int, size: int) -> Waiting:
     )
 
 
+def going(connection: sqlite3.Connection, by: int) -> dict[str, int]:
+    queued = "SELECT credential, count(*) FROM recipients WHERE state = 'queued' AND next_at <= ? GROUP BY credential"
+    sending = "SELECT credential, count(*) FROM recipients WHERE state = 'sending' GROUP BY credential"
+    counts = Counter[str](dict(connection.execute(queued, (by,)).fetchall()))
+    counts.update(dict(connection.execute(sending).fetchall()))
+    return dict(counts)
+
+
 def _due(connection: sqlite3.Connection, message_id: str) -> int:
     row = connection.execute("SELECT due_at FROM messages WHERE id = ?", (message_id,)).fetchone()
     return int(row["due_at"])

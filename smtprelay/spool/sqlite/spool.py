@@ -186,6 +186,9 @@ class SQLiteSpool:
     async def waiting(self, now: int) -> Waiting:
         return await self._readers.run(lambda connection: history.waiting(connection, now, self._bytes()))
 
+    async def going(self, by: int) -> dict[str, int]:
+        return await self._readers.run(partial(history.going, by=by))
+
     @property
     def fault(self) -> Fault | None:
         return self._writer.fault
