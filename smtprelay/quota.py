@@ -10,7 +10,7 @@ import asyncio
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 
 import structlog
@@ -57,8 +57,8 @@ class Standing:
         return cls(now, service.available, service.status.value, ends)
 
     def is_low(self, reserve: int) -> bool:
-        """Whether fewer are left than the reserve."""
-        return self.available is not None and self.available < reserve
+        """Whether fewer are left than the reserve. Of nothing never."""
+        return self.available is not None and self.available < reserve > 0
 
 
 def troubles(account: PlatformAccount, standing: Standing, now: int, *, holding: bool = False) -> Iterator[Problem]:
@@ -68,9 +68,10 @@ def troubles(account: PlatformAccount, standing: Standing, now: int, *, holding:
     :param holding: bulk is held for want of quota.
     """
     name, reserve = account.key, account.quota_reserve
-    if standing.is_low(reserve) or (holding and reserve):
-        kind = problems.QUOTA_LOW if standing.available else problems.QUOTA_USED_UP
-        yield kind.of(name, name=name, available=standing.available, reserve=reserve)
+    if standing.available is not None and standing.available <= 0:
+        yield problems.QUOTA_USED_UP.of(name, name=name)
+    elif standing.available is not None and (standing.is_low(reserve) or (holding and reserve)):
+        yield problems.QUOTA_LOW.of(name, name=name, available=standing.available, reserve=reserve)
     if standing.status == ServiceStatus.DISABLED:
         yield problems.SERVICE_DISABLED.of(name, name=name)
     if standing.end is not None and (left := standing.end - now) <= account.expiry_warning:
@@ -194,7 +195,10 @@ class Quota:
 
     def _note(self, service: Service) -> Standing:
         name = self._account.key
-        standing = self.standing = Standing.of(service, self._clock())
+        standing = Standing.of(service, self._clock())
+        if standing.available is None and self.standing:
+            standing = replace(standing, available=self.standing.available)
+        self.standing = standing
         self._holding = self._holding or self._is_low()
         if standing.available is not None:
             metrics.PLATFORM_QUOTA.set(standing.available, name)

@@ -323,6 +323,25 @@ async def test_a_reserve_of_nothing_holds_nothing(tmp_path: Path) -> None:
         assert (await of.accept()).hold == ""
 
 
+async def test_a_quota_that_is_used_up_is_told_of_where_nothing_is_held(tmp_path: Path) -> None:
+    """The fault: without a reserve nobody was told that the platform takes no more mail."""
+    async with parts(tmp_path, quota_reserve=0) as of:
+        for available in (0, -5):
+            await of.ask(available)
+            assert [sentence.partition(":")[0] for sentence in of.problems()] == ["The quota of example is used up"]
+            assert (await of.accept()).hold == ""
+
+
+async def test_what_was_told_counts_where_an_answer_does_not_tell_it(tmp_path: Path) -> None:
+    """The fault: a quota that was low was told to be used up."""
+    async with parts(tmp_path) as of:
+        await of.ask(RESERVE - 1)
+        before = of.problems()
+        await of.ask(None)
+        assert of.problems() == before
+        assert (await of.accept()).hold == QUOTA
+
+
 async def test_what_was_known_is_known_after_a_restart(tmp_path: Path) -> None:
     async with parts(tmp_path) as of:
         await of.ask(RESERVE - 1)
@@ -347,6 +366,8 @@ async def test_what_an_operator_holds_stays_held(tmp_path: Path) -> None:
         ({}, []),
         ({"available": RESERVE - 1}, ["The quota of example runs low: 9 recipients are left, and 10 of them"]),
         ({"available": 0}, ["The quota of example is used up"]),
+        ({"available": -5}, ["The quota of example is used up"]),
+        ({"available": None}, []),
         ({"status": ServiceStatus.DISABLED}, ["The platform has disabled the service of example"]),
         ({"ends": date(2027, 1, 20)}, ["The service of example at the platform ends in 5d 8h (on 2027-01-20)"]),
         ({"ends": date(2027, 1, 14)}, ["The service of example at the platform ended on 2027-01-14"]),
