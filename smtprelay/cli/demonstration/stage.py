@@ -54,6 +54,11 @@ class Stage:
             sys.executable, "-m", "smtprelay", *arguments, "-c", "config.toml",
             cwd=self.folder, env=environment(self.folder), stdout=PIPE,
         )  # fmt: skip
-        output, _ = await process.communicate()
+        try:
+            output, _ = await process.communicate()
+        finally:
+            if process.returncode is None:  # the demo is ended: a command that went on would miss its folder
+                process.kill()
+                await process.wait()
         self.quote(text := output.decode())
         return text if process.returncode == os.EX_OK else ""
