@@ -24,6 +24,7 @@ class Holding:
     """Goes through what is held whenever a domain's verdict is there.
 
     :param refuse: ends a held message by a reply, with the notification that is due (`Delivery.refuse`).
+    :param let_go: called with messages that go on, before `wake` (`PlatformAccounts.let_go`).
     :param wake: called when mail or notifications may have become due.
     :param clock: Unix time in milliseconds.
     """
@@ -36,12 +37,14 @@ class Holding:
         policy: Policy,
         *,
         refuse: Callable[[MessageRecord, Reply], Awaitable[None]],
+        let_go: Callable[[Sequence[Message]], Awaitable[None]],
         wake: Callable[[], None],
         clock: Callable[[], int],
     ) -> None:
         self._spool = spool
         self._watch = watch
         self._refuse = refuse
+        self._let_go = let_go
         self._wake = wake
         self._clock = clock
         self._answered = asyncio.Event()
@@ -94,10 +97,12 @@ class Holding:
                 await self._refuse(record, refusal.reply)
                 refused += 1
             elif not self._wait_for(record.message):
-                free.append(record.message.id)
+                free.append(record.message)
         if free:
-            count = await self._spool.release(Selector(tuple(free), state=State.HELD, reason=reason), self._clock())
+            held = Selector(tuple(message.id for message in free), state=State.HELD, reason=reason)
+            count = await self._spool.release(held, self._clock())
             log.warning("held mail goes on: its domains are set up", recipients=count)
+            await self._let_go(free)
         if refused:
             self._answered.set()  # an operator may have moved some of a message's recipients meanwhile
         if free or refused:

@@ -98,6 +98,7 @@ class Parts:
             self.way_in.gate,
             self.way_in.policy,
             refuse=self.way_out.delivery.refuse,
+            let_go=self.platform.let_go,
             wake=self.way_out.wake,
             clock=now_ms,
         )

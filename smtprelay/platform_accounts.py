@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -84,6 +84,18 @@ class PlatformAccounts:
         """A message was stored."""
         if message.hold == QUOTA and (desk := self._by_credential.get(message.credential)):
             desk.quota.stored()
+
+    async def let_go(self, messages: Sequence[Message]) -> None:
+        """Count messages that were held for something else until now; what has to wait for want of quota is held.
+
+        :raises SpoolError: it could not be held.
+        """
+        waiting = [replace(message, hold=QUOTA) for message in messages if self.reason_to_hold(message)]
+        if waiting:
+            queued = Selector(tuple(message.id for message in waiting), state=State.QUEUED)
+            await self._spool.hold(queued, self._clock(), QUOTA)
+            for message in waiting:
+                self.stored(message)
 
     def problems(self) -> list[Problem]:
         """What an operator should know."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +48,7 @@ class Parts:
     statuses: dict[str, Status]
     now: int = NOW
     refused: list[tuple[str, Reply]] = field(default_factory=list)
+    let_go: dict[str, bool] = field(default_factory=dict)  # by id, whether it was woken for before
     woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def accept(self, hold: str, domain: str = "example.com", author_domain: str = "") -> Message:
@@ -94,10 +95,13 @@ async def parts(folder: Path, on_failure: str = "reject", now: int = NOW, **stat
         results = [Result(r.id, State.BOUNCED, reason="refused") for r in record.recipients]
         await made.spool.end_held(record.message.id, NOW, results)
 
+    async def let_go(messages: Sequence[Message]) -> None:
+        made.let_go |= dict.fromkeys([message.id for message in messages], woken.is_set())
+
     spool = await SQLiteSpool.open(folder / "spool.db", now=NOW)
     watch = Watch(check, spool.remember, required=("spf",), configured=(), refusing=True, clock=lambda: made.now)
     gate, policy, woken = Gate(config, watch.verdict), Policy(config), asyncio.Event()
-    of = Holding(spool, watch, gate, policy, refuse=refuse, wake=woken.set, clock=lambda: NOW)
+    of = Holding(spool, watch, gate, policy, refuse=refuse, let_go=let_go, wake=woken.set, clock=lambda: NOW)
     made = Parts(spool, watch, of, by_domain, now, woken=woken)
     watch.recall(await spool.recall(""))
     running = asyncio.create_task(of.run())
@@ -120,6 +124,7 @@ async def test_it_goes_on_when_dns_answers_that_all_is_well(tmp_path: Path) -> N
         async with asyncio.timeout(5):
             await of.woken.wait()
         assert await of.state(message) == (State.QUEUED, "")
+        assert of.let_go == {message.id: False}
         assert not of.watch.waiting
 
 

@@ -124,6 +124,22 @@ async def test_the_quota_is_asked_for_and_bulk_held_below_the_reserve(of: Parts)
     assert (await of.accept(bulk=False)).hold == ""
 
 
+async def test_mail_whose_domain_is_set_up_waits_for_the_quota_too(of: Parts) -> None:
+    """The fault: bulk that was held for DNS went when the quota was low, and before older bulk that waited for it."""
+    of.platform.state.set_quota(999)
+    of.accounts.use(of.settings())
+    await until(lambda: of.problems() == ["quota"])
+    bulk, other = support.message(bulk=True, credential="news"), support.message(credential="news")
+    await of.spool.put([bulk, other])  # as `Holding` has just released them
+    await of.accounts.let_go([bulk, other])
+    assert await support.states(of.spool, bulk.id) == [State.HELD]
+    assert await support.states(of.spool, other.id) == [State.QUEUED]
+    [desk] = of.accounts._desks
+    of.platform.state.set_quota(2000)
+    await desk._ask_for_quota()
+    assert await support.states(of.spool, bulk.id) == [State.QUEUED]
+
+
 async def test_what_is_held_goes_on_when_the_quota_is_back(of: Parts) -> None:
     of.platform.state.set_quota(0)
     of.accounts.use(of.settings(poll="1s"))
