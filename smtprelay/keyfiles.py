@@ -128,10 +128,11 @@ def write_secret(file: Path, secret: bytes) -> None:
     finally:
         partial.unlink()
     for folder in changed:
-        _sync(folder)
+        sync_folder(folder)
 
 
-def _sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """See to it that its names are on the disk. :raises OSError: they cannot be written."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

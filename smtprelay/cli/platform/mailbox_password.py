@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,7 @@ from smtprelay.cli.platform.mailboxes import Customer, Mailbox, PasswordFile, pa
 from smtprelay.cli.remote import running
 from smtprelay.config import Config
 from smtprelay.credentials import read_secret_file
+from smtprelay.keyfiles import sync_folder, write_secret
 from smtprelay.platform import CallFailed, NotAuthorised, PlatformClient, PlatformError
 
 SUFFIX = ".new"
@@ -46,6 +48,7 @@ def password(
     new = begun or password_of(file, generate=generate)
     for old, waiting in zip(files, beside, strict=True):
         _write(waiting, new, like=old)
+    new = _read(beside[0])  # as the daemon will, and whoever else has begun at the same time
     try:
         platform.mailboxes.set_password(address, new, customer_id=customer_id)
     except PlatformError as error:
@@ -60,7 +63,7 @@ def password(
             "this again: it goes on with the new one.",
         )
     for old, waiting in zip(files, beside, strict=True):
-        waiting.replace(old)
+        _replace(old, waiting)
     typer.echo(f"The password of {address} is changed, and in {', '.join(map(str, files))}.")
     _put_to_use(settings)
 
@@ -76,27 +79,41 @@ def _begun(beside: Sequence[Path]) -> str:
     for waiting in beside:
         if waiting.exists():
             typer.echo(f"A change was begun before: it goes on with the password in {waiting}.", err=True)
-            try:
-                return read_secret_file(waiting)
-            except ValueError as error:
-                fail(os.EX_NOINPUT, f"The password cannot be read: {error}.")
+            return _read(waiting)
     return ""
 
 
-def _write(path: Path, secret: str, *, like: Path) -> None:
-    """Put a secret into a file that the same people may read as another one, and see to it that it is on the disk."""
+def _read(path: Path) -> str:
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(f"{secret}\n")
-            if like.exists():
-                shutil.copymode(like, path)
-                owner = like.stat()
-                os.fchown(descriptor, owner.st_uid, owner.st_gid)
-            file.flush()
-            os.fsync(descriptor)
+        return read_secret_file(path)
+    except ValueError as error:
+        fail(os.EX_NOINPUT, f"The password cannot be read: {error}.")
+
+
+def _write(path: Path, secret: str, *, like: Path) -> None:
+    """Put a secret into a file that the same people may read as another one. One that is there stays as it is: the
+    platform may have been told of it."""
+    try:
+        with suppress(FileExistsError):
+            write_secret(path, f"{secret}\n".encode())
+        if like.exists():
+            shutil.copymode(like, path)
+            owner = like.stat()
+            os.chown(path, owner.st_uid, owner.st_gid)
     except OSError as error:
         fail(os.EX_CANTCREAT, f"{path} cannot be written: {error.strerror}. Nothing was changed at the platform.")
+
+
+def _replace(old: Path, new: Path) -> None:
+    try:
+        new.replace(old)
+        sync_folder(old.parent)
+    except OSError as error:
+        fail(
+            os.EX_CANTCREAT,
+            f"The password is changed at the platform, but {old} cannot be replaced: {error.strerror}. Put what is in "
+            f"{new} there, delete {new.name}, and run 'systemctl reload smtprelay'.",
+        )
 
 
 def _put_to_use(settings: Config) -> None:
