@@ -109,7 +109,8 @@ class Desk:
         :returns: a report, or ``error``.
         :raises SpoolError: ours cannot be read.
         """
-        return await self._told(self._reconcile(day or self.books.yesterday()))
+        # Whether that is told is no trouble of the relay's: the day may be one that the platform knows nothing of.
+        return await self._told(self.books.reconcile(self._client, day or self.books.yesterday()))
 
     def problems(self) -> Iterator[Problem]:
         """What an operator should know."""

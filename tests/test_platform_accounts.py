@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from smtprelay import metrics, platform_desk
 from smtprelay.clock import now_ms
 from smtprelay.config import parse_config
 from smtprelay.message import Message
+from smtprelay.platform import PlatformError
 from smtprelay.platform_accounts import PlatformAccounts
 from smtprelay.sandbox.platform import Platform, Quirk
 from smtprelay.settings import Settings
@@ -240,12 +242,22 @@ async def test_one_question_that_is_answered_does_not_hide_another_that_is_not(
     await until(lambda: any(request.do == "maillist-list" for request in of.platform.requests))
     [desk] = of.accounts._desks
     of.platform.once.append(Quirk.EMPTY)
-    [told] = await of.accounts.books(None)
-    assert "error" in told
+    with pytest.raises(PlatformError):
+        await desk._reconcile(desk.books.yesterday())
     await desk._ask_for_quota()
     assert of.problems() == ["platform"]
-    [told] = await of.accounts.books(None)
-    assert "error" not in told
+    await desk._reconcile(desk.books.yesterday())
+    assert of.problems() == []
+
+
+async def test_a_day_that_a_person_asks_for_in_vain_is_no_problem(of: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fault: a day that the platform knows nothing of was one until the next day's books."""
+    monkeypatch.setattr(platform_desk, "PATIENCE", 0)
+    of.accounts.use(of.settings())
+    await until(lambda: any(request.do == "maillist-list" for request in of.platform.requests))
+    of.platform.once.append(Quirk.EMPTY)
+    [told] = await of.accounts.books(date(2010, 1, 1))
+    assert "error" in told
     assert of.problems() == []
 
 
