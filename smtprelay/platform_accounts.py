@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from smtprelay import metrics
 from smtprelay.config import PlatformAccount, SuppressionSection
 from smtprelay.message import Message
 from smtprelay.problems import Problem
@@ -24,6 +25,7 @@ log = structlog.get_logger("platform")
 
 FACTS = "platform/"  # prefix of the facts in the spool
 AGAIN = 10.0  # seconds until a spool that failed is tried again
+_GAUGES = (metrics.PLATFORM_QUOTA, metrics.PLATFORM_END, metrics.PLATFORM_SUCCESS, metrics.PLATFORM_DIFFERENCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +111,14 @@ class PlatformAccounts:
         self._changed.clear()
         self._desks = await self._new_desks() if self._given.accounts else []
         self._by_credential = {name: desk for desk in self._desks for name in desk.credentials}
-        await self._release_what_nobody_holds()
+        known = {account.key for account in self._given.accounts}
+        for gauge in _GAUGES:
+            gauge.replace({labels: value for labels, value in gauge.values.items() if labels[0] in known})
 
     async def run(self) -> None:
         """Until it is cancelled; after `start`."""
         while True:
-            work = [asyncio.create_task(desk.run()) for desk in self._desks]
+            work = [asyncio.create_task(work) for work in (self._release_the_rest(), *(d.run() for d in self._desks))]
             try:
                 await self._changed.wait()
             finally:
@@ -163,8 +167,16 @@ class PlatformAccounts:
             )
         return desks
 
+    async def _release_the_rest(self) -> None:
+        """What was held for the quota of an account that is configured no more: a million, perhaps."""
+        while True:
+            try:
+                return await self._release_what_nobody_holds()
+            except SpoolError as error:
+                log.error("held mail could not be released", reason=str(error))
+                await asyncio.sleep(AGAIN)
+
     async def _release_what_nobody_holds(self) -> None:
-        """What was held for the quota of an account that is configured no more."""
         if not await self._spool.search(_held(), 1):
             return
         free = tuple(name for name in self._given.credentials if name not in self._by_credential)

@@ -20,7 +20,7 @@ from smtprelay.platform import PlatformError
 from smtprelay.platform_accounts import PlatformAccounts
 from smtprelay.sandbox.platform import Platform, Quirk
 from smtprelay.settings import Settings
-from smtprelay.spool import QUOTA, Selector, State
+from smtprelay.spool import QUOTA, State
 from smtprelay.spool.sqlite import SQLiteSpool
 from tests.spool import support
 
@@ -175,14 +175,6 @@ async def test_no_account_lets_go_what_another_one_holds(of: Parts, credentials:
     assert (await of.accept(credential="shop")).hold == ""
 
 
-async def test_mail_of_a_credential_that_is_gone_is_let_go_where_no_quota_counts(of: Parts) -> None:
-    """The fault: it was held for a quota for good."""
-    held = support.message(hold=QUOTA, credential="removed")
-    await of.spool.put([held])
-    await of.accounts.start()
-    assert await support.states(of.spool, held.id) == [State.QUEUED]
-
-
 async def test_what_an_account_holds_is_released_when_it_is_configured_no_more(of: Parts) -> None:
     of.platform.state.set_quota(0)
     of.accounts.use(of.settings())
@@ -294,12 +286,30 @@ async def test_a_days_books_on_demand(of: Parts) -> None:
     assert "others send with this account" in told["notes"][0]
 
 
-async def test_held_mail_of_credentials_without_an_account_is_let_go_at_the_start(tmp_path: Path) -> None:
+@pytest.mark.parametrize("credential", ["news", "configured no more"])
+async def test_held_mail_that_no_quota_counts_for_is_let_go_after_the_start(tmp_path: Path, credential: str) -> None:
+    """The faults: of a credential that was gone it was held for good; and the start waited for a million."""
     spool = await SQLiteSpool.open(tmp_path / "spool.db", now=now_ms())
+    accounts = PlatformAccounts(settings(), spool, wake=(woken := asyncio.Event()).set, clock=now_ms)
     try:
-        held = support.message(hold=QUOTA)
+        held = support.message(hold=QUOTA, credential=credential)
         await spool.put([held])
-        await PlatformAccounts(settings(), spool, wake=lambda: None, clock=now_ms).start()
-        assert not await spool.search(Selector(state=State.HELD), 1)
+        await accounts.start()
+        assert await support.states(spool, held.id) == [State.HELD]
+        running = asyncio.create_task(accounts.run())
+        async with asyncio.timeout(10):
+            await woken.wait()
+        assert await support.states(spool, held.id) == [State.QUEUED]
+        running.cancel()
+        await asyncio.wait([running])
     finally:
         await spool.close()
+
+
+async def test_no_figure_of_an_account_stays_that_is_configured_no_more(of: Parts) -> None:
+    """The fault: an alert on how long ago the platform told something never ended."""
+    of.accounts.use(of.settings())
+    await until(lambda: ("example",) in metrics.PLATFORM_QUOTA.values)
+    of.accounts.use(settings())
+    await until(lambda: ("example",) not in metrics.PLATFORM_QUOTA.values)
+    assert ("example",) not in metrics.PLATFORM_SUCCESS.values
