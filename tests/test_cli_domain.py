@@ -13,13 +13,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from typer.testing import CliRunner, Result
 
-from smtprelay.cli import domain, domain_setup
+from smtprelay.cli import domain, domain_add, domain_setup
 from smtprelay.cli.app import app
 from smtprelay.cli.configuration import load_config
+from smtprelay.config import PlatformAccount
 from smtprelay.keyfiles import kept_file, kept_folder, write_secret
 from smtprelay.resolver import Resolver
 from smtprelay.sandbox.nameserver import Fault, NameServer
@@ -451,3 +453,16 @@ async def test_the_general_check_warns_of_short_keys(shell: Shell) -> None:
     (shell.folder / "relay1.pem").write_bytes(generate_key("rsa", 1024))
     text = (await invoke("check", "-c", shell.config, "--offline")).output
     assert re.search(r"^warning  key: the DKIM key of example.com, selector relay1, has 1024 bits", text, re.MULTILINE)
+
+
+def test_add_adds_a_domain_of_which_the_platform_says_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The fault: it said 'not enough values to unpack', and did not add it."""
+    platform = MagicMock()
+    platform.__enter__.return_value = platform
+    platform.domains.check.return_value = []
+    monkeypatch.setattr(domain_add, "client_of", lambda account: platform)
+    domain_add._add(PlatformAccount(username="u", password_env="X"), "example.com")
+    platform.domains.add.assert_called_once_with("example.com")
+    assert "example.com is added at the platform" in capsys.readouterr().out

@@ -62,8 +62,8 @@ def _add(account: PlatformAccount, domain: str) -> None:
     from smtprelay.cli.platform.login import ending_well
 
     with ending_well(), client_of(account) as platform:
-        [state] = platform.domains.check(domain)
-        if state.domain_id:
+        state = next((state for state in platform.domains.check(domain) if state.domain_id), None)
+        if state:
             typer.echo(f"The platform has {domain} already ({state.status.english}).")
             return
         added = platform.domains.add(domain)
