@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, TypeVar
@@ -81,6 +81,7 @@ class Desk:
         self.quota = Quota(account, credentials, spool, facts, holding=holding, wake=wake, clock=clock)
         self.feedback = Feedback(name, suppression, spool, facts, clock)
         self.books = Books(name, credentials, spool, clock)
+        self._asked: set[asyncio.Future[Any]] = set()  # what persons wait for
         self._troubles: dict[str, Trouble] = {}  # by what is asked for
         self._client = AsyncPlatformClient(
             account.username, password, account.base_url, allow_insecure=account.allow_insecure
@@ -96,6 +97,8 @@ class Desk:
                 self.quota.run(),
             )
         finally:
+            for asked in self._asked:
+                asked.cancel()
             await self._client.close()
 
     async def sync(self) -> dict[str, Any]:
@@ -141,12 +144,24 @@ class Desk:
         if day := await self.books.due():
             await self.books.keep(await self._reconcile(day))
 
-    async def _told(self, work: Awaitable[Learned | Report]) -> dict[str, Any]:
+    async def _told(self, work: Coroutine[Any, Any, Learned | Report]) -> dict[str, Any]:
         name = {"account": self.account.key}
+        asked = asyncio.create_task(work)
+        self._asked.add(asked)
         try:
-            return name | (await work).as_dict()
+            await asyncio.wait([asked])
+            return name | asked.result().as_dict()
         except PlatformError as error:
             return name | {"error": str(error)}
+        except asyncio.CancelledError:
+            if not asked.cancelled():  # but whoever asked has gone
+                asked.cancel()
+                raise
+            return name | {
+                "error": "The accounts of the platform were changed meanwhile, or the daemon stops: ask again"
+            }
+        finally:
+            self._asked.discard(asked)
 
     async def _repeat(self, work: Callable[[], Awaitable[object]], pause: float) -> None:
         """:param pause: seconds."""

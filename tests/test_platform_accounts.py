@@ -268,6 +268,21 @@ async def test_what_failed_is_learned_on_demand(of: Parts) -> None:
     assert await of.spool.suppression("bob@example.net", now_ms())
 
 
+async def test_whoever_asks_while_the_accounts_are_changed_is_told_to_ask_again(of: Parts) -> None:
+    """The fault: a traceback, as the client had been closed."""
+    of.accounts.use(of.settings())
+    await until(lambda: any(request.do == "maillist-list" for request in of.platform.requests))
+    of.platform.slowness = 60
+    of.platform.quirks.add(Quirk.SLOW)
+    count = len(of.platform.requests)
+    asked = asyncio.create_task(of.accounts.books(None))
+    await of.platform.wait_for(count + 1)
+    of.accounts.use(settings())
+    async with asyncio.timeout(10):
+        [told] = await asked
+    assert told["error"].endswith("ask again")
+
+
 async def test_an_account_that_cannot_be_asked_is_told_of_beside_the_others(of: Parts) -> None:
     of.accounts.use(of.settings(password="wrong"))
     await until(lambda: of.problems() == ["platform"])
