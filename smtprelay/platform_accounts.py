@@ -33,7 +33,7 @@ class _Given:
     """What the configuration says of them.
 
     :param passwords: by account.
-    :param credentials: the names of all of them.
+    :param credentials: the names of those that something may leave with: what stays here spends no quota.
     """
 
     accounts: tuple[PlatformAccount, ...]
@@ -44,7 +44,7 @@ class _Given:
     @classmethod
     def by(cls, settings: Settings) -> _Given:
         config = settings.config
-        names = tuple(credential.key for credential in config.upstream.credentials)
+        names = tuple(credential.key for credential in config.upstream.log_ins)
         return cls(config.platform.accounts, settings.platform_passwords, names, config.suppression)
 
     def spent_by(self) -> dict[str, str]:

@@ -301,6 +301,16 @@ async def test_a_days_books_on_demand(of: Parts) -> None:
     assert "others send with this account" in told["notes"][0]
 
 
+async def test_mail_that_stays_here_does_not_wait_for_a_quota(of: Parts) -> None:
+    """The fault: a relay for tests, with the account of the real one, kept no copy of bulk when that had no quota."""
+    of.platform.state.set_quota(0)
+    live = of.settings()
+    upstream = live.config.upstream.model_copy(update={"mode": "sandbox"})
+    of.accounts.use(replace(live, config=live.config.model_copy(update={"upstream": upstream})))
+    await until(lambda: of.problems() == ["quota"])
+    assert (await of.accept()).hold == ""
+
+
 @pytest.mark.parametrize("credential", ["news", "configured no more"])
 async def test_held_mail_that_no_quota_counts_for_is_let_go_after_the_start(tmp_path: Path, credential: str) -> None:
     """The faults: of a credential that was gone it was held for good; and the start waited for a million."""
