@@ -212,9 +212,9 @@ class Quota:
         :param going: what was to go before the platform was asked, less what had been let go until then.
         :param by: when that was due at the latest.
         """
-        if not self._reserve:
+        if not self._reserve or standing.available is None:
             self._room = math.inf
-        elif standing.available is not None:
+        else:
             figure = self._figure = _Figure(standing.available, standing.at, going).after(self._figure)
             spare = figure.available - self._reserve
             if spare < figure.going + self._let_go:

@@ -332,6 +332,15 @@ async def test_a_quota_that_is_used_up_is_told_of_where_nothing_is_held(tmp_path
             assert (await of.accept()).hold == ""
 
 
+async def test_what_is_held_goes_where_the_platform_never_told_a_quota(tmp_path: Path) -> None:
+    """The fault: after a restart that held it, it stayed held for good."""
+    async with parts(tmp_path, holding=True) as of:
+        held = await of.accept()
+        assert held.hold == QUOTA
+        await of.ask(None)
+        assert await of.send() == [held.id]
+
+
 async def test_what_was_told_counts_where_an_answer_does_not_tell_it(tmp_path: Path) -> None:
     """The fault: a quota that was low was told to be used up."""
     async with parts(tmp_path) as of:
