@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
+import typer
+from rich.text import Text
 from typer.testing import CliRunner
 
 from smtprelay import __version__
@@ -11,3 +16,27 @@ from smtprelay.cli.app import app
 def test_the_version() -> None:
     run = CliRunner().invoke(app, ["--version"])
     assert (run.exit_code, run.output) == (0, f"smtprelay {__version__}\n")
+
+
+def test_help_shows_every_word() -> None:
+    """What stood in brackets was taken for markup and left out: "Default: as  expiry has it."."""
+    words = [text for command in commands() for text in (command.help, *(each.help for each in parameters(command)))]
+    assert [text for text in words if text and Text.from_markup(text).plain != text] == []
+
+
+def test_help_says_once_what_may_be_left_out_or_repeated() -> None:
+    """`suppress list [[TEXT]]`, `queue why [[ID]...]...`: typer adds brackets and dots by itself."""
+    names = [each.metavar for command in commands() for each in parameters(command) if each.metavar]
+    assert [name for name in names if "[" in name or name.endswith("...")] == []
+
+
+def commands() -> Iterator[Any]:
+    waiting: list[Any] = [typer.main.get_command(app)]
+    while waiting:
+        command = waiting.pop()
+        waiting += getattr(command, "commands", {}).values()
+        yield command
+
+
+def parameters(command: Any) -> Iterator[Any]:
+    return (each for each in command.params if hasattr(each, "help"))

@@ -412,6 +412,12 @@ async def domain_lines(shell: Shell, *options: str, code: int) -> dict[str, str]
     return {finding["detail"].partition(": ")[0]: f"{finding['result']} {finding['detail']}" for finding in findings}
 
 
+async def test_a_domain_cannot_be_added_where_nobody_has_an_account(shell: Shell) -> None:
+    """`--account` was asked for, of accounts that there were none of."""
+    told = await shell.run("domain", "add", "new.example.com", status=78)
+    assert told == f"{shell.config} has no [[platform.accounts]]: add one.\n"
+
+
 async def test_the_general_check_includes_what_is_required(shell: Shell) -> None:
     publish(shell.dns, SPF)
     lines = await domain_lines(shell, code=os.EX_CONFIG)

@@ -27,7 +27,7 @@ INTERVAL = 10.0  # seconds between two looks of --watch
 
 app = typer.Typer(no_args_is_help=True)
 
-Domains = Annotated[list[str], typer.Argument(metavar="DOMAIN...", help="Sending domains, as in From:.")]
+Domains = Annotated[list[str], typer.Argument(metavar="DOMAIN", help="Sending domains, as in From:.")]
 
 
 app.command("add")(domain_add.add)

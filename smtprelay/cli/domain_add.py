@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from smtprelay.cli.common import ConfigOption
-from smtprelay.cli.configuration import config_path, fail
+from smtprelay.cli.configuration import config_path, platform_account
 from smtprelay.cli.domain_platform import ask_platform, client_of
 from smtprelay.cli.domain_records import as_zone, records_of
 from smtprelay.cli.domain_setup import Setup, checked_domain, find_setup
@@ -30,7 +30,7 @@ def add(
     wait: Annotated[bool, typer.Option("--wait", help="Wait until DNS and the platform say it is set up.")] = False,
     limit: Annotated[str, typer.Option("--limit", metavar="DURATION", help="How long to wait at most.")] = "1h",
     account: Annotated[
-        str, typer.Option("--account", metavar="NAME", help="Of [[platform.accounts]], where there are several.")
+        str, typer.Option("--account", metavar="NAME", help="One of the configuration's, where there are several.")
     ] = "",
     config: ConfigOption = None,
 ) -> None:
@@ -41,21 +41,14 @@ def add(
         seconds = parse_duration(limit) / 1000
     except ValueError as error:
         raise typer.BadParameter(f"--limit: {error}") from None
-    chosen = _chosen(setup, account) or fail(
-        os.EX_USAGE, f"Say with --account which of [[platform.accounts]] in {config_path(config)} it is for; add one."
-    )
+    absent = f"{config_path(config)} has no [[platform.accounts]]: add one."
+    chosen = platform_account(setup.accounts, account, absent)
     _add(chosen, name)
     typer.echo(asyncio.run(_records(setup, name)))
     if name not in setup.known:
         typer.echo(prose(f"Then let mail be sent in its name: add it to [[domains]] in {config_path(config)}."))
     if wait:
         raise typer.Exit(asyncio.run(_wait(setup, chosen, name, seconds)))
-
-
-def _chosen(setup: Setup, name: str) -> PlatformAccount | None:
-    if not name and len(setup.accounts) == 1:
-        return setup.accounts[0]
-    return next((account for account in setup.accounts if account.key == name), None)
 
 
 def _add(account: PlatformAccount, domain: str) -> None:

@@ -25,7 +25,7 @@ _COLOURS = {"-": "red", "+": "green"}
 
 app = typer.Typer(no_args_is_help=True)
 
-Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Message ids.")]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Message ids.")]
 Account = Annotated[str, typer.Option(help="Only of this account, or trusted client's address.")]
 To = Annotated[str, typer.Option(help="Only for this recipient; *@domain for a whole domain.")]
 InState = Annotated[State | None, typer.Option(help="Only in this state.")]

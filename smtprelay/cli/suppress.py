@@ -27,7 +27,7 @@ CAUSE = f"One of {', '.join(CAUSES)}, or another number of the platform's."
 
 app = typer.Typer(no_args_is_help=True)
 
-Addresses = Annotated[list[str], typer.Argument(metavar="ADDRESS...")]
+Addresses = Annotated[list[str], typer.Argument(metavar="ADDRESS")]
 
 
 @app.callback()
@@ -37,7 +37,7 @@ def suppress() -> None:
 
 @app.command("list")
 def list_(
-    text: Annotated[str, typer.Argument(metavar="[TEXT]", help="Only with it in address, source or note.")] = "",
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="Only with it in address, source or note.")] = "",
     cause: Annotated[str, typer.Option(metavar="CAUSE", help=f"Only those. {CAUSE}")] = "",
     limit: Annotated[int, typer.Option(min=1, help="Addresses at most.")] = 50,
     after: Annotated[str, typer.Option(metavar="ADDRESS", help="Only those behind it in the list.")] = "",
@@ -63,7 +63,7 @@ def add(
     addresses: Addresses,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for whoever looks next.")] = "",
     expires: Annotated[
-        str, typer.Option(metavar="DURATION", help="For how long: 30d. Default: as [suppression] expiry has it.")
+        str, typer.Option(metavar="DURATION", help="For how long: 30d. Default: as the configuration has it.")
     ] = "",
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -85,7 +85,7 @@ def add(
 
 @app.command()
 def remove(
-    addresses: Annotated[list[str] | None, typer.Argument(metavar="ADDRESS...")] = None,
+    addresses: Annotated[list[str] | None, typer.Argument(metavar="ADDRESS")] = None,
     file: Annotated[
         str, typer.Option(metavar="FILE", help="All that are in it, as 'import' reads it. - is standard input.")
     ] = "",
@@ -163,7 +163,7 @@ def import_(
 
 @app.command()
 def export(
-    file: Annotated[str, typer.Argument(metavar="[FILE]", help="Default: standard output.")] = "-",
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Default: standard output.")] = "-",
     format_: Annotated[Format, typer.Option("--format")] = Format.CSV,
     text: Annotated[str, typer.Option(metavar="TEXT", help="Only with it in address, source or note.")] = "",
     cause: Annotated[str, typer.Option(metavar="CAUSE", help=f"Only those. {CAUSE}")] = "",

@@ -62,7 +62,7 @@ def list_(directory: DirectoryOption = None, config: ConfigOption = None, as_jso
 
 @app.command()
 def check(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="Default: all of them.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Default: all of them.")] = None,
     directory: DirectoryOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,

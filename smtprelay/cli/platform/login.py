@@ -14,7 +14,7 @@ from typing import Annotated, Any, Concatenate
 import typer
 
 from smtprelay.cli.common import ConfigOption
-from smtprelay.cli.configuration import config_path, fail, load_config
+from smtprelay.cli.configuration import config_path, fail, load_config, platform_account
 from smtprelay.config import PlatformAccount
 from smtprelay.credentials import read_platform_password, read_secret_file
 from smtprelay.platform import Hourly, NotAuthorised, PlatformClient, PlatformError, TooManyCalls
@@ -69,16 +69,8 @@ class Login:
             fail(os.EX_NOINPUT, f"The password cannot be read: {error}.")
 
     def _configured(self) -> PlatformAccount:
-        settings = load_config(self.config)
-        accounts = {account.key: account for account in settings.platform.accounts}
-        if not accounts:
-            fail(os.EX_CONFIG, f"{config_path(self.config)} has no [[platform.accounts]]: add one, or give --username.")
-        if not self.account and len(accounts) == 1:
-            return settings.platform.accounts[0]
-        if self.account not in accounts:
-            problem = f"There is no account {self.account}" if self.account else "There are several accounts"
-            fail(os.EX_USAGE, f"{problem}: say --account {' or --account '.join(accounts)}.")
-        return accounts[self.account]
+        absent = f"{config_path(self.config)} has no [[platform.accounts]]: add one, or give --username."
+        return platform_account(load_config(self.config).platform.accounts, self.account, absent)
 
 
 def _client(username: str, password: str, url: str, *, allow_insecure: bool) -> PlatformClient:
