@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from smtprelay.clock import now_ms
-from smtprelay.outcome import Phase
+from smtprelay.outcome import Phase, about_account
 from smtprelay.reply import Reply
 from smtprelay.spool import State, attempt_status
-from smtprelay.suppression import argument, day_of, named
+from smtprelay.suppression import UNSUBSCRIBED, argument, day_of, named
 from smtprelay.words import Say, Sentence, english, interval, local_time, octets
 
 FIRST, LAST = 2, 6  # the attempts of one recipient that are told where there are many
@@ -56,6 +56,17 @@ _SUPPRESSED = Sentence(
     "If it may be sent to again: 'smtprelay suppress remove {address}', and have the app send again."
 )
 _REFUSED_LATER = Sentence("It did not arrive: correct the address where the app took it from, or leave it out.")
+_UNWANTED = Sentence("It did not arrive: its reader wants no such mail. Leave the address out.")
+_REFUSED_LATER_FOR: Mapping[str, Sentence] = {  # by the platform's cause, where the address is no wrong one
+    "2": Sentence("It did not arrive: ask for another address, or send again later."),
+    "3": _UNWANTED,
+    "5": Sentence("It did not arrive: look at what was sent, and ask the provider before more of it goes."),
+    UNSUBSCRIBED: _UNWANTED,
+}
+_ACCOUNT_REFUSED = Sentence(
+    "The provider refuses the account, not this message: its quota, its rate, or that it sends at all. 'smtprelay "
+    "check' shows how it stands; ask the provider."
+)
 _LOG_IN_REFUSED = Sentence(
     "The smarthost refuses the log-in: check username and password of the credential ('smtprelay check')."
 )
@@ -288,14 +299,17 @@ def _advice(message: Mapping[str, Any], recipient: Mapping[str, Any], say: Say) 
     if state == State.SUPPRESSED:
         return say(_SUPPRESSED, address=argument(recipient["recipient"]))
     if recipient["fate"]:
-        return say(_REFUSED_LATER)
+        return say(_REFUSED_LATER_FOR.get(recipient["fate"]["cause"], _REFUSED_LATER))
     last = next((attempt for attempt in reversed(recipient["history"]) if attempt["ended_at"]), None)
     if last is None or state in _ENDED or message.get("paused"):
         return ""
     if last["phase"] in _BY_PHASE:
         return say(_BY_PHASE[last["phase"]])
     code, _, text = last["reply"].partition(" ")
-    detail = Reply.received(int(code), text).detail if code.isdecimal() and len(code) == 3 else ""
+    reply = Reply.received(int(code), text) if code.isdecimal() and len(code) == 3 else None
+    if reply and about_account(reply):
+        return say(_ACCOUNT_REFUSED)
+    detail = reply.detail if reply else ""
     by_status = next((advice for prefix, advice in _BY_STATUS.items() if detail.startswith(prefix)), None)
     if by_status:
         return say(by_status)

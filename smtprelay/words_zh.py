@@ -129,6 +129,20 @@ _STORY: Mapping[str, str] = {
     "It did not arrive: correct the address where the app took it from, or leave it out.": (
         "邮件未能送达：请在应用的数据来源处更正该地址，或将其去除。"
     ),
+    "It did not arrive: its reader wants no such mail. Leave the address out.": (
+        "邮件未能送达：收件人不愿接收此类邮件，请将该地址去除。"
+    ),
+    "It did not arrive: ask for another address, or send again later.": (
+        "邮件未能送达：请使用其他地址，或稍后重新发送。"
+    ),
+    "It did not arrive: look at what was sent, and ask the provider before more of it goes.": (
+        "邮件未能送达：请检查所发内容，并在继续发送前咨询服务商。"
+    ),
+    "The provider refuses the account, not this message: its quota, its rate, or that it sends at all. 'smtprelay "
+    "check' shows how it stands; ask the provider.": (
+        "服务商拒绝的是账户而非这封邮件：群发量、发送频率，或账户是否可以发送。"
+        "'smtprelay check' 显示账户状况；请咨询服务商。"
+    ),
     "The smarthost could not be reached: check the network, [upstream] host and port (many clouds block port 25; try "
     "2525 or 465).": (
         "无法连接上游服务器：请检查网络以及 [upstream] 的 host 和 port"

@@ -245,6 +245,9 @@ def test_what_to_do_about_a_hold(reason: str, advice: str) -> None:
         ("rcpt", "550 5.1.1 Unknown", State.BOUNCED, "The address is wrong"),
         ("rcpt", "452 4.2.2 Full", State.QUEUED, "mailbox is full"),
         ("dot", "554 5.7.1 Spam", State.BOUNCED, "by its policy"),
+        # It was sent to check SPF and the content, though only the quota was spent:
+        ("dot", "550 5.7.1 Sending quota exceeded", State.QUEUED, "refuses the account, not this message"),
+        ("dot", "550 5.7.1 Service of this account is disabled", State.BOUNCED, "refuses the account"),
         ("dot", "554 No", State.BOUNCED, "The smarthost's words above say why"),
         ("dot", "451 4.3.0 Later", State.QUEUED, "it is tried again by itself"),
         ("unknown", "smtprelay stopped during this attempt", State.QUEUED, "it is tried again by itself"),
@@ -253,6 +256,22 @@ def test_what_to_do_about_a_hold(reason: str, advice: str) -> None:
 def test_what_to_do_about_an_attempt(phase: str, reply: str, state: State, advice: str) -> None:
     attempt = replace(ATTEMPT, phase=phase, reply=reply)
     assert advice in lines(replace(WAITING, state=state, history=(attempt,)))[-1]
+
+
+@pytest.mark.parametrize(
+    ("cause", "advice"),
+    [
+        ("1", "correct the address"),
+        ("2", "send again later"),
+        ("3", "wants no such mail"),
+        ("5", "ask the provider"),
+        ("unsubscribed", "wants no such mail"),
+        ("77", "correct the address"),
+    ],
+)
+def test_what_to_do_about_what_was_refused_later(cause: str, advice: str) -> None:
+    """Whatever it was, a full mailbox or spam, the address was to be corrected."""
+    assert advice in lines(ended(State.DELIVERED, fate=replace(FATE, cause=cause)))[-1]
 
 
 def test_nothing_is_to_be_done_about_what_was_delivered() -> None:
