@@ -18,10 +18,10 @@ from smtprelay.spool import OPERATOR, Suppression
 from smtprelay.suppression import UNSUBSCRIBED
 from smtprelay.suppression_list import MAX_TIME, NAMES, Entry, parse_cause, parse_text, parse_time, words_of
 
-# Columns of the platform's failexportall, SendGrid, Mailgun, Postmark and Amazon SES; all in lower case.
+# Columns of the platform's failexportall, SendGrid, Mailgun, Postmark, Amazon SES, and of people; all in lower case.
 _CAUSES = ("type", "error_type", "suppressionreason", "reason")
 _TIMES = ("created", "created_at", "createdat", "lastupdatetime")
-_NOTES = ("reason", "error")
+_NOTES = ("reason", "error", "备注", "原因")
 # What others call a cause, in lower case. A complaint is the recipient's "this is spam".
 _MEANINGS = {
     "bounce": "1",

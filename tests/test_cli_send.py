@@ -449,7 +449,7 @@ async def test_relay_that_is_not_there() -> None:
         (["--to", "a@example.org", "--text", "-", "--html", "-"], os.EX_USAGE, "once"),
         (["--to", "a@example.org", "--vars-file", "-"], os.EX_DATAERR, "JSON"),
         (["--to", "a@example.org", "--text", "x"], os.EX_USAGE, "Say who writes: --from ADDRESS."),
-        (["--contacts", "-", "--text", "x"], os.EX_DATAERR, "no contacts"),
+        (["--contacts", "-", "--text", "x"], os.EX_DATAERR, "There is no line that can be read"),
         (["--to", "a@example.org", "--relay", "http://127.0.0.1"], os.EX_CONFIG, "smtp://"),
     ],
 )

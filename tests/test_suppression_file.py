@@ -92,6 +92,11 @@ def test_bare_addresses(end: str, encoding: str) -> None:
             '{"EmailAddress": "a@example.org", "Reason": "COMPLAINT", "LastUpdateTime": "2023-11-14T22:13:20+00:00"}',
             [bare("a@example.org", cause="3", since=1_700_000_000_000)],
         ),
+        # a person, with Excel
+        (
+            "\ufeff邮箱,备注\r\na@example.org,客户来电\r\n",
+            [bare("a@example.org", note="客户来电")],
+        ),
         # Postmark
         (
             "EmailAddress,SuppressionReason,Origin,CreatedAt\na@example.org,HardBounce,Recipient,2023-11-14T22:13:20Z\n",

@@ -119,7 +119,7 @@ class _Words:
     summary: str
 
 
-_ENTERED = _Words("entered", "changed", "{on_disk:,} entered, {changed:,} of them new or changed")
+_ENTERED = _Words("entered", "changed", "{on_disk:,} read, {changed:,} of them new or changed")
 _REMOVED = _Words("read", "removed", "{on_disk:,} read, {changed:,} of them removed: mail goes there again")
 
 

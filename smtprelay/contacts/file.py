@@ -40,7 +40,7 @@ class ContactFile:
         if head is None:
             bad = next((line for line in read_lines(stream, self.encoding) if line.problem), None)
             reason = f" (line {bad.number}: {bad.problem})" if bad else ""
-            raise ContactsError(f"There are no contacts: the file has no line that can be read{reason}.")
+            raise ContactsError(f"There is no line that can be read{reason}.")
         self.format = form or guess_format(head)
         self._read = reader(self.format, head)
 

@@ -12,6 +12,7 @@ from typing import BinaryIO
 from smtprelay.contacts.values import ContactsError
 
 MAX_LINE = 2**20  # octets
+_WORKBOOK = b"PK\x03\x04"  # an .xlsx or .ods is a ZIP file
 _EXCEL = re.compile(r'"?sep=.?"?', re.IGNORECASE)  # a first line that tells Excel the delimiter, which is found anyway
 
 
@@ -50,12 +51,14 @@ def survey(stream: BinaryIO) -> Survey:
     No single line could tell: one with two Chinese characters in GB18030 may be valid UTF-8, and one that is damaged in
     a file of UTF-8 must not turn all the others into other words.
 
-    :raises ContactsError: it is in UTF-16.
+    :raises ContactsError: it is in UTF-16, or no text at all but a workbook.
     """
     stream.seek(0)
-    head = stream.read(3)
+    head = stream.read(4)
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise ContactsError('The contacts are in UTF-16, as Excel\'s "Unicode text" is: save them as CSV UTF-8.')
+        raise ContactsError('This is in UTF-16, as Excel\'s "Unicode text" is: save it as CSV UTF-8.')
+    if head == _WORKBOOK:
+        raise ContactsError("This is a workbook, as Excel saves it: save it as CSV UTF-8.")
     lines = valid = invalid = 0
     for octets in _split(stream):
         lines += 1
@@ -71,7 +74,7 @@ def survey(stream: BinaryIO) -> Survey:
     stream.seek(0)
     while block := stream.read(2**18):
         digest.update(block)
-    utf8 = head == codecs.BOM_UTF8 or valid > invalid or not invalid
+    utf8 = head.startswith(codecs.BOM_UTF8) or valid > invalid or not invalid
     return Survey("utf-8" if utf8 else "gb18030", lines, digest.hexdigest())
 
 

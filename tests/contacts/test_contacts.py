@@ -176,7 +176,7 @@ def test_line_without_end_of_its_own() -> None:
 
 @pytest.mark.parametrize("content", ["", "\n \n", "\ufeff", b"\xff\xff\n"])
 def test_nothing(content: str | bytes) -> None:
-    with pytest.raises(ContactsError, match="no contacts"):
+    with pytest.raises(ContactsError, match="no line that can be read"):
         read(content)
 
 
@@ -200,6 +200,12 @@ def test_gb18030_has_a_bom_too() -> None:
 def test_utf16_is_told() -> None:
     with pytest.raises(ContactsError, match="UTF-16"):
         read(PLATFORM_LINE.encode("utf-16"))
+
+
+def test_a_workbook_is_told() -> None:
+    """It was told that some octets of its first line are not GB18030."""
+    with pytest.raises(ContactsError, match="workbook"):
+        read(b"PK\x03\x04\x14\x00\x06\x00" + bytes(range(256)))
 
 
 def test_header_without_addresses() -> None:

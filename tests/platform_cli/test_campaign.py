@@ -254,7 +254,7 @@ def test_a_template_that_may_not_be_sent_ends_the_campaign(shell: Shell, platfor
         (["--tpl-id", "3", "--list-id", "5", "--first", "0"], 64, "`first` is counted from 1."),
         (["--tpl-id", "3", "--list-id", "5", "--reply-to", "x"], 64, "'x' is not an address"),
         (["--template", "news", "--contacts", "bad.csv"], 65, "line 2: 'x' is not an address"),
-        (["--template", "news", "--contacts", "none.csv"], 66, "The contacts cannot be read from none.csv"),
+        (["--template", "news", "--contacts", "none.csv"], 66, "none.csv cannot be read: No such file"),
     ],
 )
 def test_what_is_wrong_is_told_before_anything_is_made(

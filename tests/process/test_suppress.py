@@ -57,7 +57,7 @@ async def test_files_go_in_and_come_out(tmp_path: Path) -> None:
     async with running(tmp_path) as (relay, _):
         told = await relay.run("suppress", "import", "failed.tsv", status=os.EX_DATAERR)
         assert "line 3: 'nobody' is not an address of the form local@domain\n" in told
-        assert "2 entered, 2 of them new or changed; 1 bad line; " in told
+        assert "2 read, 2 of them new or changed; 1 bad line; " in told
         bare = b"c@example.org\r\nd@example.org\r\n"
         output = await relay.run("suppress", "import", "-", "--cause", "unsubscribed", "--json", stdin=bare)
         entered, last = map(json.loads, output.splitlines())
@@ -105,7 +105,7 @@ async def test_without_a_daemon_the_list_is_that_of_the_spool(tmp_path: Path) ->
     async with running(tmp_path) as (relay, _):
         await relay.stop()
         (tmp_path / "addresses.txt").write_text("".join(f"{i}@example.org\n" for i in range(2500)))
-        assert "2,500 entered" in await relay.run("suppress", "import", "addresses.txt")
+        assert "2,500 read" in await relay.run("suppress", "import", "addresses.txt")
         assert await relay.json("suppress", "remove", "7@example.org") == {"removed": 1}
         assert len((await relay.run("suppress", "export")).splitlines()) == 2500
         assert addresses(await relay.json("suppress", "list", "--limit", "1")) == ["0@example.org"]
@@ -128,7 +128,7 @@ async def test_a_bar_on_a_terminal(tmp_path: Path) -> None:
         os.close(ours)
     assert "4/4" in shown
     assert "line 3: 'nobody' is not an address" in shown
-    assert "2 entered" in shown
+    assert "2 read" in shown
 
 
 async def entered(process: asyncio.subprocess.Process, at_least: int) -> int:

@@ -62,7 +62,7 @@ class Inputs:
         try:
             return ContactFile(self._seekable(name), form)
         except OSError as error:
-            fail(os.EX_NOINPUT, f"The contacts cannot be read from {name}: {error.strerror}.")
+            fail(os.EX_NOINPUT, f"{name} cannot be read: {error.strerror}.")
         except ContactsError as error:
             fail(os.EX_DATAERR, f"{name}: {error}")
 
