@@ -102,7 +102,9 @@ def publish(dns: NameServer, *zone_lines: str) -> None:
 async def test_a_domain_that_is_right(shell: Shell) -> None:
     publish(shell.dns, SPF, MX)
     text = await shell.run("domain", "check", "example.com")
-    assert text.startswith("example.com: all that is required passes\n  platform status 3: listed in [[domains]], and")
+    assert text.startswith(
+        "example.com: all that is required passes\n  expected platform status 3: listed in [[domains]], and"
+    )
     assert re.search(r"^  ok     SPF$", text, re.MULTILINE)
     assert re.search(r"^  ok     MX\n +found: 10 mail\.bestedm\.org$", text, re.MULTILINE)
     assert "FAILED" not in text

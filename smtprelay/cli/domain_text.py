@@ -73,7 +73,7 @@ def _headline(verdict: Verdict, rules: DomainRules) -> str:
     if any(finding.rule in ("spf", "mx") for finding in verdict.unknown(("spf", "mx"))):
         return f"{_readable(verdict.domain)}: {standing}"
     status = verdict.platform_status
-    return f"{_readable(verdict.domain)}: {standing}\n  platform status {status}: {_PLATFORM[status]}"
+    return f"{_readable(verdict.domain)}: {standing}\n  expected platform status {status}: {_PLATFORM[status]}"
 
 
 def _readable(domain: str) -> str:

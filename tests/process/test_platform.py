@@ -253,11 +253,13 @@ async def set_up(
 async def test_domain_check_shows_what_the_platform_says_and_why_it_differs(
     tmp_path: Path, records: tuple[str, ...], seen: tuple[str, ...] | None, added: bool, says: str, status: int
 ) -> None:
+    """What is expected was called the platform's status, beside another one of the platform's own."""
     async with set_up(tmp_path, *records, seen=seen) as (relay, platform):
         if added:
             platform.state.domains[DOMAIN] = Domain(1, DOMAIN, platform.state.customer.id)
         told = await relay.run("domain", "check", DOMAIN, status=status)
         assert says in " ".join(told.split())
+        assert told.count("platform status") == told.count("expected platform status") == 1
         [listed] = json.loads(await relay.run("domain", "check", DOMAIN, "--json", status=status))
         assert listed["platform"]["account"] == "example"
         assert (listed["platform"]["explanation"] == "") == says.startswith("3")
