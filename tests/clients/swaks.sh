@@ -2,7 +2,7 @@
 # swaks.
 set -- --server "$SMTP_HOST" --port "$SMTP_PORT" --from "$MAIL_FROM"
 set -- "$@" --to "$MAIL_TO${MAIL_CC:+,$MAIL_CC}${MAIL_BCC:+,$MAIL_BCC}"
-if [ -n "$SMTP_USER" ]; then set -- "$@" --auth-user "$SMTP_USER" --auth-password "$SMTP_PASSWORD"; fi
+if [ -n "$SMTP_USER" ]; then set -- "$@" --auth-user "$SMTP_USER" --auth-password "$SMTP_PASSWORD" --auth-hide-password; fi
 if [ -n "$SMTP_STARTTLS" ]; then set -- "$@" --tls; fi
 if [ -n "$MAIL_CC" ]; then set -- "$@" --h-To "$MAIL_TO" --add-header "Cc: $MAIL_CC"; fi
 if [ -n "$MAIL_FROM_NAME" ]; then set -- "$@" --h-From "$MAIL_FROM_NAME <$MAIL_FROM>"; fi

@@ -73,8 +73,9 @@ async def test_swaks(tmp_path: Path) -> None:
     async with running(tmp_path) as (relay, smarthost):
         swaks = await asyncio.create_subprocess_exec(
             "swaks", "--server", f"127.0.0.1:{relay.port}", "--auth", "LOGIN", "--auth-user", ACCOUNT,
-            "--auth-password", relay.endpoint.password, "--from", ACCOUNT, "--to", "b@example.org,c@example.org",
-            "--h-Subject", "from swaks", "--body", "line 1\n.line 2\n", stdout=asyncio.subprocess.PIPE,
+            "--auth-password", relay.endpoint.password, "--auth-hide-password",
+            "--from", ACCOUNT, "--to", "b@example.org,c@example.org", "--h-Subject", "from swaks",
+            "--body", "line 1\n.line 2\n", stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
         output, _ = await swaks.communicate()
         assert swaks.returncode == 0, output

@@ -248,7 +248,7 @@ async def test_where_the_new_record_vanishes_the_old_key_signs_again(tmp_path: P
     [
         ("keyfiles", "os.fsync", False),  # the key's file is half there
         ("keyfiles", "os.link", False),
-        ("keyfiles", "_sync", True),  # … is there
+        ("keyfiles", "sync_folder", True),  # … is there
         ("keyring", "Keyring._note", True),
     ],
 )
