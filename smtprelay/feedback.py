@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
 
 import structlog
+from pydantic import TypeAdapter
 
 from smtprelay import metrics, problems
 from smtprelay.config import SuppressionSection
@@ -25,7 +25,7 @@ from smtprelay.platform import AsyncPlatformClient, CallFailed, PlatformError, U
 from smtprelay.platform.contact_values import ContactList, Unsubscribed
 from smtprelay.platform.failures import Failure, FailureType
 from smtprelay.problems import Problem
-from smtprelay.spool import Fate, Spool, Suppression
+from smtprelay.spool import Fate, Spool, Suppression, read_fact
 from smtprelay.suppression import CHINA, UNSUBSCRIBED, beginning_of, of_failure, of_unsubscription
 
 log = structlog.get_logger("platform")
@@ -58,6 +58,23 @@ class Learned:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class _Spam:
+    """Mail that was judged as spam.
+
+    :param at: when that was told last; Unix time in milliseconds.
+    :param since: the first day of it, in Asia/Shanghai.
+    :param count: recipients.
+    """
+
+    at: int
+    since: date
+    count: int
+
+
+_SPAM = TypeAdapter(_Spam)
+
+
 class Feedback:
     """That of one account.
 
@@ -78,7 +95,7 @@ class Feedback:
         self._settings = settings
         self._spool = spool
         self._clock = clock
-        self._spam: dict[str, Any] = json.loads(facts.get(self._fact("spam"), "{}"))
+        self._spam = read_fact(facts, self._fact("spam"), _SPAM.validate_json)
         self._asking = asyncio.Lock()
 
     async def sync(self, client: AsyncPlatformClient) -> Learned:
@@ -100,8 +117,11 @@ class Feedback:
 
     def problems(self) -> Iterator[Problem]:
         """Mail that was judged as spam, for a day."""
-        if self._spam and self._clock() - self._spam["at"] < ALARM:
-            yield problems.SPAM.of(self._name, name=self._name, count=self._spam["count"], since=self._spam["since"])
+        if spam := self._recent_spam():
+            yield problems.SPAM.of(self._name, name=self._name, count=spam.count, since=spam.since)
+
+    def _recent_spam(self) -> _Spam | None:
+        return self._spam if self._spam and self._clock() - self._spam.at < ALARM else None
 
     def _fact(self, key: str) -> str:
         return f"platform/{self._name}/{key}"
@@ -110,14 +130,14 @@ class Feedback:
         self, client: AsyncPlatformClient, known: Mapping[str, str], learned: Learned, errors: list[PlatformError]
     ) -> None:
         today = datetime.fromtimestamp(self._clock() / 1000, CHINA).date()
-        complete = known.get(self._fact("complete"))
-        first = date.fromisoformat(complete) - timedelta(LATE_DAYS) if complete else today - timedelta(FIRST_DAYS)
+        complete = read_fact(known, self._fact("complete"), date.fromisoformat)
+        first = complete - timedelta(LATE_DAYS) if complete else today - timedelta(FIRST_DAYS)
         for number in range((today - first).days + 1):
             day = first + timedelta(number)
             key = self._fact(f"failures/{day}")
             with _going_on(errors):
                 told = await client.failures.all(day)
-                if new := await self._unseen(told, known.get(key)):
+                if new := await self._unseen(told, known, key):
                     await self._take_failures(day, new, learned)
                     await self._spool.remember(key, await _mark(told))
         if errors:
@@ -163,11 +183,11 @@ class Feedback:
             day=str(day),
             recipients=count,
         )
-        since = str(day)
-        if any(self.problems()):
-            since, count = min(since, self._spam["since"]), count + self._spam["count"]
-        self._spam = {"at": self._clock(), "since": since, "count": count}
-        await self._spool.remember(self._fact("spam"), json.dumps(self._spam))
+        since = day
+        if before := self._recent_spam():
+            since, count = min(since, before.since), count + before.count
+        self._spam = _Spam(self._clock(), since, count)
+        await self._spool.remember(self._fact("spam"), _SPAM.dump_json(self._spam).decode())
 
     async def _ask_for_unsubscribed(
         self, client: AsyncPlatformClient, known: Mapping[str, str], learned: Learned, errors: list[PlatformError]
@@ -179,7 +199,7 @@ class Feedback:
             key = self._fact(f"unsubscribed/{contacts.id}")
             with _going_on(errors):
                 told = await client.contacts.unsubscribed(contacts.id)
-                if new := await self._unseen(told, known.get(key)):
+                if new := await self._unseen(told, known, key):
                     await self._take_unsubscribed(new, learned)
                     await self._spool.remember(key, await _mark(told))
 
@@ -199,10 +219,10 @@ class Feedback:
         entries = (of_unsubscription(address, at, self._name, self._settings) for address, at in usable)
         return [entry for entry in entries if entry], len(told) - len(usable)
 
-    async def _unseen(self, told: Sequence[R], mark: str | None) -> Sequence[R]:
+    async def _unseen(self, told: Sequence[R], known: Mapping[str, str], key: str) -> Sequence[R]:
         """What is new in a list that the platform only adds to; all of it where it did otherwise: that does no harm."""
-        count = int(mark.partition(" ")[0]) if mark else 0
-        return told[count:] if mark and await _mark(told[:count]) == mark else told
+        count = read_fact(known, key, _counted)
+        return told[count:] if count and await _mark(told[:count]) == known[key] else told
 
     def _tell(self, learned: Learned) -> None:
         if learned.failures or learned.unsubscribed or learned.unusable:
@@ -232,6 +252,11 @@ def _slices(told: Sequence[R]) -> Iterator[Sequence[R]]:
 async def _mark(told: Sequence[Failure | Unsubscribed]) -> str:
     """Tells whether a list begins as it did: how many there were, and a digest of them."""
     return await asyncio.to_thread(_digest, told)
+
+
+def _counted(mark: str) -> int:
+    """:raises ValueError: it is none of `_mark`'s."""
+    return int(mark.partition(" ")[0])
 
 
 def _digest(told: Sequence[Failure | Unsubscribed]) -> str:

@@ -7,13 +7,13 @@ not after. What comes later waits behind it, and all of it goes in the order in 
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import structlog
+from pydantic import TypeAdapter
 
 from smtprelay import metrics, problems
 from smtprelay.config import PlatformAccount
@@ -21,7 +21,7 @@ from smtprelay.message import Message
 from smtprelay.platform import AsyncPlatformClient
 from smtprelay.platform.account import Service, ServiceStatus
 from smtprelay.problems import Problem
-from smtprelay.spool import QUOTA, Selector, Spool, SpoolError, State
+from smtprelay.spool import QUOTA, Selector, Spool, SpoolError, State, read_fact
 from smtprelay.suppression import beginning_of
 
 log = structlog.get_logger("platform")
@@ -37,28 +37,30 @@ class Standing:
     :param at: when; Unix time in milliseconds.
     :param available: recipients that it may still send to; None where the platform does not tell.
     :param status: whether it may send, in the platform's word.
-    :param ends: the last day of its service, as ``YYYY-MM-DD`` in Asia/Shanghai; ``""`` where that is not told.
+    :param ends: the last day of its service, in Asia/Shanghai; None where that is not told.
     """
 
     at: int
     available: int | None
     status: str
-    ends: str
+    ends: date | None
 
     @property
     def end(self) -> int | None:
         """When the service is over; Unix time in milliseconds."""
-        return beginning_of(date.fromisoformat(self.ends) + timedelta(days=1)) if self.ends else None
+        return beginning_of(self.ends + timedelta(days=1)) if self.ends else None
 
     @classmethod
     def of(cls, service: Service, now: int) -> Standing:
         """:param now: Unix time in milliseconds."""
-        ends = service.ends.isoformat() if service.ends else ""
-        return cls(now, service.available, service.status.value, ends)
+        return cls(now, service.available, service.status.value, service.ends)
 
     def is_low(self, reserve: int) -> bool:
         """Whether fewer are left than the reserve. Of nothing never."""
         return self.available is not None and self.available < reserve > 0
+
+
+_STANDING = TypeAdapter(Standing)
 
 
 def troubles(account: PlatformAccount, standing: Standing, now: int, *, holding: bool = False) -> Iterator[Problem]:
@@ -127,7 +129,7 @@ class Quota:
         self._wake = wake
         self._clock = clock
         self._fact = f"platform/{account.key}/service"
-        self.standing = Standing(**json.loads(facts[self._fact])) if self._fact in facts else None
+        self.standing = read_fact(facts, self._fact, _STANDING.validate_json)
         self._holding = holding or self._is_low()
         # Recipients that bulk may still be sent to, as far as is known: what is held stays so until there is an answer.
         self._room = 0 if self._holding else math.inf
@@ -164,7 +166,7 @@ class Quota:
         standing = self._note(await client.account.service())
         async with self._changing:
             await self._measure(standing, going - let_go, by)
-        await self._spool.remember(self._fact, json.dumps(asdict(standing)))
+        await self._spool.remember(self._fact, _STANDING.dump_json(standing).decode())
 
     async def run(self) -> None:
         """Release what is held although there is room; until it is cancelled."""

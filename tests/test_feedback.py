@@ -287,3 +287,26 @@ async def test_what_is_remembered_does_not_grow(tmp_path: Path) -> None:
             of.platform.fail("a@example.net", day=TODAY + timedelta(number))
             await of.sync()
         assert len(await of.spool.recall("platform/example/failures/")) <= 5
+
+
+@pytest.mark.parametrize("text", ['{"at": 1796000000000, "count": 2}', "{", "[]", ""])
+async def test_an_alarm_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> None:
+    """The fault: one of another version, without a day, had /readyz and the page answer 500."""
+    async with parts(tmp_path) as of:
+        await of.spool.remember("platform/example/spam", text)
+        restarted = await of.new_feedback()
+        assert not list(restarted.problems())
+        of.platform.fail("a@example.net", "5")
+        await of.sync()
+        assert "to 1 recipients since 2026-11-28." in next(restarted.problems()).sentence
+
+
+async def test_what_was_asked_for_before_and_cannot_be_read_is_asked_for_again(tmp_path: Path) -> None:
+    """The fault: nothing was learned any more."""
+    async with parts(tmp_path) as of:
+        await of.spool.remember("platform/example/complete", "yesterday")
+        await of.spool.remember(f"platform/example/failures/{TODAY}", "some")
+        of.platform.fail("a@example.net")
+        assert (await of.sync()).suppressed == 1
+        assert len(of.platform.asked) == FIRST_DAYS + 1
+        assert (await of.spool.recall("platform/example/"))["platform/example/complete"] == "2026-11-27"

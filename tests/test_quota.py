@@ -360,6 +360,21 @@ async def test_what_was_known_is_known_after_a_restart(tmp_path: Path) -> None:
         assert (await of.accept()).hold == QUOTA
 
 
+@pytest.mark.parametrize(
+    "text",
+    ['{"at": 1, "available": 5}', '{"at": 1, "available": 5, "status": "1", "ends": "2026-02-30"}', "{", "[]", ""],
+)
+async def test_a_standing_that_cannot_be_read_is_unknown_until_the_platform_is_asked(tmp_path: Path, text: str) -> None:
+    """The fault: the daemon did not start, or, of a day that is none, /readyz answered 500."""
+    async with parts(tmp_path) as of:
+        await of.spool.remember("platform/example/service", text)
+    async with parts(tmp_path) as of:
+        assert of.quota.standing is None
+        assert of.problems() == []
+        await of.ask(RESERVE - 1)
+        assert (await of.accept()).hold == QUOTA
+
+
 async def test_what_an_operator_holds_stays_held(tmp_path: Path) -> None:
     async with parts(tmp_path) as of:
         await of.ask(RESERVE)

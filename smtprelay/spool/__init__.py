@@ -1,5 +1,6 @@
 """The durable queue: one asynchronous interface, and what passes through it."""
 
+from smtprelay.spool.facts import read_fact
 from smtprelay.spool.interface import Spool
 from smtprelay.spool.values import (
     DNS,
@@ -68,4 +69,5 @@ __all__ = [
     "Suppression",
     "Waiting",
     "attempt_status",
+    "read_fact",
 ]
