@@ -10,7 +10,7 @@ import asyncio
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date
 
 import structlog
 from pydantic import TypeAdapter
@@ -27,6 +27,7 @@ from smtprelay.suppression import beginning_of
 log = structlog.get_logger("platform")
 
 LATE = 3_600_000  # milliseconds that the platform may take to count what it was handed
+DAY = 86_400_000  # milliseconds
 AGAIN = 10.0  # seconds until a spool that failed is tried again
 
 
@@ -48,7 +49,7 @@ class Standing:
     @property
     def end(self) -> int | None:
         """When the service is over; Unix time in milliseconds."""
-        return beginning_of(self.ends + timedelta(days=1)) if self.ends else None
+        return beginning_of(self.ends) + DAY if self.ends else None
 
     @classmethod
     def of(cls, service: Service, now: int) -> Standing:

@@ -396,6 +396,7 @@ async def test_what_an_operator_holds_stays_held(tmp_path: Path) -> None:
         ({"ends": date(2027, 1, 20)}, ["The service of example at the platform ends in 5d 8h (on 2027-01-20)"]),
         ({"ends": date(2027, 1, 14)}, ["The service of example at the platform ended on 2027-01-14"]),
         ({"ends": date(2027, 2, 14)}, []),
+        ({"ends": date.max}, []),  # the fault: the day after is none, and /readyz answered 500
     ],
 )
 async def test_what_an_operator_is_told(tmp_path: Path, service: dict[str, Any], told: list[str]) -> None:
