@@ -1,17 +1,21 @@
-"""`smtprelay check --offline`: what it says of a configuration and its files."""
+"""`smtprelay check`: what it says of a configuration and its files, and of accounts of the platform."""
 
 from __future__ import annotations
 
 import json
 import os
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
 from typer.testing import CliRunner
 
 from smtprelay.cli.app import app
+from smtprelay.platform import PlatformClient
+from smtprelay.platform.account import SendType, Service, ServiceStatus, ServiceType
 
 CONFIG = """\
 [spool]
@@ -91,3 +95,48 @@ def test_a_directory_of_templates_that_was_set_has_to_exist(tmp_path: Path) -> N
     told = f"[templates] directory {tmp_path}/tempaltes does not exist: mail that names a template is refused (550)"
     assert found(tmp_path, "templates", '[templates]\ndirectory = "tempaltes"') == [("warning", told)]
     assert found(tmp_path, "templates") == []
+
+
+ACCOUNT = """
+[upstream]
+mode = "sandbox"
+[domain_rules]
+on_failure = "off"
+[[platform.accounts]]
+username = "example"
+password_env = "PLATFORM"
+"""
+SERVICE = Service(
+    7, ServiceStatus.ENABLED, ServiceType.ALL, SendType.LOCAL, date(2026, 1, 1), date(2099, 12, 31), 5000, 9000
+)
+
+
+@pytest.mark.parametrize(
+    ("service", "told", "status"),
+    [
+        ({}, [("ok", "example: enabled, 5,000 left, until 2099-12-31")], os.EX_OK),
+        (
+            {"available": 5},
+            [("ok", "example: enabled, 5 left"), ("warning", "The quota of example runs low")],
+            os.EX_OK,
+        ),
+        ({"available": 0}, [("failed", "The quota of example is used up")], os.EX_UNAVAILABLE),
+        ({"status": ServiceStatus.DISABLED}, [("failed", "The platform has disabled")], os.EX_UNAVAILABLE),
+        ({"ends": date(2026, 1, 31)}, [("failed", "The service of example at the platform ended")], os.EX_UNAVAILABLE),
+    ],
+)
+def test_an_account_is_as_good_as_the_daemon_takes_it(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    service: dict[str, Any],
+    told: list[tuple[str, str]],
+    status: int,
+) -> None:
+    """The fault: one that was disabled or had ended was ok, while /readyz called it critical."""
+    monkeypatch.setattr(PlatformClient, "send", lambda client, call: replace(SERVICE, **service))
+    monkeypatch.setenv("PLATFORM", "secret")
+    (tmp_path / "config.toml").write_text(CONFIG + ACCOUNT)
+    result = CliRunner().invoke(app, ["check", "--json", "-c", str(tmp_path / "config.toml")])
+    assert result.exit_code == status, result.output
+    [_, *found] = [(f["result"], f["detail"]) for f in json.loads(result.stdout) if f["what"] == "platform"]
+    assert [(level, detail[: len(begin)]) for (level, detail), (_, begin) in zip(found, told, strict=True)] == told

@@ -218,11 +218,17 @@ def _account(account: PlatformAccount, password: str) -> Iterator[Finding]:
         code = os.EX_CONFIG if isinstance(error, NotAuthorised) else os.EX_UNAVAILABLE
         yield Finding("platform", "failed", f"{account.key}: {error}", code)
         return
-    left = "" if standing.available is None else f", {standing.available:,} left"
-    ends = f", until {standing.ends}" if standing.ends else ""
-    yield Finding("platform", "ok", f"{account.key}: {standing.status}{left}{ends}")
-    for problem in troubles(account, standing, now_ms()):
-        yield Finding("platform", "warning", problem.sentence)
+    problems = list(troubles(account, standing, now_ms()))
+    if all(problem.severity == "warning" for problem in problems):
+        left = "" if standing.available is None else f", {standing.available:,} left"
+        ends = f", until {standing.ends}" if standing.ends else ""
+        yield Finding("platform", "ok", f"{account.key}: {standing.status}{left}{ends}")
+    for problem in problems:
+        told = f"{problem.sentence} {problem.remedy}"
+        if problem.severity == "critical":
+            yield Finding("platform", "failed", told, os.EX_UNAVAILABLE)
+        else:
+            yield Finding("platform", "warning", told)
 
 
 async def _log_ins(config: Config) -> list[Finding]:
