@@ -11,6 +11,7 @@ from typer.testing import Result
 
 from smtprelay.cli.platform import progress
 from tests.platform_cli.conftest import Platform, done
+from tests.platform_cli.test_login import configuration
 
 Shell = Callable[..., Result]
 ADDRESS_TXT = (  # 4.9.3, as printed
@@ -84,6 +85,30 @@ def test_nobody_can_be_asked_for_a_password(shell: Shell, platform: Platform) ->
     result = shell("mailboxes", "add", "news@example.com", stdin="s3cret\n")
     assert (result.exit_code, platform.calls) == (64, [])
     assert "--mailbox-password-file FILE, or --generate" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("address", "status", "numbers"), [("News@example.com", 64, []), ("old@example.com", 0, ["7.9"])]
+)
+def test_a_mailbox_that_the_relay_logs_in_with_is_not_deleted(
+    shell: Shell, platform: Platform, tmp_path: Path, address: str, status: int, numbers: list[str]
+) -> None:
+    """The fault: it was, and all mail of that credential waited."""
+    config = configuration(tmp_path, "main")
+    result = shell("mailboxes", "delete", address, "--yes", "-c", config, env={})
+    assert (result.exit_code, platform.numbers) == (status, numbers), result.output
+    assert ("first take the credential news@example.com out of [[upstream.credentials]] in" in result.stderr) == (
+        status == 64
+    )
+
+
+def test_a_mailbox_is_deleted_where_there_is_no_configuration(shell: Shell, platform: Platform, tmp_path: Path) -> None:
+    config = str(tmp_path / "none.toml")
+    refused = shell("mailboxes", "delete", "old@example.com", "-c", config)
+    assert (refused.exit_code, platform.numbers) == (64, [])
+    assert "mailboxes delete old@example.com cannot be undone" in refused.stderr
+    assert shell("mailboxes", "delete", "old@example.com", "--yes", "-c", config).exit_code == 0
+    assert platform.numbers == ["7.9"]
 
 
 def test_a_template_is_made_of_files(shell: Shell, platform: Platform, tmp_path: Path) -> None:

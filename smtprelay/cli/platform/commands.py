@@ -17,6 +17,7 @@ BY_HAND: Mapping[tuple[str, str], Callable[..., None]] = {
     ("contacts", "upload"): contacts.upload,
     ("tasks", "create"): tasks.create,
     ("mailboxes", "add"): mailboxes.add,
+    ("mailboxes", "delete"): mailboxes.delete,
     ("mailboxes", "set-password"): mailboxes.set_password,
     ("templates", "add"): templates.add,
     ("templates", "edit"): templates.edit,

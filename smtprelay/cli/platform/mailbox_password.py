@@ -18,7 +18,7 @@ import typer
 from smtprelay.cli.common import ConfigOption
 from smtprelay.cli.configuration import config_path, fail, load_config
 from smtprelay.cli.platform.login import status_of
-from smtprelay.cli.platform.mailboxes import Customer, Mailbox, PasswordFile, password_of
+from smtprelay.cli.platform.mailboxes import Customer, Mailbox, PasswordFile, credentials_of, password_of
 from smtprelay.cli.remote import running
 from smtprelay.config import Config
 from smtprelay.credentials import read_secret_file
@@ -70,7 +70,7 @@ def password(
 
 def _files(settings: Config, address: str) -> list[Path]:
     """The password files of a mailbox, without detours."""
-    mine = [one for one in settings.upstream.credentials if one.username.lower() == address.lower()]
+    mine = credentials_of(settings, address)
     return list(dict.fromkeys(one.password_file.resolve() for one in mine if one.password_file))
 
 

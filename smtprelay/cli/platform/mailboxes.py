@@ -1,18 +1,22 @@
-"""`smtprelay platform mailboxes`: passwords are never arguments, which every user of the machine can read."""
+"""`smtprelay platform mailboxes`: passwords are never arguments, which every user of the machine can read, and what the
+relay logs in with is not deleted."""
 
 from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from smtprelay.cli.common import JsonOption, print_json
-from smtprelay.cli.configuration import fail
+from smtprelay.cli.common import ConfigOption, JsonOption, print_json
+from smtprelay.cli.configuration import config_path, fail
 from smtprelay.cli.platform import ask
 from smtprelay.cli.platform.show import plain, show
+from smtprelay.config import Config, ConfigError, Credential
+from smtprelay.config_file import read_config
 from smtprelay.credentials import read_secret_file
 from smtprelay.platform import PlatformClient
 from smtprelay.platform.result import Result
@@ -41,6 +45,35 @@ def set_password(
     password = password_of(file, generate=generate)
     result = platform.mailboxes.set_password(address, password, customer_id=customer_id)
     _show(result, password if generate else "", as_json=as_json)
+
+
+def delete(
+    platform: PlatformClient, address: Mailbox, *, customer_id: Customer = None, config: ConfigOption = None,
+    as_json: JsonOption = False, yes: ask.YesOption = False,
+) -> None:  # fmt: skip
+    _require_unused(address, config_path(config))
+    if not yes:
+        ask.confirm(f"mailboxes delete {address}")
+    show(platform.mailboxes.delete(address, customer_id=customer_id), as_json=as_json)
+
+
+def _require_unused(address: str, file: Path) -> None:
+    """End the program where the relay logs in with a mailbox."""
+    try:
+        config = read_config(file)
+    except ConfigError:  # of which an account that is given by --username needs none
+        return
+    if names := ", ".join(credential.key for credential in credentials_of(config, address)):
+        fail(
+            os.EX_USAGE,
+            f"The relay logs in with {address}, and its mail would wait: first take the credential {names} out "
+            f"of [[upstream.credentials]] in {file}, and run 'systemctl reload smtprelay'.",
+        )
+
+
+def credentials_of(config: Config, address: str) -> Sequence[Credential]:
+    """Those that log in with a mailbox."""
+    return [one for one in config.upstream.credentials if one.username.lower() == address.lower()]
 
 
 def password_of(file: Path | None, *, generate: bool) -> str:
