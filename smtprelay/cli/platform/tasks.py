@@ -74,8 +74,9 @@ def create(
         fail(os.EX_USAGE, "Say what is sent: --template NAME, or --tpl-id ID.")
     if not contacts and not list_id:
         fail(os.EX_USAGE, "Say whom it goes to: --contacts FILE, --list-id ID, or both, to add them to the list.")
+    start, time = _schedule(time, now=now, hold=hold)
     parameters: dict[str, Any] = {
-        "sender": sender, "sender_name": sender_name, "time": time, "start": _start(time, now=now, hold=hold),
+        "sender": sender, "sender_name": sender_name, "time": time, "start": start,
         "first": first, "last": last, "unsubscribe_link": unsubscribe_link, "tracking": tracking,
         "track_domain": track_domain, "reply_to": reply_to,
     }  # fmt: skip
@@ -100,15 +101,18 @@ def create(
     _show(campaign, count, fields, parameters, as_json=as_json)
 
 
-def _start(time: datetime | None, *, now: bool, hold: bool) -> Start:
-    """When it begins, or the end of the program."""
+def _schedule(time: datetime | None, *, now: bool, hold: bool) -> tuple[Start, datetime | None]:
+    """Whether it waits for its time, and for which; or the end of the program."""
     if now and (hold or time):
         fail(os.EX_USAGE, "--now goes without --time and --hold.")
-    if not now and time is None:
-        fail(os.EX_USAGE, "Say when: --time '2026-12-01 09:00', in Asia/Shanghai, or --now.")
+    if not (now or hold or time):
+        fail(os.EX_USAGE, "Say when: --time '2026-12-01 09:00', in Asia/Shanghai, --now, or --hold.")
     if time and time < datetime.now(SHANGHAI):
         fail(os.EX_USAGE, f"--time {time.isoformat(' ')} is past: give a later one, or --now.")
-    return Start.NOW if now else Start.HOLD if hold else Start.WAIT
+    if hold:
+        # The platform wants a time of what it does not send, too.
+        return Start.HOLD, time or datetime.now(SHANGHAI).replace(microsecond=0)
+    return Start.NOW if now else Start.WAIT, time
 
 
 def _known(file: ContactFile) -> Collection[str]:
