@@ -218,7 +218,7 @@ def test_bar_tells_rate_failures_and_sums(capsys: pytest.CaptureFixture[str]) ->
     assert "line 3: odd" in shown
     assert "4/4" in shown
     assert "2 failed" in shown
-    assert "1 handed over; 1 refused; 1 bad lines; 1 duplicates" in shown
+    assert "1 handed over; 1 refused; 1 bad line; 1 duplicate" in shown
 
 
 def test_who_is_not_to_be_sent_to_is_counted_apart_and_nothing_is_to_be_mended(

@@ -30,7 +30,7 @@ def test_contacts_are_uploaded_as_the_platform_reads_them(shell: Shell, platform
         "See 'smtprelay platform contacts upload-state 210586'.",
     ]
     assert "line 3: 'nobody' is not an address" in result.stderr
-    assert result.stderr.endswith("Left out: 1 bad lines, 1 duplicates.\n")
+    assert result.stderr.endswith("Left out: 1 bad line, 1 duplicate.\n")
 
 
 def test_the_upload_is_waited_for(

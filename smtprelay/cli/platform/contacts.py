@@ -53,7 +53,8 @@ class Count:
         for line in self.bad:
             print(line, file=sys.stderr)
         if self.bad_lines or self.duplicates:
-            print(f"Left out: {self.bad_lines} bad lines, {self.duplicates} duplicates.", file=sys.stderr)
+            bad = f"{self.bad_lines} bad line{'s' * (self.bad_lines != 1)}"
+            print(f"Left out: {bad}, {self.duplicates} duplicate{'s' * (self.duplicates != 1)}.", file=sys.stderr)
 
 
 def usable(file: ContactFile, count: Count, fields: Mapping[str, str] | None = None) -> Iterator[tuple[Contact, str]]:

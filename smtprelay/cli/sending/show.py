@@ -155,7 +155,8 @@ class _Bar:
         before = f", {tally.before:,} of them before" if tally.before else ""
         counts = {
             "suppressed": tally.suppressed, "refused": tally.refused, "not taken now": tally.later,
-            "bad lines": tally.bad_lines, "duplicates": tally.duplicates,
+            f"bad line{'s' * (tally.bad_lines != 1)}": tally.bad_lines,
+            f"duplicate{'s' * (tally.duplicates != 1)}": tally.duplicates,
         }  # fmt: skip
         others = "".join(f"; {count:,} {what}" for what, count in counts.items() if count)
         self._say(f"{tally.sent:,} {self._way}{before}{others}; {tally.seconds:.1f} s, {tally.rate:,.0f}/s")
