@@ -95,7 +95,7 @@ class Contacts(Resource[M]):
     ) -> Pages[Address]:
         """4.8: addresses with all that is known of them.
 
-        :param list_id: 0: those of no list; None: all.
+        :param list_id: only those of this list; 0: those of no list.
         :param address_id: only this one.
         :param keyword: only those that have it in address or name.
         :param limit: how many come with one call.

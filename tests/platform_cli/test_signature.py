@@ -57,6 +57,12 @@ def test_every_command_says_what_it_does(shell: Shell) -> None:
     assert "the address is none" in shown.output  # a value of its option
 
 
+def test_no_option_is_explained_in_python() -> None:
+    """The fault: that of `contacts addresses --list-id` ended with "None: all."."""
+    helps = {(method.resource, name): told for method in methods() for name, told in method.helps.items()}
+    assert not {key: told for key, told in helps.items() if "None" in told}
+
+
 def test_what_is_by_hand_is_a_call() -> None:
     assert set(BY_HAND) <= {(method.resource, method.command) for method in methods()}
 
