@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -11,12 +11,13 @@ import structlog
 
 from smtprelay import metrics
 from smtprelay.platform import AsyncPlatformClient
-from smtprelay.spool import HandedOver, Spool
+from smtprelay.spool import HandedOver, Spool, read_fact
 from smtprelay.suppression import CHINA, beginning_of
 
 log = structlog.get_logger("platform")
 
 AFTER = 6  # o'clock in China: the platform's figures of the day before are complete
+MISSED_DAYS = 7  # that are caught up with at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,17 +109,20 @@ class Books:
         """The last day that is over, in Asia/Shanghai."""
         return self._now().date() - timedelta(days=1)
 
-    async def due(self) -> date | None:
-        """The day before, if the platform knows all of it by now and it was not kept yet; else None.
+    async def due(self) -> Sequence[date]:
+        """The days since the last one that was kept, up to yesterday; none before the platform knows all of that.
 
         :raises SpoolError: the spool does not tell.
         """
-        day = self.yesterday()
-        kept = (await self._spool.recall(self._fact)).get(self._fact) == str(day)
-        return None if kept or self._now().hour < AFTER else day
+        if self._now().hour < AFTER:
+            return ()
+        yesterday = self.yesterday()
+        kept = read_fact(await self._spool.recall(self._fact), self._fact, date.fromisoformat)
+        missed = min((yesterday - kept).days, MISSED_DAYS) if kept and kept <= yesterday else 1
+        return [yesterday - timedelta(number) for number in reversed(range(missed))]
 
     async def keep(self, report: Report) -> None:
-        """Tell of the day before. :raises SpoolError: it cannot be remembered that this was done."""
+        """Tell of a day. :raises SpoolError: it cannot be remembered that this was done."""
         metrics.PLATFORM_DIFFERENCE.set(report.difference, self._name)
         tell = log.warning if report.difference else log.info
         tell("the day's books beside the platform's", **report.as_dict())
@@ -129,10 +133,10 @@ class Books:
 
         :raises PlatformError: the platform does not tell. :raises SpoolError: the spool does not.
         """
-        ours = await self._handed_over(day)
         figures = await client.statistics.day(day)
         batches = await client.statistics.batches(day)
         deductions = await client.statistics.deductions(day)
+        ours = await self._handed_over(day)  # much to read, and in vain where the platform does not tell
         return Report(
             account=self._name,
             day=str(day),

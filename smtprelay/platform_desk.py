@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ from smtprelay.config import PlatformAccount, SuppressionSection
 from smtprelay.feedback import Feedback, Learned
 from smtprelay.platform import (
     AsyncPlatformClient,
+    CallFailed,
     NotAuthorised,
     PlatformError,
     PlatformUnreachable,
@@ -141,8 +143,10 @@ class Desk:
         return await self._noting("books", self.books.reconcile(self._client, day))
 
     async def _keep_books(self) -> None:
-        if day := await self.books.due():
-            await self.books.keep(await self._reconcile(day))
+        for day in await self.books.due():
+            # A day that is not told must not keep the others from being kept.
+            with suppress(CallFailed, UnreadableAnswer):  # which was noted
+                await self.books.keep(await self._reconcile(day))
 
     async def _told(self, work: Coroutine[Any, Any, Learned | Report]) -> dict[str, Any]:
         name = {"account": self.account.key}

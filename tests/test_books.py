@@ -91,8 +91,24 @@ async def test_a_day_is_kept_once_and_when_the_platform_knows_all_of_it() -> Non
     spool, kept = Spool(), list[date]()
     for hour in (0, 5, 6, 7, 23):
         of = books(datetime(2026, 11, 28, hour, 59, tzinfo=CHINA), spool)
-        if day := await of.due():
+        for day in await of.due():
             kept.append(day)
             await of.keep(replace(REPORT, taken=103))
     assert kept == [DAY]
     assert metrics.PLATFORM_DIFFERENCE.values["example",] == 3
+
+
+@pytest.mark.parametrize(
+    ("kept", "due"),
+    [
+        ("2026-11-24", [25, 26, 27]),
+        ("2026-11-27", []),
+        ("2026-10-01", [21, 22, 23, 24, 25, 26, 27]),
+        ("2027-01-01", [27]),  # the clock was wrong
+        ("cannot be read", [27]),
+    ],
+)
+async def test_days_that_were_missed_are_due(kept: str, due: list[int]) -> None:
+    """The fault: of days on which the platform did not answer, only the last was kept ever."""
+    of = books(datetime(2026, 11, 28, 6, tzinfo=CHINA), Spool({"platform/example/books": kept}))
+    assert await of.due() == [date(2026, 11, day) for day in due]

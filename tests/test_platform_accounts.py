@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,7 @@ from smtprelay.sandbox.platform import Platform, Quirk
 from smtprelay.settings import Settings
 from smtprelay.spool import QUOTA, State
 from smtprelay.spool.sqlite import SQLiteSpool
+from smtprelay.suppression import CHINA
 from tests.spool import support
 
 CONFIG = """
@@ -240,6 +241,20 @@ async def test_one_question_that_is_answered_does_not_hide_another_that_is_not(
     assert of.problems() == ["platform"]
     await desk._reconcile(desk.books.yesterday())
     assert of.problems() == []
+
+
+async def test_a_day_that_is_not_told_does_not_keep_those_after_it_from_being_kept(of: Parts) -> None:
+    noon = round(datetime(2026, 11, 28, 12, tzinfo=CHINA).timestamp() * 1000)
+    accounts = PlatformAccounts(of.settings(), of.spool, wake=lambda: None, clock=lambda: noon)
+    await of.spool.remember("platform/example/books", "2026-11-24")
+    await accounts.start()
+    [desk] = accounts._desks
+    of.platform.once.append(Quirk.EMPTY)
+    await desk._keep_books()
+    await desk._client.close()
+    assert await of.spool.recall("platform/example/books") == {"platform/example/books": "2026-11-27"}
+    asked = dict.fromkeys(request.get("date") for request in of.platform.requests if not request.do)
+    assert list(asked) == ["2026-11-25", "2026-11-26", "2026-11-27"]
 
 
 async def test_a_day_that_a_person_asks_for_in_vain_is_no_problem(of: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
