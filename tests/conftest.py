@@ -9,6 +9,11 @@ from pathlib import Path
 
 import pytest
 import uvloop
+from hypothesis import HealthCheck, settings
+
+# How long an example takes tells of the machine, where many tests share it. In CI its own profile stays beneath.
+settings.register_profile("smtprelay", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("smtprelay")
 
 pytest_plugins = ("tests.secrecy",)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
@@ -437,7 +437,6 @@ LINES = st.lists(st.sampled_from(MISTAKES) | st.binary(max_size=60), max_size=20
 ENDS = st.sampled_from([b"\r\n", b"\n", b"\r"])
 
 
-@settings(deadline=None)
 @given(LINES, ENDS)
 def test_any_octets_are_refused_or_leave_with_a_signature_that_holds(lines: list[bytes], end: bytes) -> None:
     content = end.join(lines)

@@ -142,7 +142,7 @@ def trees(draw: st.DrawFn, depth: int = 0) -> EmailMessage:
 
 
 @given(trees())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_every_leaf_of_a_valid_message_keeps_its_content(message: EmailMessage) -> None:
     message["From"] = "a@b.c"
     content = message.as_bytes(policy=message.policy.clone(linesep="\r\n", max_line_length=None))

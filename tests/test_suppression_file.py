@@ -53,7 +53,9 @@ ENTRIES = st.builds(
 )
 
 
-@given(st.lists(ENTRIES, min_size=1), st.sampled_from(Format), st.sampled_from(["\n", "\r\n"]), st.booleans())
+@given(
+    st.lists(ENTRIES, min_size=1, max_size=8), st.sampled_from(Format), st.sampled_from(["\n", "\r\n"]), st.booleans()
+)
 def test_what_was_exported_comes_back(entries: list[Suppression], form: Format, end: str, guessed: bool) -> None:
     text = (header(form) + lines_of(entries, form)).replace("\n", end)
     assert read(text, None if guessed else form) == [
@@ -137,7 +139,7 @@ FIELDS = st.sampled_from(["cause", "since", "expires", "source", "note", "create
 VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=20))
 
 
-@given(st.lists(st.dictionaries(FIELDS, VALUES), min_size=1))
+@given(st.lists(st.dictionaries(FIELDS, VALUES, max_size=4), min_size=1, max_size=5))
 def test_any_values(objects: list[dict[str, object]]) -> None:
     """Each is an entry or a bad line, and nothing fails."""
     lines = [json.dumps({"address": f"{i}@example.org", **fields}) for i, fields in enumerate(objects)]

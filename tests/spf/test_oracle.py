@@ -125,7 +125,7 @@ def answers(world: dict[str, list[Entry]], name: str, kind: str) -> Iterator[tup
 
 
 @given(worlds(), st.sampled_from(CLIENTS), st.sampled_from(["h0.example.com", "gone.example.com", "not a name"]))
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_pyspf_comes_to_the_same_result(
     monkeypatch: pytest.MonkeyPatch, world: dict[str, list[Entry]], client: str, helo: str
 ) -> None:
@@ -148,7 +148,7 @@ octets = st.one_of(st.binary(max_size=40), st.lists(st.sampled_from(PIECES), max
 
 
 @given(st.lists(octets.map(lambda text: b"v=spf1 " + text), min_size=1, max_size=2), st.sampled_from(CLIENTS), octets)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 async def test_arbitrary_octets_have_a_result(texts: list[bytes], client: str, other: bytes) -> None:
     zone = Zone({"d0.example.com": [(texts[0],)], "d1.example.com": [(other, texts[-1])]})
     for ip in (ipaddress.ip_address(client), None):

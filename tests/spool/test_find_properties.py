@@ -123,7 +123,7 @@ def _beginnings(text: str) -> Iterator[int]:
             yield i
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_what_fits_has_the_words_that_are_looked_up(data: st.DataObject) -> None:
     """Otherwise the index would miss it. And what fits is what a naive filter says."""
@@ -171,7 +171,7 @@ def small(segment: int, few: int, rare: int) -> Iterator[None]:
         yield
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_find_finds_what_a_naive_filter_finds(data: st.DataObject) -> None:
     drawn = data.draw(st.lists(MESSAGES, min_size=1, max_size=12))

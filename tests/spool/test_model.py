@@ -267,4 +267,4 @@ class SpoolModel(RuleBasedStateMachine):
 
 
 TestSpoolModel = SpoolModel.TestCase
-TestSpoolModel.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestSpoolModel.settings = settings(max_examples=40, stateful_step_count=30)

@@ -130,4 +130,4 @@ class ListModel(RuleBasedStateMachine):
 
 
 TestListModel = ListModel.TestCase
-TestListModel.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)
+TestListModel.settings = settings(max_examples=60, stateful_step_count=20)

@@ -333,7 +333,7 @@ def test_a_missing_variable(bench: Bench) -> None:
 # What no value can do
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(st.characters(codec=None, exclude_categories=()), max_size=300))
 def test_no_value_makes_a_second_header_field(bench: Bench, value: str) -> None:
     bench.write(a__subject="Hello {{ v }} {% filter upper %}{{ v }}{% endfilter %}", a__body_txt="{{ v }}")

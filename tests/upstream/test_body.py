@@ -32,7 +32,7 @@ lines = st.lists(st.binary(max_size=20).map(lambda b: b.replace(b"\r", b".").rep
 
 
 @given(content=lines.map(lambda ls: b"".join(line + b"\r\n" for line in ls)), cuts=st.lists(st.integers(0, 200)))
-@hypothesis_settings(max_examples=200, deadline=None)
+@hypothesis_settings(max_examples=200)
 def test_any_content_in_any_chunks_arrives_as_it_is(content: bytes, cuts: list[int]) -> None:
     bounds = sorted({0, len(content), *(cut for cut in cuts if cut < len(content))})
     chunks = [content[start:end] for start, end in pairwise(bounds)]

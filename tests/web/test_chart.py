@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from smtprelay.pulse import Point
@@ -45,7 +45,6 @@ def test_an_hour_of_silence() -> None:
     assert chart.accepted == f"M0 {MAIL_HEIGHT}" + f"h{STEP}V{MAIL_HEIGHT}" * (MINUTES - 1) + f"h{STEP}"
 
 
-@settings(deadline=None)
 @given(st.lists(st.builds(Point, st.integers(NOW - 7_200_000, NOW + 60_000), *[COUNTS] * 7), max_size=50))
 def test_it_stays_within_its_frame(points: list[Point]) -> None:
     chart = draw(points, NOW)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from smtprelay.web.language import Words, list_time, number, offset, preferred
@@ -31,7 +31,6 @@ def test_the_browser_says(field: str, language: str) -> None:
     assert preferred(field) == language
 
 
-@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_is_read(field: str) -> None:
     assert preferred(field) in ("en", "zh")
