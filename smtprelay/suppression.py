@@ -49,7 +49,8 @@ CAUSES: Mapping[str, Cause] = {
     OPERATOR: Cause("7.1", Sentence("entered by hand")),
 }
 # By the detail of the smarthost's refusal of a recipient. Not 1.2: a domain without mail system may have one tomorrow.
-_OF_BOUNCE: Mapping[str, str] = {"1.1": "1", "1.3": "9", "1.6": "1", "1.10": "1", "2.1": "1", "2.2": "2"}
+# Not 2.1: a mailbox is closed for good by it, and by large providers also while too much mail comes for it.
+_OF_BOUNCE: Mapping[str, str] = {"1.1": "1", "1.3": "9", "1.6": "1", "1.10": "1", "2.2": "2"}
 
 
 class NotSentTo(Reject):
