@@ -12,8 +12,9 @@ from smtprelay.contacts.values import BadLine, Contact, ContactsError, Duplicate
 
 
 class ContactFile:
-    """The contacts in a file. Each iteration begins at its start, and no line is lost: each that is not blank, and no
-    header of CSV, comes out as a `Contact`, a `BadLine` or a `Duplicate` (a record of CSV may be several lines).
+    """The contacts in a file. Each iteration begins at its start, and no line is lost: each that is not blank (in all
+    columns, of CSV), and no header of CSV, comes out as a `Contact`, a `BadLine` or a `Duplicate` (a record of CSV may
+    be several lines).
 
     >>> import io
     >>> for item in ContactFile(io.BytesIO("a@example.org;王芳\\nnobody\\na@EXAMPLE.ORG\\n".encode())):

@@ -185,7 +185,7 @@ def _csv(head: Line) -> Reader:
                 yield BadLine(record.taken[0].number, record.taken[0].problem or f"this is not CSV: {error}")
                 continue
             number = record.taken[0].number
-            if not row or number == head.number:
+            if not any(map(str.strip, row)) or number == head.number:  # Excel leaves such rows
                 continue
             yield _contact_or_bad(columns.row_contact, row, number)
 

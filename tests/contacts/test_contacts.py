@@ -106,6 +106,15 @@ def test_csv_line_that_is_longer_or_shorter_than_its_header() -> None:
     ]
 
 
+def test_csv_rows_that_are_empty_in_all_columns_are_none() -> None:
+    """Excel leaves them behind the last row that was filled, and each was told as a bad line."""
+    found = read('address,a\n,\nx@example.org,1\n , \n,"",,\n,2\n,\n')
+    assert found == [
+        Contact("x@example.org", {"address": "x@example.org", "a": "1"}, 3),
+        BadLine(6, "'' is not an address of the form local@domain"),
+    ]
+
+
 def test_json_lines() -> None:
     first, second = contacts(
         '{"email": "a@example.org", "n": [1, {"x": null}]}\n\n{"address":"b@example.org","area":null}'

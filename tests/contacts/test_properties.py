@@ -87,13 +87,13 @@ def test_no_line_is_lost(lines: list[bytes], form: Format, end: bytes) -> None:
         assert not text.strip()
 
 
-@given(st.lists(LINES.filter(lambda line: b'"' not in line and b"\r" not in line)))
+@given(st.lists(st.just(b" ,") | LINES.filter(lambda line: b'"' not in line and b"\r" not in line)))
 def test_no_line_of_csv_is_lost(lines: list[bytes]) -> None:
     contacts = ContactFile(io.BytesIO(b"\n".join([b"address,note", *lines])))
     found = [item.line for item in contacts]
     assert found == sorted(set(found))
     for i in set(range(2, contacts.lines + 1)) - set(found):
-        assert not lines[i - 2].decode(contacts.encoding).strip()
+        assert not lines[i - 2].decode(contacts.encoding).replace(",", "").strip()
 
 
 @given(st.lists(st.sampled_from(["a@example.org", "a@Example.ORG", "A@example.org", "b@example.org", "nobody"])))
