@@ -20,6 +20,17 @@ DEFAULT_GATEWAY = "127.0.0.1:2525"
 MAILNAME = "/etc/mailname"
 TIMEOUT = 300.0  # seconds: the gateway commits to disk before it answers
 USAGE = "usage: smtprelay sendmail [-t] [-i] [-f SENDER] [-F NAME] [RECIPIENT ...] < MESSAGE"
+HELP = f"""\
+{USAGE}
+
+  -t         send to those in To, Cc and Bcc, too
+  -i, -oi    a line with a dot alone does not end the message
+  -f SENDER  the reverse-path, also -r; '<>' is the null one. Without it: the address in From, or the user's
+  -F NAME    of the sender, where the message has no From
+
+The message goes by SMTP, without a log-in, to the relay at $SMTPRELAY_GATEWAY (HOST:PORT), or at {DEFAULT_GATEWAY}.
+Other options of sendmail(1) are taken where they ask for nothing but sending, and change nothing."""
+_HELP_WANTED = (["--help"], ["-h"])  # "-h 3" is sendmail(1)'s count of hops
 _WITH_VALUE = "fFrBbCdhLNoOpqRVX"  # options of sendmail(1) that take a value, attached or as the next word
 _TLS_ALONE = "; a port for TLS alone ([gateway] listen_tls) is none for sendmail, which speaks without TLS"
 _KNOWN_FLAGS = frozenset({"t", "i", "v", "n", "G", "U", "m", "A"})
@@ -40,6 +51,9 @@ class _UsageError(Exception):
 
 def main(arguments: Sequence[str]) -> int:
     """Send the message on standard input. :returns: one of sysexits' codes: 0, 64, 65, 67, 69, 75."""
+    if list(arguments) in _HELP_WANTED:
+        print(HELP)
+        return os.EX_OK
     try:
         options = _parse(arguments)
         message = _read_message(options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import io
 import json
 import os
 import pty
@@ -295,6 +296,24 @@ async def test_sendmail_at_a_port_for_tls_alone(tmp_path: Path) -> None:
             "sendmail", "b@example.org", stdin=b"x\n", status=75, SMTPRELAY_GATEWAY=f"127.0.0.1:{host.port}"
         )
     assert "a port for TLS alone ([gateway] listen_tls) is none for sendmail" in told
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_sendmail_says_how_it_is_called(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The fault: "-- is not known", and nothing named the variable."""
+    assert sendmail.main([option]) == os.EX_OK
+    told = capsys.readouterr().out
+    assert told.startswith("usage: smtprelay sendmail ")
+    assert all(f"\n  {word} " in told for word in ("-t", "-i, -oi", "-f SENDER", "-F NAME"))
+    assert "$SMTPRELAY_GATEWAY (HOST:PORT), or at 127.0.0.1:2525" in told
+
+
+def test_sendmail_takes_a_count_of_hops_for_no_call_for_help(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"x\n")))
+    assert sendmail.main(["-h", "3"]) == os.EX_USAGE
+    assert "no recipients" in capsys.readouterr().err
 
 
 def test_sendmail_prints_records_that_can_be_pasted() -> None:
