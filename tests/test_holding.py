@@ -121,7 +121,7 @@ async def test_it_goes_on_when_dns_answers_that_all_is_well(tmp_path: Path) -> N
         assert await of.state(message) == (State.HELD, "dns")
         of.statuses["example.com"] = Status.PASS
         await of.look("example.com")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             await of.woken.wait()
         assert await of.state(message) == (State.QUEUED, "")
         assert of.let_go == {message.id: False}
@@ -134,7 +134,7 @@ async def test_it_is_returned_when_dns_answers_that_the_domain_is_not_set_up(tmp
         message = await of.accept("dns")
         of.statuses["example.com"] = Status.FAIL
         await of.look("example.com")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             while await of.state(message) != (State.BOUNCED, "refused"):
                 await asyncio.sleep(0.001)
         [(refused, reply)] = of.refused
@@ -151,7 +151,7 @@ async def test_where_failing_mail_is_held_it_waits_for_its_record(tmp_path: Path
         assert await of.state(message) == (State.HELD, "domain")
         of.statuses["example.com"] = Status.PASS
         await of.look("example.com")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             await of.woken.wait()
         assert await of.state(message) == (State.QUEUED, "")
 
@@ -167,7 +167,7 @@ async def test_both_its_domains_must_be_set_up(tmp_path: Path) -> None:
         assert of.watch.waiting == {"example.net"}
         of.statuses["example.net"] = Status.PASS
         await of.look("example.net")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             await of.woken.wait()
         assert await of.state(message) == (State.QUEUED, "")
 
@@ -181,7 +181,7 @@ async def test_what_the_last_process_left_is_gone_through_at_start(tmp_path: Pat
         assert await of.state(message) == (State.HELD, "dns")
         assert of.watch.waiting == {"example.com"}, "so that it is looked up unasked"
         await of.look("example.com")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             await of.woken.wait()
 
 
@@ -199,7 +199,7 @@ async def test_dns_that_answers_while_a_message_is_stored_is_not_missed(tmp_path
     async with parts(tmp_path) as of:
         await of.look("example.com")
         message = await of.accept("dns")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             await of.woken.wait()
         assert await of.state(message) == (State.QUEUED, "")
 
@@ -211,7 +211,7 @@ async def test_what_an_operator_holds_stays_held(tmp_path: Path) -> None:
         await of.spool.hold(Selector(ids=(held.id,)), NOW, "operator")
         of.statuses["example.com"] = Status.PASS
         await of.look("example.com")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             await of.woken.wait()
         assert await of.state(held) == (State.HELD, "operator")
         assert await of.state(other) == (State.QUEUED, "")
@@ -239,7 +239,7 @@ async def test_what_an_operator_holds_at_that_moment_stays_held(
         monkeypatch.setattr(of.spool, "release", releasing)
         of.statuses["example.com"] = Status.PASS
         await of.look("example.com")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             await of.woken.wait()
         assert await of.state(message) == (State.HELD, "suspended")
 
@@ -260,7 +260,7 @@ async def test_what_is_left_when_an_operator_was_first_is_gone_through_again(
         monkeypatch.setattr(of.holding, "_refuse", refuse)
         of.statuses["example.com"] = Status.FAIL
         await of.look("example.com")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             while (await of.state(message))[0] is not State.BOUNCED:
                 await asyncio.sleep(0.001)
 
@@ -273,7 +273,7 @@ async def test_more_than_a_page_is_gone_through(tmp_path: Path, monkeypatch: pyt
         free = [await of.accept("dns") for _ in range(7)]
         of.statuses["example.com"] = Status.PASS
         await of.look("example.com")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             while (await of.spool.stats()).recipients[State.QUEUED] < len(free):
                 await asyncio.sleep(0.001)
         assert {await of.state(message) for message in waiting} == {(State.HELD, "dns")}
@@ -295,7 +295,7 @@ async def test_a_spool_that_fails_is_tried_again(tmp_path: Path, monkeypatch: py
         monkeypatch.setattr(of.spool, "search", failing)
         of.statuses["example.com"] = Status.PASS
         await of.look("example.com")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             await of.woken.wait()
         assert (await of.spool.stats()).recipients[State.QUEUED] == 1
 
@@ -315,7 +315,7 @@ async def test_nothing_is_returned_for_what_dns_said_long_ago(tmp_path: Path, dn
             Status.PASS: (State.QUEUED, ""),
             Status.FAIL: (State.BOUNCED, "refused"),
         }
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             while await of.state(message) != expected[dns]:
                 await asyncio.sleep(0.001)
 
@@ -327,6 +327,6 @@ async def test_other_rules_count_for_what_is_held(tmp_path: Path) -> None:
         assert await of.state(message) == (State.HELD, "domain")
         config = parse_config(CONFIG.format(on_failure="warn").encode(), tmp_path)
         of.holding.use(Gate(config, of.watch.verdict), Policy(config))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             await of.woken.wait()
         assert await of.state(message) == (State.QUEUED, "")

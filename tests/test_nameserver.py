@@ -20,7 +20,7 @@ from smtprelay.domains.verdict import Record
 from smtprelay.sandbox.nameserver import Fault, NameServer
 
 LONG = "x" * 700  # octets that fit into an answer with EDNS only
-PATIENCE = 5.0  # seconds
+PATIENCE = 10.0  # seconds
 SHORT = 0.05  # seconds, where nothing comes
 
 

@@ -183,7 +183,7 @@ async def test_what_an_account_holds_is_released_when_it_is_configured_no_more(o
     held = await of.accept()
     of.accounts.use(settings())
     await until(lambda: of.problems() == [])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(10):
         while await support.states(of.spool, held.id) != [State.QUEUED]:
             await asyncio.sleep(0.001)
 

@@ -111,7 +111,7 @@ def test_costs_little() -> None:
     """Less than a tenth of what a signature takes (some 900 µs), where half the header was changed."""
     fields = [Field("subject", b"Subject: =?utf-8?b?5oKo?=\r\n", "Subject: 您\r\n".encode()) for _ in range(10)]
     fields += [Field("to", WHOLE, WHOLE) for _ in range(10)]
-    began = time.perf_counter()
+    began = time.thread_time()  # on the wall clock, a busy machine would count too
     for _ in range(100):
         changes(fields, fields, CONTROL)
-    assert (time.perf_counter() - began) / 100 < 90e-6
+    assert (time.thread_time() - began) / 100 < 90e-6

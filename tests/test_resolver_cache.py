@@ -19,7 +19,7 @@ HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 EXAMPLE = Question("example.com", "TXT")
 SERVFAIL = Failed("SERVFAIL")
-PATIENCE = 5.0  # seconds
+PATIENCE = 10.0  # seconds
 
 
 class Clock:

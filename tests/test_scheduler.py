@@ -358,7 +358,7 @@ def test_a_credential_that_was_changed_is_tried_at_once() -> None:
 async def test_where_there_are_fewer_connections_than_before_nothing_is_leased_until_one_is_free() -> None:
     of = parts(due=[lease(number) for number in range(4)])
     async with running(of):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             while len(of.delivery.begun) < 3:
                 await asyncio.sleep(0)
         of.scheduler.use(connections=1, max_recipients=100, longest_delay=5000)
@@ -366,6 +366,6 @@ async def test_where_there_are_fewer_connections_than_before_nothing_is_leased_u
             await asyncio.sleep(0)
         assert len(of.delivery.begun) == 3
         of.delivery.gate.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             while len(of.delivery.begun) < 4:
                 await asyncio.sleep(0)

@@ -78,7 +78,7 @@ async def test_who_waits_for_a_first_block_hears_that_another_has_grown() -> Non
         await settled()
         await leaving.aclose()
         await growing
-        await asyncio.wait_for(waiting, 1)
+        await asyncio.wait_for(waiting, 10)
 
 
 async def test_messages_under_way_keep_the_room_that_they_were_promised() -> None:

@@ -764,7 +764,7 @@ async def test_a_client_that_does_not_read_is_cut_under_tls_too(
     async with smtps(certificate) as server, server.client(ssl=certificate[1], server_hostname="relay.test") as client:
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]  # nor does it answer that TLS ends
         await client.say("QUIT")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             while server.listeners._services.sessions:
                 await asyncio.sleep(0.01)
         client.writer.transport.abort()
@@ -775,7 +775,7 @@ async def test_a_shutdown_does_not_wait_for_handshakes(certificate: tuple[dict[s
     async with smtps(certificate) as server, server.client("") as silent:
         async with server.client(ssl=certificate[1], server_hostname="relay.test"):
             pass  # the silent one was accepted before
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             await server.listeners.stop(grace=60.0)
             await silent.hear_end()
 
@@ -785,7 +785,7 @@ async def test_a_shutdown_does_not_wait_for_starttls(certificate: tuple[dict[str
     async with serving(certificate[0]) as server, server.client() as silent:
         await silent.ask("EHLO app", "250")
         await silent.ask("STARTTLS", "220")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             await server.listeners.stop(grace=60.0)
             await silent.hear_end()
 

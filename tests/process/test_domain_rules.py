@@ -114,7 +114,7 @@ async def test_what_is_known_of_a_domain_outlives_the_process(tmp_path: Path, nu
         await relay.stop(number)
         dns.fault = Fault.SILENCE
         await relay.start()
-        async with asyncio.timeout(3):  # less than it waits for DNS
+        async with asyncio.timeout(4):  # less than it waits for DNS
             await taken(relay)
         await smarthost.wait_for(2, PATIENCE)
 
@@ -163,7 +163,7 @@ async def test_slow_dns_slows_no_known_domain(tmp_path: Path) -> None:
         dns.fault = 60.0
         await dns.wait_for(len(dns.questions) + 1, PATIENCE)
         for _ in range(5):
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(4):  # less than it waits for DNS
                 await taken(relay)
 
 

@@ -121,7 +121,7 @@ async def test_a_password_that_was_mended_has_the_mail_flow_within_seconds(tmp_p
         )
         (tmp_path / "platform.password").write_text("another\n")
         await reload(relay)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             await smarthost.wait_for(6)
 
 

@@ -66,7 +66,7 @@ async def test_a_smarthost_that_a_reload_has_replaced_has_no_figure(under_way: b
     """The fault: it stayed at 1 beside the new one's. A connection to it that was under way does not bring it back."""
     async with Smarthost(credentials=ACCOUNT) as old, Smarthost(credentials=ACCOUNT) as new, relay_to(old) as relay:
         sending = asyncio.create_task(relay.send_one())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             while not old.connections:
                 await asyncio.sleep(0)
         if not under_way:

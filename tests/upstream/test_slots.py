@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from smtprelay.upstream.slots import Slots
 
-PATIENCE = 5.0  # seconds
+PATIENCE = 10.0  # seconds
 
 
 class User:

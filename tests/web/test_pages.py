@@ -170,7 +170,7 @@ class TestLive:
         while b"data: " not in heard:
             await asyncio.sleep(0.01)
         await browser.act("/logout", "/")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             await streaming
         assert b"event: logout" in heard
 
@@ -182,7 +182,7 @@ class TestLive:
         config = page.behind.config
         status = config.status.model_copy(update={"accounts": ()})
         page.behind.config = config.model_copy(update={"status": status})
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             await streaming
         assert b"event: logout" in heard
 
@@ -192,7 +192,7 @@ class TestLive:
         while b"data: " not in heard:
             await asyncio.sleep(0.01)
         monkeypatch.setattr(sessions, "LONGEST", -1.0)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             await streaming
         assert b"event: logout" in heard
 
@@ -203,7 +203,7 @@ class TestLive:
             await asyncio.sleep(0.01)
         assert (await Browser(page.app).get("/live")).status == 503
         page.closing.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             await asyncio.gather(*streams)
         assert not any(b"logout" in h for h in heard)
         assert (await Browser(page.app).get("/live")).status == 200
