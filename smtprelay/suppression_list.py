@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pwd
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -128,6 +128,16 @@ class SuppressionList:
         unknown = [address for address in addresses if await self._spool.suppression(address, now) is None]
         await self._spool.unsuppress(addresses, now)
         return unknown
+
+
+def page_by_page(read: Callable[[str, int], Sequence[Suppression]], after: str, limit: int) -> Iterator[Suppression]:
+    """Entries by address, of whatever tells a page of them.
+
+    :param read: so many of them, behind an address.
+    """
+    while limit > 0 and (page := read(after, min(limit, PAGE))):
+        yield from page
+        after, limit = page[-1].address, limit - len(page)
 
 
 def _suppression(entry: Entry, by: str, now: int, expiry: Mapping[str, int | None]) -> Suppression:

@@ -1,40 +1,28 @@
 """What the commands ask of the relay: of the running daemon over its control socket, or, where none runs, of the
-spool itself under its lock and its owner's uid."""
+spool itself (`smtprelay.cli.offline`)."""
 
 from __future__ import annotations
 
-import asyncio
 import http.client
 import json
 import os
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
-import structlog
-
 from smtprelay.cli.configuration import config_path, fail, fail_of_config
-from smtprelay.clock import now_ms
+from smtprelay.cli.offline import Offline
 from smtprelay.config import Config, ConfigError
 from smtprelay.config_file import read_config, read_control
-from smtprelay.control import MESSAGE, SUSPENDED, BadRequest, Done, Operator
-from smtprelay.keyfiles import configured_keys
-from smtprelay.keyring import Keyring, KeyState, RotationRefused, Wish
-from smtprelay.policy import Limits
-from smtprelay.resolver import Resolver
-from smtprelay.routing import Routing
-from smtprelay.scheduler import Credentials
-from smtprelay.spool import Query, Selector, SpoolError, Suppression
-from smtprelay.spool.sqlite import SQLiteSpool
-from smtprelay.suppression_list import PAGE, Entry, SuppressionList, operator_source
-from smtprelay.webhooks import wanted
+from smtprelay.control import MESSAGE, Done
+from smtprelay.keyring import KeyState, Wish
+from smtprelay.spool import Query, Selector, Suppression
+from smtprelay.suppression_list import Entry, page_by_page
 
-T = TypeVar("T")
 PATIENCE = 10.0  # seconds that the daemon has where we can do without it
 
 
@@ -100,7 +88,7 @@ def connect(option: Path | None) -> Relay:
         config = read_config(file)
     except ConfigError as error:
         return _despite(error, file)
-    return running(config.status.control) or _Offline(config)
+    return running(config.status.control) or Offline(config)
 
 
 def daemon(config: Config) -> Daemon:
@@ -249,7 +237,7 @@ class _Running:
             words = {"cause": cause, "text": text, "after": after, "limit": limit}
             return [Suppression(**entry) for entry in self._ask("GET", "/v1/suppressions?" + urlencode(words))]
 
-        return _page_by_page(page, after, limit)
+        return page_by_page(page, after, limit)
 
     def suppression_count(self) -> dict[str, int]:
         result: dict[str, int] = self._ask("GET", "/v1/suppressions/count")
@@ -263,140 +251,3 @@ class _Running:
     def unsuppress(self, slices: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
         for addresses in slices:
             yield self._ask("POST", "/v1/suppressions/remove", {"addresses": addresses})["unknown"]
-
-
-class _Run(Protocol):
-    """Runs a question to its end, in the event loop of the others."""
-
-    def __call__(self, question: Coroutine[Any, Any, T], /) -> T: ...
-
-
-class _Offline:
-    def __init__(self, config: Config) -> None:
-        self._config = config
-
-    def _ask(self, question: Callable[[Operator], Awaitable[T]]) -> T:
-        def about() -> dict[str, Any]:
-            return {"mode": Routing(self._config.upstream).told(), "listen": []}
-
-        async def answer(spool: SQLiteSpool) -> T:
-            suspended = {key.removeprefix(SUSPENDED) for key in await spool.recall(SUSPENDED)}
-            limits = Limits(self._config.gateway, {}, suspended, now_ms())
-            return await question(Operator(spool, limits, Credentials((), now_ms), lambda: None, now_ms, about))
-
-        return self._with_spool(answer)
-
-    def _ask_keyring(self, question: Callable[[Keyring], Awaitable[T]]) -> T:
-        async def answer(spool: SQLiteSpool) -> T:
-            resolver = Resolver(self._config.domain_rules.nameservers, clock=now_ms)
-            try:
-                return await question(
-                    await Keyring.open(self._config, spool, configured_keys(self._config), resolver.fresh)
-                )
-            finally:
-                await resolver.close()
-
-        return self._with_spool(answer)
-
-    def _with_spool(self, answer: Callable[[SQLiteSpool], Coroutine[Any, Any, T]]) -> T:
-        with self._opened() as (run, spool):
-            return run(answer(spool))
-
-    @contextmanager
-    def _opened(self) -> Iterator[tuple[_Run, SQLiteSpool]]:
-        """The spool, and what runs questions to it."""
-        path = self._config.spool.path
-        structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # the answer alone is printed
-        try:
-            _become_owner(path)
-            with asyncio.Runner() as runner:
-                spool = runner.run(SQLiteSpool.open(path, now=now_ms()))
-                try:
-                    runner.run(spool.record(wanted(self._config.webhooks)))
-                    yield runner.run, spool
-                finally:
-                    runner.run(spool.close())
-                    _become_oneself()
-        except SpoolError as error:
-            fail(os.EX_TEMPFAIL, str(error))
-        except ConfigError as error:
-            fail(os.EX_CONFIG, str(error))
-        except (BadRequest, RotationRefused) as error:
-            fail(os.EX_USAGE, str(error))
-
-    @contextmanager
-    def _suppression_list(self) -> Iterator[tuple[_Run, SuppressionList]]:
-        with self._opened() as (run, spool):
-            yield run, SuppressionList(spool, lambda: self._config.suppression.expiry, now_ms)
-
-    def list(self, query: Query, limit: int, before: str) -> list[dict[str, Any]]:
-        return self._ask(lambda operator: operator.list(query, limit, before))
-
-    def show(self, message_id: str) -> dict[str, Any]:
-        return self._ask(lambda operator: operator.show(message_id))
-
-    def source(self, message_id: str) -> bytes:
-        return self._ask(lambda operator: operator.source(message_id))
-
-    def stats(self) -> dict[str, Any]:
-        return self._ask(lambda operator: operator.stats())
-
-    def act(self, action: str, selector: Selector, reason: str) -> Done:
-        return self._ask(lambda operator: operator.act(action, selector, reason))
-
-    def account(self, name: str, action: str) -> int:
-        return self._ask(lambda operator: operator.suspend(name) if action == "suspend" else operator.resume(name))
-
-    def rotate(self, wish: Wish) -> dict[str, Any]:
-        return asdict(self._ask_keyring(lambda keyring: keyring.rotate(wish, now_ms())))
-
-    def keys(self) -> Sequence[dict[str, Any]]:
-        return [asdict(key) for key in self._ask_keyring(lambda keyring: keyring.status())]
-
-    def suppressions(self, cause: str, text: str, after: str, limit: int) -> Iterator[Suppression]:
-        with self._suppression_list() as (run, suppressions):
-            yield from _page_by_page(
-                lambda after, limit: run(suppressions.page(after, limit, cause=cause, text=text)), after, limit
-            )
-
-    def suppression_count(self) -> dict[str, int]:
-        with self._suppression_list() as (run, suppressions):
-            return run(suppressions.count())
-
-    def suppress(self, slices: Iterable[Sequence[Entry]]) -> Iterator[int]:
-        with self._suppression_list() as (run, suppressions):
-            for entries in slices:
-                yield run(suppressions.enter(entries, operator_source(os.getuid())))
-
-    def unsuppress(self, slices: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
-        with self._suppression_list() as (run, suppressions):
-            for addresses in slices:
-                yield run(suppressions.remove(addresses))
-
-
-def _page_by_page(read: Callable[[str, int], Sequence[Suppression]], after: str, limit: int) -> Iterator[Suppression]:
-    while limit > 0 and (page := read(after, min(limit, PAGE))):
-        yield from page
-        after, limit = page[-1].address, limit - len(page)
-
-
-def _become_owner(path: Path) -> None:
-    """Files made beside the spool must belong to the daemon's user, or it could not start again."""
-    try:
-        owner = path.stat()
-    except FileNotFoundError:
-        fail(os.EX_TEMPFAIL, f"No daemon runs, and there is no spool {path} yet: the first 'smtprelay run' makes it.")
-    except OSError as error:
-        fail(os.EX_TEMPFAIL, f"No daemon runs, and its spool {path} cannot be read: {error.strerror}.")
-    if os.geteuid() == owner.st_uid:
-        return
-    if os.geteuid() != 0:
-        fail(os.EX_NOPERM, f"No daemon runs, and its spool {path} belongs to another user: become root.")
-    os.setegid(owner.st_gid)
-    os.seteuid(owner.st_uid)
-
-
-def _become_oneself() -> None:
-    """What a command writes elsewhere is its user's."""
-    os.seteuid(os.getuid())
-    os.setegid(os.getgid())
