@@ -53,7 +53,8 @@ ONLY = {
     "health": GROUND
     | {"certificates", "domains", "log", "problems", "scheduler", "spool", "upstream", "watch", "words"},
     "pulse": {"health", "problems", "spool"},
-    "story": GROUND | {"clock", "spool", "suppression", "words"},
+    "story": GROUND | {"clock", "spool", "story_advice", "suppression", "words"},
+    "story_advice": GROUND | {"spool", "suppression", "words"},
     "certificates": {"log", "problems", "words"},
     "credentials": GROUND | {"certificates", "upstream"},
     "metrics": set[str](),
