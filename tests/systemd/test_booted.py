@@ -165,7 +165,7 @@ E
 until_true '[ "$(wc -l </run/taken)" -ge 401 ]'
 journalctl -t smtprelay -o cat -p warning
 grep -E 'NoNewPrivs|CapEff|Seccomp:' /proc/$(systemctl show -p MainPID --value smtprelay)/status
-journalctl -t smtprelay -o cat --grep 'a process of their own'
+until_true 'journalctl -t smtprelay -o cat --grep "a process of their own"'
 """,
     )
     assert re.findall(r"^(\w+):\s+(\d+)$", output, re.MULTILINE)[-3:] == [
