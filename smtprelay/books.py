@@ -12,7 +12,8 @@ import structlog
 from smtprelay import metrics
 from smtprelay.platform import AsyncPlatformClient
 from smtprelay.spool import HandedOver, Spool, read_fact
-from smtprelay.suppression import CHINA, beginning_of
+from smtprelay.suppression import beginning_of
+from smtprelay.values import SHANGHAI
 
 log = structlog.get_logger("platform")
 
@@ -158,4 +159,4 @@ class Books:
         return [by_credential[name] for name in self._credentials if name in by_credential]
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock() / 1000, CHINA)
+        return datetime.fromtimestamp(self._clock() / 1000, SHANGHAI)

@@ -26,7 +26,8 @@ from smtprelay.platform.contact_values import ContactList, Unsubscribed
 from smtprelay.platform.failures import Failure, FailureType
 from smtprelay.problems import Problem
 from smtprelay.spool import Fate, Spool, Suppression, read_fact
-from smtprelay.suppression import CHINA, UNSUBSCRIBED, beginning_of, of_failure, of_unsubscription
+from smtprelay.suppression import UNSUBSCRIBED, beginning_of, of_failure, of_unsubscription
+from smtprelay.values import SHANGHAI
 
 log = structlog.get_logger("platform")
 
@@ -129,7 +130,7 @@ class Feedback:
     async def _ask_for_failures(
         self, client: AsyncPlatformClient, known: Mapping[str, str], learned: Learned, errors: list[PlatformError]
     ) -> None:
-        today = datetime.fromtimestamp(self._clock() / 1000, CHINA).date()
+        today = datetime.fromtimestamp(self._clock() / 1000, SHANGHAI).date()
         complete = read_fact(known, self._fact("complete"), date.fromisoformat)
         first = complete - timedelta(LATE_DAYS) if complete else today - timedelta(FIRST_DAYS)
         for number in range((today - first).days + 1):

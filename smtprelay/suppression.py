@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import date, datetime, time
 
 from smtprelay import outcome
 from smtprelay.config import NEVER, SuppressionSection
@@ -17,10 +17,10 @@ from smtprelay.message import Suppressed
 from smtprelay.outcome import Fact, Phase
 from smtprelay.reply import Reject
 from smtprelay.spool import OPERATOR, Suppression
+from smtprelay.values import SHANGHAI
 from smtprelay.words import Say, Sentence, english, local_time
 
 UNSUBSCRIBED = "unsubscribed"
-CHINA = timezone(timedelta(hours=8), "Asia/Shanghai")  # the days of the platform; there is no summer time
 MAX_NOTE = 300  # characters of a smarthost's words
 MAX_SOURCE = 80  # characters of a source that a reply has room for
 
@@ -105,13 +105,13 @@ def day_of(at: int) -> str:
 
     :param at: Unix time in milliseconds.
     """
-    in_china = datetime.fromtimestamp(at / 1000, CHINA)
+    in_china = datetime.fromtimestamp(at / 1000, SHANGHAI)
     return in_china.date().isoformat() if in_china.time() == time() else local_time(at)[:10]
 
 
 def beginning_of(day: date) -> int:
     """Of a day of the platform's, in Asia/Shanghai: Unix time in milliseconds."""
-    return round(datetime.combine(day, time(), CHINA).timestamp() * 1000)
+    return round(datetime.combine(day, time(), SHANGHAI).timestamp() * 1000)
 
 
 # What enters an address. Each is None where the configuration does not have such causes entered.

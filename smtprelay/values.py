@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import timedelta, timezone
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
@@ -212,6 +213,7 @@ def parse_http_address(text: object) -> str:
 
 
 BASE_URL = "https://www.bestedm.org/mm-ms/apinew/"  # of the platform's HTTP API
+SHANGHAI = timezone(timedelta(hours=8), "Asia/Shanghai")  # the platform's days; no summer time there since 1991
 
 
 def check_base_url(url: str, *, allow_insecure: bool) -> str:

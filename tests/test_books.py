@@ -12,7 +12,8 @@ from smtprelay import metrics
 from smtprelay.books import Books, Report
 from smtprelay.platform.statistics import Batch, DayStatistics, Deduction
 from smtprelay.spool import HandedOver
-from smtprelay.suppression import CHINA, beginning_of
+from smtprelay.suppression import beginning_of
+from smtprelay.values import SHANGHAI
 
 DAY = date(2026, 11, 27)
 FIGURES = DayStatistics(DAY, 0, 0, 0, 0, 0, 100, 100, 98, 2, 98)
@@ -64,7 +65,7 @@ def books(at: datetime, spool: Spool | None = None) -> Books:
 
 
 async def test_the_credentials_of_the_account_count() -> None:
-    report = await books(datetime(2026, 11, 28, 9, tzinfo=CHINA)).reconcile(Platform(), DAY)  # type: ignore[arg-type]
+    report = await books(datetime(2026, 11, 28, 9, tzinfo=SHANGHAI)).reconcile(Platform(), DAY)  # type: ignore[arg-type]
     assert report == replace(REPORT, ambiguous=1)
     assert report.notes == []
 
@@ -90,7 +91,7 @@ def test_a_difference_is_explained(changes: dict[str, Any], notes: list[str]) ->
 async def test_a_day_is_kept_once_and_when_the_platform_knows_all_of_it() -> None:
     spool, kept = Spool(), list[date]()
     for hour in (0, 5, 6, 7, 23):
-        of = books(datetime(2026, 11, 28, hour, 59, tzinfo=CHINA), spool)
+        of = books(datetime(2026, 11, 28, hour, 59, tzinfo=SHANGHAI), spool)
         for day in await of.due():
             kept.append(day)
             await of.keep(replace(REPORT, taken=103))
@@ -110,5 +111,5 @@ async def test_a_day_is_kept_once_and_when_the_platform_knows_all_of_it() -> Non
 )
 async def test_days_that_were_missed_are_due(kept: str, due: list[int]) -> None:
     """The fault: of days on which the platform did not answer, only the last was kept ever."""
-    of = books(datetime(2026, 11, 28, 6, tzinfo=CHINA), Spool({"platform/example/books": kept}))
+    of = books(datetime(2026, 11, 28, 6, tzinfo=SHANGHAI), Spool({"platform/example/books": kept}))
     assert await of.due() == [date(2026, 11, day) for day in due]

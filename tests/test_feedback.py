@@ -22,10 +22,11 @@ from smtprelay.platform.failures import Failure, FailureType
 from smtprelay.platform.statuses import Status
 from smtprelay.spool import Suppression
 from smtprelay.spool.sqlite import SQLiteSpool
-from smtprelay.suppression import CHINA, beginning_of
+from smtprelay.suppression import beginning_of
+from smtprelay.values import SHANGHAI
 from tests.spool.support import lease_one, message, results, shown
 
-NOON = datetime(2026, 11, 28, 12, tzinfo=CHINA)
+NOON = datetime(2026, 11, 28, 12, tzinfo=SHANGHAI)
 NOW = round(NOON.timestamp() * 1000)
 DAY = 86_400_000
 TODAY = NOON.date()

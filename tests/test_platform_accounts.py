@@ -22,7 +22,7 @@ from smtprelay.sandbox.platform import Platform, Quirk
 from smtprelay.settings import Settings
 from smtprelay.spool import QUOTA, State
 from smtprelay.spool.sqlite import SQLiteSpool
-from smtprelay.suppression import CHINA
+from smtprelay.values import SHANGHAI
 from tests.spool import support
 
 CONFIG = """
@@ -244,7 +244,7 @@ async def test_one_question_that_is_answered_does_not_hide_another_that_is_not(
 
 
 async def test_a_day_that_is_not_told_does_not_keep_those_after_it_from_being_kept(of: Parts) -> None:
-    noon = round(datetime(2026, 11, 28, 12, tzinfo=CHINA).timestamp() * 1000)
+    noon = round(datetime(2026, 11, 28, 12, tzinfo=SHANGHAI).timestamp() * 1000)
     accounts = PlatformAccounts(of.settings(), of.spool, wake=lambda: None, clock=lambda: noon)
     await of.spool.remember("platform/example/books", "2026-11-24")
     await accounts.start()

@@ -13,10 +13,10 @@ from smtprelay.platform.errors import (
 )
 from smtprelay.platform.failures import FailureType
 from smtprelay.platform.hourly import Hourly
-from smtprelay.platform.read import SHANGHAI
 from smtprelay.platform.statistics import SendState, TrackState
 from smtprelay.platform.task_values import Sender, Start
 from smtprelay.platform.template_values import CheckStatus, Encoding
+from smtprelay.values import SHANGHAI
 
 __all__ = [
     "SHANGHAI",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
 from smtprelay.platform.answer import Answer
-from smtprelay.platform.read import SHANGHAI
+from smtprelay.values import SHANGHAI
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, closing
 from typing import Any, Generic, Self, TypeVar
@@ -31,7 +32,7 @@ T = TypeVar("T")
 logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log whole addresses
 
 
-class _Platform(Generic[M]):
+class _Platform(ABC, Generic[M]):
     """The resources, chapter by chapter."""
 
     def __init__(self, core: Core) -> None:
@@ -49,13 +50,13 @@ class _Platform(Generic[M]):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._core!r})"
 
+    @abstractmethod
     def send(self, call: Call[Any]) -> Any:
         """See the two clients."""
-        raise NotImplementedError
 
+    @abstractmethod
     def each(self, pages: Pages[Any]) -> Any:
         """See the two clients."""
-        raise NotImplementedError
 
 
 class PlatformClient(_Platform[Sync]):

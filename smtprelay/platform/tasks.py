@@ -7,11 +7,10 @@ from datetime import date, datetime, timedelta
 
 from smtprelay.message import parse_address
 from smtprelay.platform.call import Call, M, Pages, Resource, call, on_day, paged, parameters
-from smtprelay.platform.read import SHANGHAI
 from smtprelay.platform.result import Result, read_result
 from smtprelay.platform.statistics import SendState, TrackState
 from smtprelay.platform.task_values import Sender, SenderKind, Start, Task, read_tasks
-from smtprelay.values import parse_domain
+from smtprelay.values import SHANGHAI, parse_domain
 
 MOST_IN_AN_HOUR = 100  # tasks that may be made
 UNASKED = 30  # tasks of a page, where no other number is asked for

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import date, datetime
 
 from smtprelay.platform.failures import Failure, Failures, FailureType
-from smtprelay.platform.read import SHANGHAI
 from smtprelay.platform.statistics import (
     AddressType,
     Batch,
@@ -16,6 +15,7 @@ from smtprelay.platform.statistics import (
     TrackState,
     WebTask,
 )
+from smtprelay.values import SHANGHAI
 from tests.platform_api.sample import Refused, Sample
 
 DAY = date(2012, 3, 2)

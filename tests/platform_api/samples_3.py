@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from smtprelay.platform.read import SHANGHAI
 from smtprelay.platform.tracking import Click, Link, Open, Overview, Tracking
+from smtprelay.values import SHANGHAI
 from tests.platform_api.sample import Refused, Sample
 
 TIMES = {

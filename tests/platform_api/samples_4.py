@@ -7,9 +7,9 @@ from pathlib import Path
 
 from smtprelay.platform.contact_values import Address, ContactList, ListStatus, Subscriber, UploadState
 from smtprelay.platform.contacts import Contacts
-from smtprelay.platform.read import SHANGHAI
 from smtprelay.platform.result import Result
 from smtprelay.platform.statuses import Status
+from smtprelay.values import SHANGHAI
 from tests.platform_api.sample import Refused, Sample
 
 NO_ID = Refused("<id> should be a number: '联系人分类 ID'")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from smtprelay.platform.read import SHANGHAI
 from smtprelay.platform.result import Result
 from smtprelay.platform.statuses import Status
 from smtprelay.platform.task_values import Sender, Start
@@ -18,6 +17,7 @@ from smtprelay.platform.template_values import (
     TemplateState,
 )
 from smtprelay.platform.templates import Templates
+from smtprelay.values import SHANGHAI
 from tests.platform_api.sample import Refused, Sample
 
 CREATE = Tasks.create.describe(None, 16, 5, Sender.all(), "新闻", start=Start.NOW)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from smtprelay.platform.read import SHANGHAI
 from smtprelay.platform.statistics import AddressType, SendState, TrackState
 from smtprelay.platform.task_values import Sender, Task, UsedTemplate
 from smtprelay.platform.tasks import Tasks
+from smtprelay.values import SHANGHAI
 from tests.platform_api.sample import Refused, Sample
 
 SAMPLES = [

@@ -26,9 +26,9 @@ from smtprelay.platform.contact_values import (
     UploadState,
 )
 from smtprelay.platform.contacts import Contacts
-from smtprelay.platform.read import SHANGHAI
 from smtprelay.platform.result import Result
 from smtprelay.platform.statuses import Status
+from smtprelay.values import SHANGHAI
 
 
 def xml(text: str) -> Answer:

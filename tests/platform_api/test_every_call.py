@@ -19,7 +19,6 @@ from smtprelay.platform.contacts import Contacts
 from smtprelay.platform.domains import Domain, Domains, DomainStatus
 from smtprelay.platform.failures import Failures, FailureType
 from smtprelay.platform.mailboxes import Mailbox, Mailboxes
-from smtprelay.platform.read import SHANGHAI
 from smtprelay.platform.statistics import SendState, Statistics, TrackState
 from smtprelay.platform.task_values import Sender, SenderKind, Start
 from smtprelay.platform.tasks import Tasks
@@ -28,6 +27,7 @@ from smtprelay.platform.templates import Templates
 from smtprelay.platform.tracking import Tracking
 from smtprelay.sandbox.platform import Platform, Quirk
 from smtprelay.sandbox.platform.calls import CALLS
+from smtprelay.values import SHANGHAI
 from tests.platform_api.caller import Caller, calling, calls_of
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=SHANGHAI)

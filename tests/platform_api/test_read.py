@@ -23,9 +23,10 @@ from smtprelay.platform import (
 from smtprelay.platform.account import ServiceStatus
 from smtprelay.platform.answer import Answer
 from smtprelay.platform.failures import FailureType
-from smtprelay.platform.read import SHANGHAI, amount, children, count, day, instant, number, one_of, text
+from smtprelay.platform.read import amount, children, count, day, instant, number, one_of, text
 from smtprelay.platform.result import Result, read_result
 from smtprelay.platform.statuses import Status
+from smtprelay.values import SHANGHAI
 
 
 def row(value: str) -> dict[str, object]:

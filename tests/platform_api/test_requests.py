@@ -15,10 +15,10 @@ from smtprelay.platform.call import Call
 from smtprelay.platform.contacts import Contacts
 from smtprelay.platform.domains import Domains
 from smtprelay.platform.mailboxes import Mailboxes
-from smtprelay.platform.read import SHANGHAI
 from smtprelay.platform.task_values import Sender
 from smtprelay.platform.tasks import Tasks
 from smtprelay.platform.templates import Templates
+from smtprelay.values import SHANGHAI
 
 SENDER = Sender.address("linbihuan@comingchina.com")
 FILE = Path("address.txt")

@@ -11,10 +11,11 @@ import pytest
 import smtprelay.platform.task_values
 from smtprelay.platform import CallFailed
 from smtprelay.platform.answer import Answer
-from smtprelay.platform.read import SHANGHAI, parse_instant
+from smtprelay.platform.read import parse_instant
 from smtprelay.platform.statistics import SendState, TrackState
 from smtprelay.platform.task_values import Sender, SenderKind, Start
 from smtprelay.platform.tasks import Tasks
+from smtprelay.values import SHANGHAI
 
 NEWS = Sender.address("news@example.com")
 NOON = datetime(2026, 11, 28, 12, 0, tzinfo=SHANGHAI)

@@ -10,9 +10,9 @@ import pytest
 from smtprelay.compose import Attachment
 from smtprelay.platform.answer import Answer
 from smtprelay.platform.call import Upload
-from smtprelay.platform.read import SHANGHAI
 from smtprelay.platform.template_values import CheckStatus, Colour, Encoding, TemplateState
 from smtprelay.platform.templates import Templates
+from smtprelay.values import SHANGHAI
 
 LOGO, TERMS = Path("pictures/标志.png"), Attachment("terms.pdf", b"%PDF")
 

@@ -13,8 +13,8 @@ from typer.testing import Result
 
 from smtprelay.cli.platform import progress
 from smtprelay.platform import CallFailed, PlatformUnreachable, UnreadableAnswer
-from smtprelay.platform.read import SHANGHAI
 from smtprelay.platform.statuses import Status
+from smtprelay.values import SHANGHAI
 from tests.platform_cli.conftest import Platform, done
 from tests.platform_cli.test_login import configuration
 

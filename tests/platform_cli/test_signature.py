@@ -72,6 +72,9 @@ class Colour(Value):
     BLUE = "b", "blue", "蓝"
 
 
+NOTHING: Call[None] = Call("9.9", "", {}, lambda answer: None)
+
+
 class Sample:
     def plain(
         self,
@@ -89,11 +92,11 @@ class Sample:
             it is.
         :param day: of the week.
         """
-        raise NotImplementedError
+        return NOTHING
 
     def odd(self, odd: complex) -> Call[None]:
         """9.10: what nobody can write."""
-        raise NotImplementedError
+        return NOTHING
 
 
 def method(name: str) -> Method:

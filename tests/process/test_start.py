@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from smtprelay.platform import AsyncPlatformClient
-from smtprelay.platform.read import SHANGHAI
 from smtprelay.sandbox.smarthost import SILENCE, Rule, Smarthost
+from smtprelay.values import SHANGHAI
 from tests.process.relay import ACCOUNT, PATIENCE, PLATFORM, Relay, make_relay, running
 from tests.process.test_outcomes import send
 from tests.test_docs_sandbox import BESIDE_THE_DEMO

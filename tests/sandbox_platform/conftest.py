@@ -11,7 +11,7 @@ import pytest
 from defusedxml.ElementTree import fromstring
 
 from smtprelay.sandbox.platform import Platform
-from smtprelay.sandbox.platform.clock import SHANGHAI
+from smtprelay.values import SHANGHAI
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=SHANGHAI)
 

@@ -12,9 +12,9 @@ from typing import Any, NoReturn, get_args, get_origin
 import typer
 
 from smtprelay.compose import Attachment
-from smtprelay.platform.read import SHANGHAI
 from smtprelay.platform.task_values import Sender
 from smtprelay.platform.values import Value
+from smtprelay.values import SHANGHAI
 
 
 @dataclass(frozen=True, slots=True)

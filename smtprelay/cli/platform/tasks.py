@@ -24,11 +24,11 @@ from smtprelay.cli.platform.show import plain, words
 from smtprelay.cli.sending.order import Inputs
 from smtprelay.contacts import Contact, ContactFile
 from smtprelay.platform import PlatformClient
-from smtprelay.platform.read import SHANGHAI
 from smtprelay.platform.statistics import TrackState
 from smtprelay.platform.task_values import Sender, Start
 from smtprelay.platform.tasks import Tasks
 from smtprelay.templating.platform_form import FIELDS
+from smtprelay.values import SHANGHAI
 
 _SEEN = 100  # contacts that tell which fields all of them have
 _Sender, _Moment = kind_of(Sender), kind_of(datetime)

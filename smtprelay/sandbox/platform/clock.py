@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 
-SHANGHAI = timezone(timedelta(hours=8), "Asia/Shanghai")  # without summer time, since 1991
+from smtprelay.values import SHANGHAI
 
 
 def now() -> datetime:

@@ -12,9 +12,9 @@ from typing import Self, TypeVar
 import starlette.requests
 from starlette.datastructures import UploadFile
 
-from smtprelay.sandbox.platform.clock import SHANGHAI
 from smtprelay.sandbox.platform.forms import Refused
 from smtprelay.sandbox.platform.quirks import Quirk
+from smtprelay.values import SHANGHAI
 
 T = TypeVar("T")
 
