@@ -174,6 +174,14 @@ async def test_what_comes_while_older_mail_is_held_waits_behind_it(tmp_path: Pat
         assert (large.hold, small.hold) == (QUOTA, QUOTA)
 
 
+async def test_what_comes_while_older_mail_is_being_stored_waits_behind_it(tmp_path: Path) -> None:
+    async with parts(tmp_path) as of:
+        await of.ask(RESERVE + 3)
+        large = support.message(*(f"u{n}@example.net" for n in range(5)), now=NOW, bulk=True, due_at=NOW)
+        small = support.message("u@example.net", now=NOW, bulk=True, due_at=NOW)
+        assert [of.quota.reason_to_hold(message) for message in (large, small)] == [QUOTA, QUOTA]
+
+
 async def test_no_more_is_released_than_the_quota_allows(tmp_path: Path) -> None:
     async with parts(tmp_path) as of:
         await of.ask(RESERVE)
