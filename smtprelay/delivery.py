@@ -179,7 +179,7 @@ class Delivery:
     async def _record(self, lease: Lease, report: Report, *, stopped: bool = False) -> None:
         now = self._clock()
         results, notifications = await self._judged(lease, report, now, stopped=stopped)
-        await self._finish(lease, now, results, notifications, self._entered(lease, report, results, now))
+        await self._finish(lease, now, results, notifications, self._entered(lease, report, now))
         self._log(lease, report, results, now)
 
     async def _judged(
@@ -198,14 +198,12 @@ class Delivery:
         ]
         return await self._notifications.due(lease, report, verdicts, results, now)
 
-    def _entered(self, lease: Lease, report: Report, results: Sequence[Result], now: int) -> list[Suppression]:
+    def _entered(self, lease: Lease, report: Report, now: int) -> list[Suppression]:
         """Whom the next mail need not try any more, by what the smarthost refused."""
-        bounced = (
-            (leased.recipient.address, fact)
-            for leased, fact, result in zip(lease.recipients, report.facts, results, strict=True)
-            if result.state is State.BOUNCED
+        entries = (
+            of_bounce(leased.recipient.address, fact, lease.message.id, now, self._suppression)
+            for leased, fact in zip(lease.recipients, report.facts, strict=True)
         )
-        entries = (of_bounce(address, fact, lease.message.id, now, self._suppression) for address, fact in bounced)
         return [entry for entry in entries if entry]
 
     def _log(self, lease: Lease, report: Report, results: Sequence[Result], now: int) -> None:

@@ -380,8 +380,13 @@ async def test_what_waits_for_want_of_quota_is_held_and_what_is_held_anyway_take
         asked.append(message)
         return "quota"
 
-    for origin, hold in ((TRUSTED, "quota"), (Origin("suspended"), "suspended")):
-        message = await submitted(parts(quota=quota), origin, "a@example.com", "From: a@example.com\n\nx\n")
+    unknown = {"example.com": Status.TEMPORARY}
+    for of, origin, hold in (
+        (parts(quota=quota), TRUSTED, "quota"),
+        (parts(quota=quota), Origin("suspended"), "suspended"),
+        (parts(quota=quota, statuses=unknown), APP, "dns"),
+    ):
+        message = await submitted(of, origin, "a@example.com", "From: a@example.com\n\nx\n")
         assert message.hold == hold
     assert [message.origin for message in asked] == [TRUSTED]
 
