@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from html import unescape
+from html.entities import html5
 from xml.etree.ElementTree import Element
 
 from smtprelay.platform.elements import Builder, NotXML
@@ -16,6 +17,8 @@ from smtprelay.platform.elements import Builder, NotXML
 _TOKEN = re.compile(
     r"<!\[CDATA\[(?P<cdata>.*?)\]\]>|<[?!][^<>]*+>|<(?P<end>/?)(?P<tag>[^\s<>/?!]++)(?P<rest>[^<>]*+)>", re.DOTALL
 )
+# With its semicolon: HTML knows some without, and in the address of a link `&copy=1` is a parameter.
+_REFERENCE = re.compile(r"&(?:(?P<name>\w++)|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});")
 
 
 def parse(text: str) -> Iterator[Element]:
@@ -43,10 +46,12 @@ def parse(text: str) -> Iterator[Element]:
 
 
 def _unescaped(text: str) -> str:
-    try:
-        return unescape(text)
-    except ValueError:  # a number of thousands of digits, which Python does not read
-        raise NotXML("has a character in it that there is not") from None
+    return _REFERENCE.sub(_character, text)
+
+
+def _character(reference: re.Match[str]) -> str:
+    is_none = reference["name"] and f"{reference['name']};" not in html5
+    return reference[0] if is_none else unescape(reference[0])
 
 
 class _Mending(Builder):
