@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
@@ -21,7 +20,7 @@ from pydantic import TypeAdapter
 from smtprelay import metrics, problems
 from smtprelay.config import SuppressionSection
 from smtprelay.message import AddressError, parse_address
-from smtprelay.platform import AsyncPlatformClient, CallFailed, PlatformError, UnreadableAnswer
+from smtprelay.platform import AsyncPlatformClient, CallFailed, PlatformError, PlatformUnreachable, UnreadableAnswer
 from smtprelay.platform.contact_values import ContactList, Unsubscribed
 from smtprelay.platform.failures import Failure, FailureType
 from smtprelay.problems import Problem
@@ -31,7 +30,7 @@ from smtprelay.values import SHANGHAI
 
 log = structlog.get_logger("platform")
 
-FIRST_DAYS = 14  # that are asked for at first
+FIRST_DAYS = 14  # that are asked for at first; one that is older, and that the platform does not tell, is given up
 LATE_DAYS = 2  # that are asked for again: bounces come late
 SLICE = 10_000  # of what is told: looked at in a thread at one time, and then entered
 ALARM = 86_400_000  # milliseconds that a problem is shown for which there is no end
@@ -76,6 +75,42 @@ class _Spam:
 _SPAM = TypeAdapter(_Spam)
 
 
+@dataclass(slots=True)
+class _Round:
+    """The questions of one time.
+
+    :param known: what the spool remembers of earlier ones.
+    :ivar errors: why something was not told.
+    :ivar silent: the question before was not answered.
+    """
+
+    client: AsyncPlatformClient
+    known: Mapping[str, str]
+    learned: Learned = field(default_factory=Learned)
+    errors: list[PlatformError] = field(default_factory=list)
+    silent: bool = False
+
+    async def is_told(self, question: Awaitable[None]) -> bool:
+        """Whether the platform tells a day or a list. One that it does not tell must not keep the others from being
+        told for good.
+
+        :raises PlatformError: it would tell none; two in a row that it does not answer say so.
+        """
+        was_silent, self.silent = self.silent, False
+        try:
+            await question
+        except (CallFailed, UnreadableAnswer) as error:
+            self.errors.append(error)
+        except PlatformUnreachable as error:
+            if was_silent:
+                raise
+            self.silent = True
+            self.errors.append(error)
+        else:
+            return True
+        return False
+
+
 class Feedback:
     """That of one account.
 
@@ -105,16 +140,15 @@ class Feedback:
         :raises PlatformError: it does not tell all; what it told is entered. :raises SpoolError: likewise.
         """
         async with self._asking:
-            learned, errors = Learned(), list[PlatformError]()
-            known = await self._spool.recall(self._fact(""))
+            asking = _Round(client, await self._spool.recall(self._fact("")))
             try:
-                await self._ask_for_failures(client, known, learned, errors)
-                await self._ask_for_unsubscribed(client, known, learned, errors)
+                await self._ask_for_failures(asking)
+                await self._ask_for_unsubscribed(asking)
             finally:
-                self._tell(learned)
-            if errors:
-                raise errors[0]
-            return learned
+                self._tell(asking.learned)
+            if asking.errors:
+                raise asking.errors[0]
+            return asking.learned
 
     def problems(self) -> Iterator[Problem]:
         """Mail that was judged as spam, for a day."""
@@ -127,26 +161,35 @@ class Feedback:
     def _fact(self, key: str) -> str:
         return f"platform/{self._name}/{key}"
 
-    async def _ask_for_failures(
-        self, client: AsyncPlatformClient, known: Mapping[str, str], learned: Learned, errors: list[PlatformError]
-    ) -> None:
+    async def _ask_for_failures(self, asking: _Round) -> None:
         today = datetime.fromtimestamp(self._clock() / 1000, SHANGHAI).date()
-        complete = read_fact(known, self._fact("complete"), date.fromisoformat)
+        complete = read_fact(asking.known, self._fact("complete"), date.fromisoformat)
         first = complete - timedelta(LATE_DAYS) if complete else today - timedelta(FIRST_DAYS)
+        complete = today - timedelta(1)
         for number in range((today - first).days + 1):
             day = first + timedelta(number)
-            key = self._fact(f"failures/{day}")
-            with _going_on(errors):
-                told = await client.failures.all(day)
-                if new := await self._unseen(told, known, key):
-                    await self._take_failures(day, new, learned)
-                    await self._spool.remember(key, await _mark(told))
-        if errors:
-            return
-        await self._spool.remember(self._fact("complete"), str(today - timedelta(1)))
-        for key in known:
+            if await asking.is_told(self._ask_for_day(asking, day)):
+                continue
+            if (today - day).days <= FIRST_DAYS:
+                complete = min(complete, day + timedelta(LATE_DAYS))  # so that it is asked for again
+            else:
+                log.error(
+                    "the failures of a day are given up: the platform does not tell them",
+                    account=self._name,
+                    day=str(day),
+                    reason=str(asking.errors[-1]),
+                )
+        await self._spool.remember(self._fact("complete"), str(complete))
+        for key in asking.known:
             if key.startswith(prefix := self._fact("failures/")) and key.removeprefix(prefix) < str(first):
                 await self._spool.remember(key, None)
+
+    async def _ask_for_day(self, asking: _Round, day: date) -> None:
+        key = self._fact(f"failures/{day}")
+        told = await asking.client.failures.all(day)
+        if new := await self._unseen(told, asking.known, key):
+            await self._take_failures(day, new, asking.learned)
+            await self._spool.remember(key, await _mark(told))
 
     async def _take_failures(self, day: date, new: Sequence[Failure], learned: Learned) -> None:
         counts = Counter[str]()
@@ -190,19 +233,16 @@ class Feedback:
         self._spam = _Spam(self._clock(), since, count)
         await self._spool.remember(self._fact("spam"), _SPAM.dump_json(self._spam).decode())
 
-    async def _ask_for_unsubscribed(
-        self, client: AsyncPlatformClient, known: Mapping[str, str], learned: Learned, errors: list[PlatformError]
-    ) -> None:
-        lists: Sequence[ContactList] = ()
-        with _going_on(errors):
-            lists = await client.contacts.lists()
-        for contacts in lists:
-            key = self._fact(f"unsubscribed/{contacts.id}")
-            with _going_on(errors):
-                told = await client.contacts.unsubscribed(contacts.id)
-                if new := await self._unseen(told, known, key):
-                    await self._take_unsubscribed(new, learned)
-                    await self._spool.remember(key, await _mark(told))
+    async def _ask_for_unsubscribed(self, asking: _Round) -> None:
+        for contacts in await asking.client.contacts.lists():
+            await asking.is_told(self._ask_for_list(asking, contacts))
+
+    async def _ask_for_list(self, asking: _Round, contacts: ContactList) -> None:
+        key = self._fact(f"unsubscribed/{contacts.id}")
+        told = await asking.client.contacts.unsubscribed(contacts.id)
+        if new := await self._unseen(told, asking.known, key):
+            await self._take_unsubscribed(new, asking.learned)
+            await self._spool.remember(key, await _mark(told))
 
     async def _take_unsubscribed(self, new: Sequence[Unsubscribed], learned: Learned) -> None:
         for some in _slices(new):
@@ -235,15 +275,6 @@ class Feedback:
                 suppressed=learned.suppressed,
                 unusable=learned.unusable,
             )
-
-
-@contextmanager
-def _going_on(errors: list[PlatformError]) -> Iterator[None]:
-    """Note that one day or one list is not told, and go on: it must not keep the others from being told for good."""
-    try:
-        yield
-    except (CallFailed, UnreadableAnswer) as error:
-        errors.append(error)
 
 
 def _slices(told: Sequence[R]) -> Iterator[Sequence[R]]:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from smtprelay import feedback
 from smtprelay.config import SuppressionSection
-from smtprelay.feedback import FIRST_DAYS, Feedback, Learned
+from smtprelay.feedback import FIRST_DAYS, LATE_DAYS, Feedback, Learned
 from smtprelay.message import parse_address
 from smtprelay.platform import CallFailed, PlatformError, PlatformUnreachable, UnreadableAnswer
 from smtprelay.platform.contact_values import ContactList, ListStatus, Unsubscribed
@@ -41,6 +42,7 @@ class Platform:
     unsubscribed_: list[Unsubscribed] = field(default_factory=list)
     asked: list[date] = field(default_factory=list)
     breaks_at: date | None = None
+    down: bool = False
     error: PlatformError = field(default_factory=lambda: PlatformUnreachable("no answer in time", ambiguous=False))
     refused_lists: list[int] = field(default_factory=list)
 
@@ -54,7 +56,7 @@ class Platform:
 
     async def all(self, day: date) -> list[Failure]:
         self.asked.append(day)
-        if day == self.breaks_at:
+        if day == self.breaks_at or self.down:
             raise self.error
         return list(self.failed.get(day, ()))
 
@@ -182,32 +184,70 @@ async def test_what_a_person_removed_stays_removed(tmp_path: Path) -> None:
         assert await of.suppressed() == [("a@example.net", "1"), ("b@example.net", "1")], "it failed once more"
 
 
-async def test_where_the_platform_breaks_off_nothing_is_lost(tmp_path: Path) -> None:
+async def test_where_nobody_answers_nothing_is_asked_for_in_vain_and_nothing_is_lost(tmp_path: Path) -> None:
     async with parts(tmp_path) as of:
         of.platform.fail("a@example.net", day=TODAY - timedelta(days=5))
         of.platform.fail("b@example.net")
-        of.platform.breaks_at = TODAY - timedelta(days=1)
+        await of.sync()
+        of.platform.asked.clear()
+        of.platform.fail("c@example.net")
+        of.platform.down = True
         with pytest.raises(PlatformUnreachable):
             await of.sync()
-        assert await of.suppressed() == [("a@example.net", "1")]
-        of.platform.breaks_at = None
+        assert len(of.platform.asked) == 2
+        of.platform.down = False
         await of.sync()
-        assert await of.suppressed() == [("a@example.net", "1"), ("b@example.net", "1")]
+        assert [address for address, _ in await of.suppressed()] == ["a@example.net", "b@example.net", "c@example.net"]
 
 
-async def test_a_day_that_is_not_told_keeps_no_other_one_from_being_told(tmp_path: Path) -> None:
-    """The fault: the first of two weeks could not be read, and so nothing that failed was ever learned."""
+@pytest.mark.parametrize(
+    "error", [UnreadableAnswer("no date", "<html>"), PlatformUnreachable("HTTP 504", ambiguous=False)]
+)
+async def test_a_day_that_is_not_told_keeps_no_other_one_from_being_told(tmp_path: Path, error: PlatformError) -> None:
+    """The fault: the first of two weeks could not be read, or took too long, and so nothing that failed was ever
+    learned."""
     async with parts(tmp_path) as of:
-        of.platform.breaks_at, of.platform.error = TODAY - timedelta(FIRST_DAYS), UnreadableAnswer("no date", "<html>")
+        of.platform.breaks_at, of.platform.error = TODAY - timedelta(FIRST_DAYS), error
         of.platform.fail("a@example.net", day=of.platform.breaks_at)
         of.platform.fail("b@example.net")
         of.platform.unsubscribed_.append(Unsubscribed("c@example.net", NOON))
-        with pytest.raises(UnreadableAnswer):
+        with pytest.raises(type(error)):
             await of.sync()
         assert await of.suppressed() == [("b@example.net", "1"), ("c@example.net", "unsubscribed")]
         of.platform.breaks_at = None
         await of.sync()
         assert len(await of.suppressed()) == 3, "it is asked for again"
+
+
+async def test_a_day_that_is_never_told_is_given_up_after_two_weeks(tmp_path: Path) -> None:
+    """The fault: it was asked for until the end of time, and each day one day more with it."""
+    async with parts(tmp_path) as of:
+        of.platform.breaks_at, of.platform.error = TODAY, UnreadableAnswer("no date", "<html>")
+        for _ in range(FIRST_DAYS + 1):
+            with pytest.raises(UnreadableAnswer), capture_logs() as logs:
+                await of.sync()
+            assert not logs
+            of.now += DAY
+        with pytest.raises(UnreadableAnswer), capture_logs() as logs:
+            await of.sync()
+        assert [(line["log_level"], line["day"]) for line in logs] == [("error", str(TODAY))]
+        of.platform.asked.clear()
+        await of.sync()
+        assert len(of.platform.asked) == LATE_DAYS + 2
+
+
+async def test_each_day_is_given_up_once_where_none_is_told(tmp_path: Path) -> None:
+    async with parts(tmp_path) as of:
+        of.platform.down, of.platform.error = True, UnreadableAnswer("no date", "<html>")
+        for number in range(4):
+            for _ in range(2):
+                with pytest.raises(UnreadableAnswer), capture_logs() as logs:
+                    await of.sync()
+            assert not logs, "what was given up is told of once"
+            of.now += DAY
+            with pytest.raises(UnreadableAnswer), capture_logs() as logs:
+                await of.sync()
+            assert [line["day"] for line in logs] == [str(TODAY + timedelta(number - FIRST_DAYS))]
 
 
 async def test_a_list_that_is_not_told_keeps_no_other_one_from_being_told(tmp_path: Path) -> None:
