@@ -21,7 +21,7 @@ from smtprelay import metrics, problems
 from smtprelay.config import SuppressionSection
 from smtprelay.message import AddressError, parse_address
 from smtprelay.platform import AsyncPlatformClient, CallFailed, PlatformError, PlatformUnreachable, UnreadableAnswer
-from smtprelay.platform.contact_values import ContactList, Unsubscribed
+from smtprelay.platform.contact_values import Unsubscribed
 from smtprelay.platform.failures import Failure, FailureType
 from smtprelay.problems import Problem
 from smtprelay.spool import Fate, Spool, Suppression, read_fact
@@ -32,6 +32,7 @@ log = structlog.get_logger("platform")
 
 FIRST_DAYS = 14  # that are asked for at first; one that is older, and that the platform does not tell, is given up
 LATE_DAYS = 2  # that are asked for again: bounces come late
+LISTS = 20  # of contacts that have as many as before: that are asked for at one time, those first that wait longest
 SLICE = 10_000  # of what is told: looked at in a thread at one time, and then entered
 ALARM = 86_400_000  # milliseconds that a problem is shown for which there is no end
 
@@ -133,17 +134,20 @@ class Feedback:
         self._clock = clock
         self._spam = read_fact(facts, self._fact("spam"), _SPAM.validate_json)
         self._asking = asyncio.Lock()
+        # How many contacts a list had when it was asked for: one fewer may have left. What waits longest comes first.
+        self._contacts: dict[int, int] = {}
 
-    async def sync(self, client: AsyncPlatformClient) -> Learned:
+    async def sync(self, client: AsyncPlatformClient, *, whole: bool = False) -> Learned:
         """Ask for what is new.
 
+        :param whole: also for who left lists of contacts whose turn it is not.
         :raises PlatformError: it does not tell all; what it told is entered. :raises SpoolError: likewise.
         """
         async with self._asking:
             asking = _Round(client, await self._spool.recall(self._fact("")))
             try:
                 await self._ask_for_failures(asking)
-                await self._ask_for_unsubscribed(asking)
+                await self._ask_for_unsubscribed(asking, whole=whole)
             finally:
                 self._tell(asking.learned)
             if asking.errors:
@@ -233,13 +237,19 @@ class Feedback:
         self._spam = _Spam(self._clock(), since, count)
         await self._spool.remember(self._fact("spam"), _SPAM.dump_json(self._spam).decode())
 
-    async def _ask_for_unsubscribed(self, asking: _Round) -> None:
-        for contacts in await asking.client.contacts.lists():
-            await asking.is_told(self._ask_for_list(asking, contacts))
+    async def _ask_for_unsubscribed(self, asking: _Round, *, whole: bool) -> None:
+        lists = {contacts.id: contacts for contacts in await asking.client.contacts.lists()}
+        changed = [id_ for id_, contacts in lists.items() if self._contacts.get(id_) != contacts.count]
+        unchanged = [id_ for id_ in self._contacts if id_ in lists.keys() - set(changed)]
+        self._contacts = {id_: self._contacts[id_] for id_ in unchanged}
+        for id_ in changed + unchanged[: None if whole else LISTS]:
+            self._contacts.pop(id_, None)
+            await asking.is_told(self._ask_for_list(asking, id_))
+            self._contacts[id_] = lists[id_].count
 
-    async def _ask_for_list(self, asking: _Round, contacts: ContactList) -> None:
-        key = self._fact(f"unsubscribed/{contacts.id}")
-        told = await asking.client.contacts.unsubscribed(contacts.id)
+    async def _ask_for_list(self, asking: _Round, list_id: int) -> None:
+        key = self._fact(f"unsubscribed/{list_id}")
+        told = await asking.client.contacts.unsubscribed(list_id)
         if new := await self._unseen(told, asking.known, key):
             await self._take_unsubscribed(new, asking.learned)
             await self._spool.remember(key, await _mark(told))

@@ -104,8 +104,11 @@ class Desk:
             await self._client.close()
 
     async def sync(self) -> dict[str, Any]:
-        """Ask for failures now. :returns: what was new, or ``error``. :raises SpoolError: it could not be kept."""
-        return await self._told(self._ask_for_failures())
+        """Ask for failures now, and for who left any list.
+
+        :returns: what was new, or ``error``. :raises SpoolError: it could not be kept.
+        """
+        return await self._told(self._ask_for_failures(whole=True))
 
     async def reconcile(self, day: date | None) -> dict[str, Any]:
         """Lay our books beside the platform's now.
@@ -136,8 +139,8 @@ class Desk:
                 self.quota.forget()
             raise
 
-    async def _ask_for_failures(self) -> Learned:
-        return await self._noting("failures", self.feedback.sync(self._client))
+    async def _ask_for_failures(self, *, whole: bool = False) -> Learned:
+        return await self._noting("failures", self.feedback.sync(self._client, whole=whole))
 
     async def _reconcile(self, day: date) -> Report:
         return await self._noting("books", self.books.reconcile(self._client, day))

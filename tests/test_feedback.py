@@ -45,6 +45,9 @@ class Platform:
     down: bool = False
     error: PlatformError = field(default_factory=lambda: PlatformUnreachable("no answer in time", ambiguous=False))
     refused_lists: list[int] = field(default_factory=list)
+    counts: dict[int, int] = field(default_factory=lambda: {LIST.id: LIST.count})
+    asked_lists: list[int] = field(default_factory=list)
+    lists_down: bool = False
 
     @property
     def failures(self) -> Platform:
@@ -61,11 +64,14 @@ class Platform:
         return list(self.failed.get(day, ()))
 
     async def lists(self) -> list[ContactList]:
-        return [*(replace(LIST, id=id_) for id_ in self.refused_lists), LIST]
+        return [replace(LIST, id=id_, count=count) for id_, count in self.counts.items()]
 
     async def unsubscribed(self, list_id: int) -> list[Unsubscribed]:
+        self.asked_lists.append(list_id)
         if list_id in self.refused_lists:
             raise CallFailed(Status("error.list"), "")
+        if self.lists_down:
+            raise self.error
         return list(self.unsubscribed_)
 
     def fail(self, address: str, type_: str = "1", day: date = TODAY) -> None:
@@ -254,10 +260,47 @@ async def test_a_list_that_is_not_told_keeps_no_other_one_from_being_told(tmp_pa
     """The fault: of the lists after one that had been deleted meanwhile, say, nothing was learned."""
     async with parts(tmp_path) as of:
         of.platform.refused_lists.append(3)
+        of.platform.counts = {3: 0, 7: 0}
         of.platform.unsubscribed_.append(Unsubscribed("a@example.net", NOON))
         with pytest.raises(CallFailed):
             await of.sync()
         assert await of.suppressed() == [("a@example.net", "unsubscribed")]
+
+
+async def test_of_many_lists_each_has_its_turn_and_one_that_lost_contacts_is_asked_for_at_once(tmp_path: Path) -> None:
+    """The fault: each quarter of an hour one request for each of 300 lists."""
+    async with parts(tmp_path) as of:
+        of.platform.counts = dict.fromkeys(range(50), 100)
+        await of.sync()
+        assert of.platform.asked_lists == list(range(50)), "after a start nobody knows what changed"
+        rounds = []
+        for changed in ({}, {45: 99, 50: 1}, {}, {}):
+            of.platform.asked_lists.clear()
+            of.platform.counts |= changed
+            await of.sync()
+            rounds.append(list(of.platform.asked_lists))
+        assert rounds == [
+            list(range(20)),
+            [45, 50, *range(20, 40)],
+            [*range(40, 45), *range(46, 50), *range(11)],
+            [*range(11, 20), 45, 50, *range(20, 29)],
+        ]
+        of.platform.asked_lists.clear()
+        assert of.feedback
+        await of.feedback.sync(of.platform, whole=True)  # type: ignore[arg-type]
+        assert sorted(of.platform.asked_lists) == list(range(51))
+
+
+async def test_lists_that_nobody_answered_for_are_asked_for_next(tmp_path: Path) -> None:
+    async with parts(tmp_path) as of:
+        of.platform.counts = dict.fromkeys(range(50), 100)
+        of.platform.lists_down = True
+        with pytest.raises(PlatformUnreachable):
+            await of.sync()
+        assert of.platform.asked_lists == [0, 1]
+        of.platform.lists_down = False
+        await of.sync()
+        assert of.platform.asked_lists[2:] == [*range(1, 50), 0]
 
 
 async def test_many_failures_are_not_read_in_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
