@@ -203,21 +203,14 @@ class Session(BareSMTP):
     async def _answer(self) -> None:
         """Read one command and answer it."""
         message = self._message
-        between_messages = message is None
-        if self._services.stopping and between_messages:
-            await self._end(self._goodbye())
-            return
-        if between_messages and self.loop.time() - self._began > MAX_SESSION:
+        if message is None and self.loop.time() - self._began > MAX_SESSION:
             await self._end(Reply(421, "4.2", "This session lasts too long; connect again"))
             return
-        self._waiting = between_messages and not self._ahead
         try:
-            line = await self._read_line(MAX_COMMAND)
+            line = await self._hear(MAX_COMMAND)
         except CommandTooLong:
-            self._waiting = False
             await self.push(Reply(500, "5.2", f"Command longer than {MAX_COMMAND} octets"))
             return
-        self._waiting = False
         self._reset_timeout()
         verb, _, argument = line.decode("utf-8", "surrogateescape").partition(" ")
         verb, argument = verb.upper(), argument.strip()
@@ -236,6 +229,18 @@ class Session(BareSMTP):
             metrics.REFUSED.add(verb.lower() if verb in _VERBS else "unknown", "failure")
             self._set_rset_state()
             await self.push(Reply(451, "3.0", "Internal error; the message was not taken"))
+
+    async def _hear(self, limit: int) -> bytes:
+        """The client's next line. Between two messages a stop does not wait for it. :raises Closed: there was one."""
+        between_messages = self._message is None
+        if self._services.stopping and between_messages:
+            await self._end(self._goodbye())
+            raise Closed
+        self._waiting = between_messages and not self._ahead
+        try:
+            return await self._read_line(limit)
+        finally:
+            self._waiting = False
 
     async def _perform(self, verb: str, argument: str) -> None:
         self._since_message += 1
@@ -337,8 +342,14 @@ class Session(BareSMTP):
         self._helo, self._extended, self._account = "", False, None
         await self.push(Reply(220, "0.0", "Ready to start TLS"))
         self._begin_tls(context)
-        self._waiting = True  # nothing is under way that a shut-down would have to wait for
         await self._shake_hands()
+
+    async def _shake_hands(self) -> None:
+        """Wait for the handshake, where a stop does not wait for it, nor came before it."""
+        self._waiting = True
+        if self._services.stopping:
+            self.stop()
+        await super()._shake_hands()
 
     # AUTH
 
@@ -384,7 +395,7 @@ class Session(BareSMTP):
 
     async def _ask(self, challenge: bytes) -> bytes:
         await self.push(challenge)
-        return await self._read_line(MAX_LINE)
+        return await self._hear(MAX_LINE)
 
     # MAIL, RCPT, DATA
 
@@ -471,7 +482,7 @@ class Session(BareSMTP):
 
         :param held: the message's share of the memory, given back once it is stored.
         """
-        task = asyncio.create_task(_store(message, decoder, held))
+        task = asyncio.create_task(message.submit(decoder, held))
         self._services.submissions.add(task)
         task.add_done_callback(self._services.submissions.discard)
         self._silence_timer()  # it is our turn; to close now would have the client send again what is being stored
@@ -481,11 +492,6 @@ class Session(BareSMTP):
             del task  # a refusal holds this frame: together they would keep the message until the next collection
             if self.transport is not None:
                 self._reset_timeout()
-
-
-async def _store(message: Transaction, decoder: DataDecoder, held: AsyncExitStack) -> Accepted:
-    async with held:
-        return await message.submit(decoder)
 
 
 _VERBS: dict[str, Callable[[Session, str], Awaitable[None]]] = {

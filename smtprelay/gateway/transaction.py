@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from smtprelay.clock import now_ms
@@ -52,14 +53,16 @@ class Transaction:
         """What reads the message."""
         return DataDecoder(self.config.max_message_size)
 
-    async def submit(self, decoder: DataDecoder) -> Accepted:
+    async def submit(self, decoder: DataDecoder, held: AsyncExitStack) -> Accepted:
         """After the dot: on return it is on disk.
 
         :param decoder: has read all of it.
+        :param held: its share of the memory, given back once it is stored.
         :raises Reject: :raises Defer:
         """
         mail = self.mail
         envelope = Envelope(mail.reverse_path, tuple(self.recipients), mail.ret, mail.envid, mail.smtputf8)
-        content = decoder.content() if decoder.size <= INLINE else await asyncio.to_thread(decoder.content)
-        submission = Submission(self.origin, envelope, content, now_ms(), self.charsets, decoder.unstuffed)
-        return await self.pipeline.submit(submission)
+        async with held:
+            content = decoder.content() if decoder.size <= INLINE else await asyncio.to_thread(decoder.content)
+            submission = Submission(self.origin, envelope, content, now_ms(), self.charsets, decoder.unstuffed)
+            return await self.pipeline.submit(submission)

@@ -9,6 +9,7 @@ import re
 import socket
 import ssl
 import struct
+import time
 import weakref
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
@@ -406,10 +407,13 @@ async def test_storing_a_message_is_not_the_clients_silence(monkeypatch: pytest.
     """421 there would have the client send a second time what was stored."""
     monkeypatch.setattr(session, "IDLE", 0.2)
     pipeline = FakePipeline(gate=asyncio.Event())
-    async with serving(pipeline=pipeline) as server, server.client("") as client:
-        await converse(client, [*LOGGED_IN, *SENT[:3]])
-        await client.say(BODY)
+    trusting = serving({"trusted_networks": ["127.0.0.0/8"]}, pipeline=pipeline)
+    async with trusting as server, server.client("") as client:
+        await client.say("\r\n".join(["EHLO app", MAIL, RCPT, "DATA", BODY]))  # at once: it is not silent before
+        await pipeline.submitting.wait()
         await asyncio.sleep(0.5)
+        for pattern in ["220", "250", "250", "250", "354"]:
+            await client.hear(pattern)
         assert pipeline.gate
         pipeline.gate.set()
         await client.hear("250")
@@ -626,22 +630,15 @@ async def test_a_shutdown_ends_idle_sessions_and_waits_for_messages_under_way() 
         await stopping
 
 
-async def test_a_session_that_begins_while_it_stops_ends() -> None:
-    """Between its acceptance and its session, nobody knew of it: it was greeted by a relay that had stopped."""
-    own = asyncio.get_running_loop().__class__.__module__.startswith("asyncio")
-    for turns in range(8):  # of the loop, in which it is accepted, begins and is greeted
-        if own and turns == 2:
-            continue  # asyncio itself lets go of what it accepted for a server that is closed by then
-        async with serving() as server:
-            sock = socket.create_connection(("127.0.0.1", server.port))
-            for _ in range(turns):
-                await asyncio.sleep(0)
-            await server.listeners.stop(grace=10.0)
-            reader, writer = await asyncio.open_connection(sock=sock)
-            with suppress(ConnectionResetError):  # it was not accepted
-                heard = await asyncio.wait_for(reader.read(), 10)
-                assert re.fullmatch(rb"(220 .*\r\n)?421 4\.3\.2 .*\r\n", heard)
-            writer.close()
+async def test_a_shutdown_does_not_wait_for_a_log_in_that_has_begun() -> None:
+    """A client that said no more held it up as long as a message under way may."""
+    async with serving() as server, server.client() as silent:
+        await silent.ask("EHLO app", "250")
+        await silent.ask("AUTH LOGIN", "334")
+        async with asyncio.timeout(10):
+            await server.listeners.stop(grace=60.0)
+            await silent.hear(r"421 4\.3\.2")
+            await silent.hear_end()
 
 
 # TLS
@@ -788,6 +785,30 @@ async def test_a_shutdown_does_not_wait_for_starttls(certificate: tuple[dict[str
         async with asyncio.timeout(10):
             await server.listeners.stop(grace=60.0)
             await silent.hear_end()
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_a_session_that_begins_while_it_stops_ends(
+    certificate: tuple[dict[str, str], ssl.SSLContext], tls: bool
+) -> None:
+    """Between its acceptance and its session, nobody knew of it: it was greeted by a relay that had stopped, or had its
+    10 seconds for a handshake."""
+    own = asyncio.get_running_loop().__class__.__module__.startswith("asyncio")
+    for turns in range(8):  # of the loop, in which it is accepted, begins and is greeted
+        if own and turns == 2:
+            continue  # asyncio itself lets go of what it accepted for a server that is closed by then
+        async with smtps(certificate) if tls else serving() as server:
+            sock = socket.create_connection(("127.0.0.1", server.port))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            began = time.monotonic()
+            await server.listeners.stop(grace=60.0)
+            assert time.monotonic() - began < connections.HANDSHAKE / 2
+            reader, writer = await asyncio.open_connection(sock=sock)
+            with suppress(ConnectionResetError):  # it was not accepted
+                heard = await asyncio.wait_for(reader.read(), 10)
+                assert re.fullmatch(b"" if tls else rb"(220 .*\r\n)?421 4\.3\.2 .*\r\n", heard)
+            writer.close()
 
 
 # Secrets
