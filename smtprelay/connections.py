@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import ssl
 from asyncio.sslproto import SSLProtocol
 from collections import Counter
@@ -22,11 +23,18 @@ def unmapped(address: str) -> str:
     return address if ":" in mapped else mapped
 
 
+def network_of(client: str) -> str:
+    """Whom to count a client as: one of IPv6 can have any address of its /64."""
+    if ":" not in client:
+        return client
+    return str(ipaddress.IPv6Network((client.partition("%")[0], 64), strict=False))
+
+
 class ConnectionLimit:
-    """Counts open connections, in all and by client address.
+    """Counts open connections, in all and by client.
 
     :param total: connections at most.
-    :param per_client: connections of one client address at most; trusted clients are not counted.
+    :param per_client: connections of one client address (of IPv6, one /64) at most; trusted clients are not counted.
     """
 
     def __init__(self, total: int, per_client: int) -> None:
@@ -41,20 +49,22 @@ class ConnectionLimit:
 
     def enter(self, client: str, *, trusted: bool) -> bool:
         """Count a new connection. :returns: False where there is no room for it, and then it is not counted."""
-        if self._open >= self._total or (not trusted and self._by_client[client] >= self._per_client):
+        network = network_of(client)
+        if self._open >= self._total or (not trusted and self._by_client[network] >= self._per_client):
             return False
         self._open += 1
         if not trusted:
-            self._by_client[client] += 1
+            self._by_client[network] += 1
         return True
 
     def leave(self, client: str, *, trusted: bool) -> None:
         """The end of a connection that was counted."""
         self._open -= 1
         if not trusted:
-            self._by_client[client] -= 1
-            if not self._by_client[client]:
-                del self._by_client[client]
+            network = network_of(client)
+            self._by_client[network] -= 1
+            if not self._by_client[network]:
+                del self._by_client[network]
 
 
 def begin_tls(

@@ -17,7 +17,6 @@ from smtprelay.connections import ConnectionLimit, begin_tls, client_address
 from smtprelay.status import Backstage
 from smtprelay.values import is_loopback
 from smtprelay.web.app import app
-from smtprelay.web.throttle import network_of
 
 MAX_CONNECTIONS = 100
 PER_CLIENT = 30  # of them; a browser keeps one for each page that changes by itself
@@ -54,8 +53,8 @@ class _Bounded(H11Protocol):
         super().connection_made(transport)
         if self._counted:
             return
-        address = client_address(transport)
-        self._client, self._local = network_of(address), is_loopback(address)
+        self._client = client_address(transport)
+        self._local = is_loopback(self._client)
         self._counted = self._limit.enter(self._client, trusted=self._local)
         if not self._counted:
             transport.abort()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from smtprelay.connections import network_of
 
 FREE = 5  # tries that fail before the next has to wait
 FIRST_WAIT, LAST_WAIT = 2.0, 60.0  # seconds, doubling
@@ -52,12 +53,3 @@ class Throttle:
     def succeeded(self, client: str) -> None:
         """The password was right."""
         self._tries.pop(network_of(client), None)
-
-
-def network_of(client: str) -> str:
-    """Whom to count a client as: one of IPv6 can have any address of its /64."""
-    try:
-        address = ipaddress.ip_address(client)
-    except ValueError:
-        return client
-    return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else client
