@@ -21,7 +21,8 @@ from smtprelay.platform.elements import SLICE
 from smtprelay.platform.errors import EXCERPT, CallFailed, UnreadableAnswer
 from smtprelay.platform.statuses import DONE, Status
 
-_NO_XML_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+# What cannot stand in XML, which JSON escapes: half a character could be neither printed nor stored.
+NO_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _PAGE = re.compile(
     r"\s*(?:<\?xml[^>]{0,100}>\s*)?<(?:!doctype html|html|head|meta|title|body|center|h1|div|p|br|b)[\s/>]",
     re.IGNORECASE,
@@ -155,9 +156,7 @@ class Answer:
             raise UnreadableAnswer(f"the answer {error}", self.excerpt) from None
 
     def _text_of_xml(self) -> str:
-        text = "".join(
-            [_NO_XML_CHARACTERS.sub("", self.text[at : at + SLICE]) for at in range(0, len(self.text), SLICE)]
-        )
+        text = "".join([NO_CHARACTERS.sub("", self.text[at : at + SLICE]) for at in range(0, len(self.text), SLICE)])
         text = text.strip()
         if not text:
             raise UnreadableAnswer("the answer is empty")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import csv
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Self
@@ -11,10 +13,12 @@ from smtprelay.platform.answer import Answer
 from smtprelay.platform.call import Call, M, Resource, call, on_day, parameters
 from smtprelay.platform.errors import CallFailed, UnreadableAnswer
 from smtprelay.platform.read import Row, number, one_of, text
-from smtprelay.platform.statuses import Status
+from smtprelay.platform.statuses import DONE, Status
 from smtprelay.platform.values import Value
 
 _COLUMNS = ("email", "type", "task_id")  # of a text file that does not name them
+_HEAD = re.compile(r'\s*(?:email\s*(?:\t|$)|(?P<csv>"email"|email\s*,))')  # of one that does
+_JSON_ALONE = re.compile(r'(?:null|"[^"\r\n]*")\s*')
 
 
 class FailureType(Value):
@@ -140,40 +144,54 @@ def _rows(answer: Answer) -> Iterator[Row]:
     told = answer.text.lstrip()
     if told.startswith("<"):
         yield from answer.rows("recipient", "fail_recipient_list")
-    elif told.startswith(("[", "{", '"')) or told.strip() == "null":
+    elif told.startswith(("[", "{")) or _JSON_ALONE.fullmatch(told):
         yield from _of_json(answer)
     else:
         yield from _of_text(answer)
 
 
 def _of_json(answer: Answer) -> Iterator[Row]:
-    for row in answer.items() if answer.text.lstrip().startswith("[") else _of_no_list(answer.json()):
+    for row in answer.items() if answer.text.lstrip().startswith("[") else _of_no_list(answer):
         match row:
             case str():
                 yield {"email": row}
             case {"email": _}:
                 yield row
             case _:
-                raise UnreadableAnswer("addresses were expected, and something else came", answer.excerpt)
+                raise _something_else(answer)
 
 
-def _of_no_list(told: Any) -> Iterable[Any]:
-    match told:
-        case {"status": status}:
-            raise CallFailed(Status(str(status)), text(told, "data"))
-        case {"email": _} | str():  # a list of one
+def _of_no_list(answer: Answer) -> Iterable[Any]:
+    match told := answer.json():
+        case None:
+            return []
+        case {"status": _} if (status := text(told, "status")) not in DONE:
+            raise CallFailed(Status(status), text(told, "data"))
+        case {"email": _}:  # a list of one
             return [told]
-        case dict():  # PHP writes a list with gaps as an object
+        case str() if "@" in told or not told:
+            return [told]
+        case dict() if all(name.isdecimal() for name in told):  # PHP writes a list with gaps as an object
             return told.values()
-    return [] if told is None else [told]
+    raise _something_else(answer)
 
 
 def _of_text(answer: Answer) -> Iterator[Row]:
     lines = answer.lines()
-    columns: tuple[str, ...] = _COLUMNS
-    if lines and lines[0].split("\t")[0].strip() == "email":
-        columns = tuple(name.strip() for name in lines.pop(0).split("\t"))
-    if lines and not any("@" in line for line in lines):
-        raise UnreadableAnswer("addresses were expected, and something else came", answer.excerpt)
-    for line in lines:
-        yield dict(zip(columns, line.split("\t"), strict=False))
+    columns: Sequence[str] = _COLUMNS
+    head = _HEAD.match(lines[0]) if lines else None
+    with_tabs = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+    rows = csv.reader(lines, strict=True) if head and head["csv"] else with_tabs
+    try:
+        if head:
+            columns = [name.strip() for name in next(rows)]
+        elif lines and not any("@" in line for line in lines):
+            raise _something_else(answer)
+        for row in rows:
+            yield dict(zip(columns, row, strict=False))
+    except csv.Error:
+        raise _something_else(answer) from None
+
+
+def _something_else(answer: Answer) -> UnreadableAnswer:
+    return UnreadableAnswer("addresses were expected, and something else came", answer.excerpt)

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from typing import TypeVar
 from xml.etree.ElementTree import Element
 
+from smtprelay.platform.answer import NO_CHARACTERS
 from smtprelay.platform.errors import UnreadableAnswer
 from smtprelay.platform.values import Value
 from smtprelay.values import SHANGHAI
@@ -23,13 +24,24 @@ Row = Element | Mapping[str, object]  # of XML, or of JSON
 
 
 def text(row: Row, *names: str) -> str:
-    """The first of these that is there and not empty; ``""`` for none."""
+    """The first of these that is there and not empty; ``""`` for none. :raises UnreadableAnswer: it is no text."""
     for name in names:
-        value = row.findtext(name) if isinstance(row, Element) else row.get(name)
-        if value is not None and (told := str(value).strip()):
+        value = row.findtext(name) if isinstance(row, Element) else _of_json(row.get(name), name)
+        if value and (told := value.strip()):
             lost = _LOST_CDATA.fullmatch(told)
             return lost[1].strip() if lost else told
     return ""
+
+
+def _of_json(value: object, name: str) -> str:
+    match value:
+        case None:
+            return ""
+        case str():
+            return NO_CHARACTERS.sub("", value)
+        case int() if not isinstance(value, bool):
+            return str(value)
+    raise UnreadableAnswer(f"<{name}> should be text", str(value))
 
 
 def number(row: Row, *names: str) -> int | None:

@@ -24,6 +24,10 @@ REJECTED = [
     Failure("1595936793@qq.com", FailureType.USER_REJECT, 1036770),
     Failure("1595936793@qq.com", FailureType.USER_REJECT, 1036885),
 ]
+INVALID = [
+    Failure("550317164@qq.com", FailureType.INVALID_ADDRESS, 1037645),
+    Failure("3085392966@qq.com", FailureType.INVALID_ADDRESS, 1037645),
+]
 
 SAMPLES = [
     Sample(
@@ -117,11 +121,8 @@ SAMPLES = [
     Sample(
         "2.3.2.all.csv",
         Failures.all.describe(None, DAY),
-        verbatim=[
-            *REJECTED,
-            Failure("550317164@qq.com", FailureType.INVALID_ADDRESS, 1037645),
-            Failure("3085392966@qq.com", FailureType.INVALID_ADDRESS, 1037645),
-        ],
+        verbatim=[*REJECTED, *INVALID],  # a table, whose columns the text has with tabs between them
+        repaired=[*REJECTED, *INVALID],
     ),
     Sample(
         "2.3.2.all.xml",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 
@@ -41,7 +42,16 @@ def addresses(body: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "body", [json.dumps(ROWS), xml(ROWS), TEXT, TEXT.removeprefix("email\ttype\ttask_id\n"), TEXT.replace("\n", "\r\n")]
+    "body",
+    [
+        json.dumps(ROWS),
+        xml(ROWS),
+        TEXT,
+        TEXT.removeprefix("email\ttype\ttask_id\n"),
+        TEXT.replace("\n", "\r\n"),
+        TEXT.replace("\t", ","),
+        re.sub(r"[^\t\n]+", r'"\g<0>"', TEXT).replace("\t", ","),
+    ],
 )
 def test_whichever_form_comes_the_failures_are_the_same(body: str) -> None:
     assert read(body) == [FIRST, SECOND]
@@ -50,7 +60,12 @@ def test_whichever_form_comes_the_failures_are_the_same(body: str) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    ['["a@example.com", "b@example.com"]', "a@example.com\nb@example.com\n", "email\na@example.com\nb@example.com"],
+    [
+        '["a@example.com", "b@example.com"]',
+        "a@example.com\nb@example.com\n",
+        "email\na@example.com\nb@example.com",
+        '"email"\n"a@example.com"\nb@example.com\n',
+    ],
 )
 def test_addresses_alone_are_failures_of_no_known_type(body: str) -> None:
     assert addresses(body) == ["a@example.com", "b@example.com"]
@@ -70,6 +85,18 @@ def test_addresses_alone_are_failures_of_no_known_type(body: str) -> None:
 )
 def test_a_list_of_one_may_come_without_the_list(body: str) -> None:
     assert read(body.replace("</recipient></recipient>", "</recipient>")) == [FIRST]
+
+
+def test_an_address_that_is_none_is_told_as_it_is_in_each_form() -> None:
+    """Type 9. Commas part values only where the head says so."""
+    failure = Failure('a,"b@example.com', FailureType.FORMAT_ERROR, 7)
+    assert read('email\ttype\ttask_id\na,"b@example.com\t9\t7\n') == [failure]
+    assert read('email,type,task_id\n"a,""b@example.com",9,7\n') == [failure]
+    assert addresses('"a b"@example.com\na,"b@example.com\n') == ['"a b"@example.com', failure.address]
+
+
+def test_what_is_escaped_in_json_is_as_harmless_as_in_xml() -> None:
+    assert addresses(r'["\u0000a\ud800@example.com"]') == ["a@example.com"]
 
 
 def test_one_address_may_come_without_the_list() -> None:
@@ -105,6 +132,15 @@ def test_newer_answers_call_the_type_otherwise_and_tell_it_in_words(form: Form) 
         "[",
         "<html></html>",
         "<a/>",
+        '"date error"',
+        '{"error": "参数错误"}',
+        '{"code": "1", "msg": "no such task"}',
+        '{"status": "success"}',
+        '{"status": []}',
+        '[{"email": ["a@example.com"]}]',
+        '[{"email": NaN}]',
+        'email,type\n"a@example.com,1\nb@example.com,2\n',
+        f"email\n{'a' * 200_000}@example.com\n",
     ],
 )
 def test_what_is_no_list_of_addresses_is_refused(body: str) -> None:
