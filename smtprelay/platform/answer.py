@@ -121,10 +121,16 @@ class Answer:
         """
         parts = self._parts()
         root = next(parts)
-        if root.tag in roots:
-            yield from (element for element in parts if element.tag == name)
-        else:
+        if root.tag not in roots:
             yield self.xml(*roots, name)
+            return
+        is_empty = True
+        for element in parts:
+            is_empty = False
+            if element.tag == name:
+                yield element
+        if is_empty:
+            self._check(root, roots)
 
     def _check(self, root: Element, roots: Sequence[str]) -> None:
         if root.tag == "result" and "result" not in roots:
@@ -133,6 +139,8 @@ class Answer:
                 raise CallFailed(Status(status), data)
         if roots and root.tag not in roots:
             raise UnreadableAnswer(f"<{roots[0]}> was expected, and <{root.tag}> came", self.excerpt)
+        if roots and not len(root) and (root.text or "").strip():
+            raise UnreadableAnswer(f"text stands in <{root.tag}> where elements were expected", self.excerpt)
 
     def _parts(self) -> Iterator[Element]:
         """The root as it begins, and then each of its elements as it ends, which are not within it."""

@@ -198,6 +198,14 @@ def test_success_in_place_of_what_was_asked_for_is_no_failure_and_no_answer(body
         Answer(body).lines()
 
 
+@pytest.mark.parametrize("body", ["<data>参数错误</data>", "<data><![CDATA[A & B]]></data>", "<data>A & B</data>"])
+def test_words_in_place_of_a_list_are_no_empty_list(body: str) -> None:
+    """A day on which the platform fails is not one without failures."""
+    for read in (lambda answer: list(answer.rows("task", "data")), lambda answer: answer.xml("data")):
+        with pytest.raises(UnreadableAnswer, match="text stands in <data> where elements were expected"):
+            read(Answer(body.encode()))
+
+
 def test_lines_end_where_lines_end() -> None:
     """Other characters that Unicode ends a line with may stand in a name."""
     assert Answer("a@example.com\tA\x85B\u2028C\r\n\r\nb@example.com\rc@example.com".encode()).lines() == [

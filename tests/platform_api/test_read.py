@@ -120,7 +120,8 @@ def test_a_list_of_one_may_be_left_out_and_a_list_of_none_is_empty() -> None:
     assert [child.text for child in children(fromstring("<list><row>1</row><row>2</row></list>"), "row")] == ["1", "2"]
     assert [child.text for child in children(fromstring("<row>1</row>"), "row")] == ["1"]
     assert list(children(fromstring("<list/>"), "row")) == []
-    assert [child.text for child in Answer(b"<row>1</row>").rows("row", "list")] == ["1"]
+    assert [row.findtext("id") for row in Answer(b"<row><id>1</id></row>").rows("row", "list")] == ["1"]
+    assert list(Answer(b"<list>\n</list>").rows("row", "list")) == []
     with pytest.raises(UnreadableAnswer, match="<list> was expected, and <other> came"):
         list(Answer(b"<other/>").rows("row", "list"))
 
