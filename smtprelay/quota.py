@@ -243,7 +243,7 @@ class Quota:
         limit = None if self._room == math.inf else max(int(self._room), 0)
         if not self._holding or limit == 0:
             return
-        held = Selector(state=State.HELD, reason=QUOTA, credentials=self._credentials)
+        held = Selector(reason=QUOTA, credentials=self._credentials)  # or to be held once its attempt has ended
         count = await self._spool.release(held, self._clock(), limit)
         self._spend(count)
         self._holding = count == limit or self._release_wanted.is_set()

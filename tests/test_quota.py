@@ -127,6 +127,19 @@ async def parts(folder: Path, *, holding: bool = False, **settings: Any) -> Asyn
         await spool.close()
 
 
+async def test_what_was_to_be_held_while_it_was_being_sent_goes_on_too(tmp_path: Path) -> None:
+    """The fault: mail whose attempt began while the quota was found low, and failed after it was back, was held for
+    good."""
+    async with parts(tmp_path, holding=True) as of:
+        message = support.message(bulk=True, credential="news")
+        await of.spool.put([message])
+        lease = await support.lease_one(of.spool, NOW)
+        await of.spool.hold(Selector((message.id,)), NOW, QUOTA)
+        await of.ask(100)
+        await of.spool.finish(lease, NOW, results(lease, State.QUEUED))
+        assert await states(of.spool, message.id) == [State.QUEUED]
+
+
 async def test_bulk_beyond_the_reserve_is_held_and_other_mail_goes_on(tmp_path: Path) -> None:
     async with parts(tmp_path) as of:
         await of.ask(RESERVE + 5)
