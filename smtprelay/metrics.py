@@ -196,7 +196,10 @@ PLATFORM_END = Gauge(
     "platform_service_end_timestamp_seconds", "When an account's service is over, in Unix time.", "account"
 )
 PLATFORM_SUCCESS = Gauge(
-    "platform_last_success_timestamp_seconds", "When the platform last told what it was asked, in Unix time.", "account"
+    "platform_last_success_timestamp_seconds",
+    "When the platform last told what it was asked, in Unix time.",
+    "account",
+    "question",
 )
 PLATFORM_ERRORS = Counter(
     "platform_errors_total", "Questions that the platform did not answer as it should.", "account", "error"

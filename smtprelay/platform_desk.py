@@ -198,7 +198,7 @@ class Desk:
             since = before.since if before else self._clock()
             self._troubles[question] = Trouble(since, str(error), refused=isinstance(error, NotAuthorised))
             raise
-        metrics.PLATFORM_SUCCESS.set(self._clock() / 1000, name)
+        metrics.PLATFORM_SUCCESS.set(self._clock() / 1000, name, question)
         if self._troubles.pop(question, None):
             log.warning("the platform tells it again", account=name, about=question)
         return answer

@@ -243,6 +243,20 @@ async def test_one_question_that_is_answered_does_not_hide_another_that_is_not(
     assert of.problems() == []
 
 
+async def test_the_last_success_of_each_question_is_told(of: Parts) -> None:
+    """The fault: what was told every five minutes hid what had not been told for days."""
+    metrics.PLATFORM_SUCCESS.replace({})
+    accounts = PlatformAccounts(of.settings(), of.spool, wake=lambda: None, clock=now_ms)
+    await accounts.start()
+    [desk] = accounts._desks
+    await desk._ask_for_quota()
+    of.platform.once.append(Quirk.EMPTY)
+    with pytest.raises(PlatformError):
+        await desk._reconcile(desk.books.yesterday())
+    await desk._client.close()
+    assert list(metrics.PLATFORM_SUCCESS.values) == [("example", "quota")]
+
+
 async def test_a_day_that_is_not_told_does_not_keep_those_after_it_from_being_kept(of: Parts) -> None:
     noon = round(datetime(2026, 11, 28, 12, tzinfo=SHANGHAI).timestamp() * 1000)
     accounts = PlatformAccounts(of.settings(), of.spool, wake=lambda: None, clock=lambda: noon)
@@ -352,4 +366,4 @@ async def test_no_figure_of_an_account_stays_that_is_configured_no_more(of: Part
     await until(lambda: ("example",) in metrics.PLATFORM_QUOTA.values)
     of.accounts.use(settings())
     await until(lambda: ("example",) not in metrics.PLATFORM_QUOTA.values)
-    assert ("example",) not in metrics.PLATFORM_SUCCESS.values
+    assert ("example", "quota") not in metrics.PLATFORM_SUCCESS.values
