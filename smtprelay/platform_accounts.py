@@ -160,7 +160,7 @@ class PlatformAccounts:
                     given.suppression,
                     self._spool,
                     facts,
-                    holding=bool(credentials and await self._spool.search(_held(*credentials), 1)),
+                    holding=bool(credentials and await self._spool.search(_held(credentials), 1)),
                     wake=self._wake,
                     clock=self._clock,
                 )
@@ -177,18 +177,15 @@ class PlatformAccounts:
                 await asyncio.sleep(AGAIN)
 
     async def _release_what_nobody_holds(self) -> None:
-        if not await self._spool.search(_held(), 1):
+        # Also of credentials that are configured no more: it waits for these, and that is told.
+        held = Selector(state=State.HELD, reason=QUOTA, other_credentials=tuple(self._by_credential))
+        if not await self._spool.search(held, 1):
             return
-        free = tuple(name for name in self._given.credentials if name not in self._by_credential)
-        if self._by_credential and not free:
-            return
-        # Where no quota counts, neither does it for mail whose credential is configured no more.
-        held = _held(*free) if self._by_credential else _held()
         if count := await self._spool.release(held, self._clock()):
             log.warning("no account's quota counts for this mail: it goes on", recipients=count)
             self._wake()
 
 
-def _held(*credentials: str) -> Selector:
-    """What waits for the quota: by these credentials, or all of it."""
+def _held(credentials: tuple[str, ...]) -> Selector:
+    """What waits for the quota by these credentials."""
     return Selector(state=State.HELD, reason=QUOTA, credentials=credentials)

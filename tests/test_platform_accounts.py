@@ -188,6 +188,19 @@ async def test_what_an_account_holds_is_released_when_it_is_configured_no_more(o
             await asyncio.sleep(0.001)
 
 
+async def test_what_waits_for_the_quota_of_a_credential_that_is_configured_no_more_is_let_go(of: Parts) -> None:
+    """The fault: where an account was configured, it was held for good, and no problem said so."""
+    held = support.message(hold=QUOTA, credential="gone")
+    await of.spool.put([held])
+    of.platform.state.set_quota(0)
+    of.accounts.use(of.settings())
+    async with asyncio.timeout(10):
+        while await support.states(of.spool, held.id) != [State.QUEUED]:
+            await asyncio.sleep(0.001)
+    await until(lambda: of.problems() == ["quota"])
+    assert (await of.accept()).hold == QUOTA
+
+
 async def test_nothing_goes_before_what_the_last_process_held(tmp_path: Path) -> None:
     """The fault: until the platform had answered, what came went, though older mail was held."""
     async with Platform() as platform:

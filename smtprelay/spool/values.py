@@ -131,6 +131,7 @@ class Selector:
     :param to: a recipient's address, or ``*@domain``.
     :param bulk: `Message.bulk`; None: whether it is or not.
     :param credentials: names of those that they wait for; none: all.
+    :param other_credentials: names of those that they do not wait for.
     :param due_by: not what is due later; Unix time in milliseconds, None for whenever.
     """
 
@@ -142,6 +143,7 @@ class Selector:
     tag: str = ""
     bulk: bool | None = None
     credentials: tuple[str, ...] = ()
+    other_credentials: tuple[str, ...] = ()
     due_by: int | None = None
 
 

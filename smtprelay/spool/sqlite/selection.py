@@ -56,6 +56,9 @@ def where(selector: Selector) -> Where:
         chosen &= Where(("m.bulk = ?",), (selector.bulk,))
     if selector.credentials:
         chosen &= Where(("r.credential IN (SELECT value FROM json_each(?))",), (json.dumps(selector.credentials),))
+    if selector.other_credentials:
+        others = json.dumps(selector.other_credentials)
+        chosen &= Where(("r.credential NOT IN (SELECT value FROM json_each(?))",), (others,))
     if selector.due_by is not None:
         chosen &= Where(("r.next_at <= ?",), (selector.due_by,))
     return chosen
