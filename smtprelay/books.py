@@ -36,6 +36,7 @@ class Report:
     :param batched: mails of all batches, by the statistics of the single ones.
     :param deducted: what it deducted from the quota, by the statistics of the day.
     :param deductions: the same, by its list of deductions.
+    :param whole: the history still had all that we handed over then; otherwise nothing can be said of a difference.
     """
 
     account: str
@@ -50,6 +51,7 @@ class Report:
     batched: int
     deducted: int
     deductions: int
+    whole: bool = True
 
     @property
     def difference(self) -> int:
@@ -68,7 +70,12 @@ class Report:
 
 def _notes(report: Report) -> Iterator[str]:
     more = report.difference
-    if 0 < more <= report.ambiguous:
+    if not report.whole:
+        yield (
+            "What we handed over is not known whole: [spool] history does not go back to the beginning of that day any "
+            "more."
+        )
+    elif 0 < more <= report.ambiguous:
         yield (
             f"The platform took {more} more than we know of: {report.ambiguous} attempts broke off before its reply, "
             "and what is then sent again counts twice."
@@ -96,14 +103,18 @@ class Books:
     """Those of one account.
 
     :param credentials: names of those that spend its quota.
+    :param history: how far that of the spool goes back, in milliseconds.
     :param clock: Unix time in milliseconds.
     """
 
-    def __init__(self, name: str, credentials: tuple[str, ...], spool: Spool, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, name: str, credentials: tuple[str, ...], spool: Spool, history: int, clock: Callable[[], int]
+    ) -> None:
         self._name = name
         self._fact = f"platform/{name}/books"
         self._credentials = credentials
         self._spool = spool
+        self._history = history
         self._clock = clock
 
     def yesterday(self) -> date:
@@ -111,7 +122,8 @@ class Books:
         return self._now().date() - timedelta(days=1)
 
     async def due(self) -> Sequence[date]:
-        """The days since the last one that was kept, up to yesterday; none before the platform knows all of that.
+        """The days since the last one that was kept, up to yesterday; none before the platform knows all of that. Of
+        those before yesterday only what the history has whole.
 
         :raises SpoolError: the spool does not tell.
         """
@@ -120,11 +132,13 @@ class Books:
         yesterday = self.yesterday()
         kept = read_fact(await self._spool.recall(self._fact), self._fact, date.fromisoformat)
         missed = min((yesterday - kept).days, MISSED_DAYS) if kept and kept <= yesterday else 1
-        return [yesterday - timedelta(number) for number in reversed(range(missed))]
+        days = (yesterday - timedelta(number) for number in reversed(range(missed)))
+        return [day for day in days if day == yesterday or self._has_whole(day)]
 
     async def keep(self, report: Report) -> None:
         """Tell of a day. :raises SpoolError: it cannot be remembered that this was done."""
-        metrics.PLATFORM_DIFFERENCE.set(report.difference, self._name)
+        if report.whole:
+            metrics.PLATFORM_DIFFERENCE.set(report.difference, self._name)
         tell = log.warning if report.difference else log.info
         tell("the day's books beside the platform's", **report.as_dict())
         await self._spool.remember(self._fact, report.day)
@@ -151,7 +165,12 @@ class Books:
             batched=sum(batch.planned for batch in batches),
             deducted=figures.deducted,
             deductions=sum(deduction.deducted for deduction in deductions),
+            whole=self._has_whole(day),
         )
+
+    def _has_whole(self, day: date) -> bool:
+        """Whether nothing that was handed over on a day has been dropped from the history."""
+        return self._clock() - self._history <= beginning_of(day)
 
     async def _handed_over(self, day: date) -> list[HandedOver]:
         since, until = beginning_of(day), beginning_of(day + timedelta(days=1))

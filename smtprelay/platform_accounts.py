@@ -34,18 +34,21 @@ class _Given:
 
     :param passwords: by account.
     :param credentials: the names of those that something may leave with: what stays here spends no quota.
+    :param history: how far that of the spool goes back, in milliseconds.
     """
 
     accounts: tuple[PlatformAccount, ...]
     passwords: Mapping[str, str] = field(repr=False)
     credentials: tuple[str, ...]
     suppression: SuppressionSection
+    history: int
 
     @classmethod
     def by(cls, settings: Settings) -> _Given:
         config = settings.config
         names = tuple(credential.key for credential in config.upstream.log_ins)
-        return cls(config.platform.accounts, settings.platform_passwords, names, config.suppression)
+        passwords, history = settings.platform_passwords, config.spool.history
+        return cls(config.platform.accounts, passwords, names, config.suppression, history)
 
     def spent_by(self) -> dict[str, str]:
         """The account whose quota a credential spends: the first that names it, or else the first that names none."""
@@ -160,6 +163,7 @@ class PlatformAccounts:
                     given.suppression,
                     self._spool,
                     facts,
+                    history=given.history,
                     holding=bool(credentials and await self._spool.search(_held(credentials), 1)),
                     wake=self._wake,
                     clock=self._clock,

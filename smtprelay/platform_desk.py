@@ -58,6 +58,7 @@ class Desk:
 
     :param credentials: names of those that spend the account's quota.
     :param facts: what the spool remembers.
+    :param history: how far that of the spool goes back, in milliseconds.
     :param holding: mail is held for want of quota already.
     :param wake: called when mail has become due.
     :param clock: Unix time in milliseconds.
@@ -72,6 +73,7 @@ class Desk:
         spool: Spool,
         facts: Mapping[str, str],
         *,
+        history: int,
         holding: bool,
         wake: Callable[[], None],
         clock: Callable[[], int],
@@ -82,7 +84,7 @@ class Desk:
         name = account.key
         self.quota = Quota(account, credentials, spool, facts, holding=holding, wake=wake, clock=clock)
         self.feedback = Feedback(name, suppression, spool, facts, clock)
-        self.books = Books(name, credentials, spool, clock)
+        self.books = Books(name, credentials, spool, history, clock)
         self._asked: set[asyncio.Future[Any]] = set()  # what persons wait for
         self._troubles: dict[str, Trouble] = {}  # by what is asked for
         self._client = AsyncPlatformClient(

@@ -16,6 +16,7 @@ from smtprelay.suppression import beginning_of
 from smtprelay.values import SHANGHAI
 
 DAY = date(2026, 11, 27)
+DAY_MS = 86_400_000
 FIGURES = DayStatistics(DAY, 0, 0, 0, 0, 0, 100, 100, 98, 2, 98)
 BATCH = Batch(1, DAY, "20261127-1", 100, 100, 0, 2, 98, 2, 0, 0, 0, 98)
 REPORT = Report("example", str(DAY), 100, 0, 100, 0, 98, 2, 1, 100, 98, 98)
@@ -59,9 +60,9 @@ class Spool:
         return {key: value for key, value in self.facts.items() if key.startswith(prefix)}
 
 
-def books(at: datetime, spool: Spool | None = None) -> Books:
+def books(at: datetime, spool: Spool | None = None, history: int = 14 * DAY_MS) -> Books:
     now = round(at.timestamp() * 1000)
-    return Books("example", ("news", "shop"), spool or Spool(), lambda: now)  # type: ignore[arg-type]
+    return Books("example", ("news", "shop"), spool or Spool(), history, lambda: now)  # type: ignore[arg-type]
 
 
 async def test_the_credentials_of_the_account_count() -> None:
@@ -79,6 +80,7 @@ async def test_the_credentials_of_the_account_count() -> None:
         ({"taken": 95, "batched": 95}, ["counts 5 fewer than it took from us"]),
         ({"web": 20, "batched": 120}, ["web tasks (20 mails) are not ours"]),
         ({"batched": 90}, ["Its batches have 90 mails and its day has 100"]),
+        ({"taken": 110, "batched": 110, "whole": False}, ["not known whole"]),
         ({"deducted": 98, "deductions": 90}, ["deducted 98 by the day's figures, and 90 by"]),
     ],
 )
@@ -113,3 +115,19 @@ async def test_days_that_were_missed_are_due(kept: str, due: list[int]) -> None:
     """The fault: of days on which the platform did not answer, only the last was kept ever."""
     of = books(datetime(2026, 11, 28, 6, tzinfo=SHANGHAI), Spool({"platform/example/books": kept}))
     assert await of.due() == [date(2026, 11, day) for day in due]
+
+
+async def test_a_day_that_the_history_has_not_whole_is_no_difference() -> None:
+    """The fault: what had been dropped from the history was told as mail that others had sent with this account."""
+    of = books(datetime(2026, 11, 28, 9, tzinfo=SHANGHAI), Spool({"platform/example/books": "2026-11-20"}), DAY_MS)
+    assert await of.due() == [DAY], "it is told each day that the history is too short"
+    report = await of.reconcile(Platform(), DAY)  # type: ignore[arg-type]
+    assert not report.whole
+    metrics.PLATFORM_DIFFERENCE.replace({})
+    await of.keep(report)
+    assert not metrics.PLATFORM_DIFFERENCE.values
+
+
+async def test_no_day_is_caught_up_with_that_the_history_has_not_whole() -> None:
+    of = books(datetime(2026, 11, 28, 6, tzinfo=SHANGHAI), Spool({"platform/example/books": "2026-11-20"}), 3 * DAY_MS)
+    assert await of.due() == [DAY - timedelta(1), DAY]
