@@ -127,7 +127,9 @@ class Parts:
             clock=now_ms,
         )
         operator = Operator(spool, way_in.limits, way_out.credentials, way_out.wake, now_ms, self._about)
-        suppressions = SuppressionList(spool, lambda: self.config.suppression.expiry, now_ms)
+        suppressions = SuppressionList(
+            spool, lambda: self.config.suppression.expiry, lambda: self.config.spool.min_free, now_ms
+        )
         facilities = Facilities(
             operator, self.keyring, self.watch.look_again, suppressions, self.platform, self._reload
         )

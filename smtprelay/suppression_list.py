@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from smtprelay.message import parse_address
-from smtprelay.spool import OPERATOR, Spool, Suppression
+from smtprelay.spool import OPERATOR, Spool, SpoolFull, Suppression
 from smtprelay.suppression import CAUSES
 
 NAMES = tuple(field.name for field in fields(Suppression))
@@ -97,12 +97,20 @@ class SuppressionList:
 
     :param expiry: for how long an entry lasts, by its cause: milliseconds, 0 for ever, None: such are not entered by
         themselves, but by a person for ever.
+    :param floor: bytes that are to stay free on the disk.
     :param clock: Unix time in milliseconds.
     """
 
-    def __init__(self, spool: Spool, expiry: Callable[[], Mapping[str, int | None]], clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        expiry: Callable[[], Mapping[str, int | None]],
+        floor: Callable[[], int],
+        clock: Callable[[], int],
+    ) -> None:
         self._spool = spool
         self._expiry = expiry
+        self._floor = floor
         self._clock = clock
 
     async def page(self, after: str = "", limit: int = 50, *, cause: str = "", text: str = "") -> list[Suppression]:
@@ -118,7 +126,10 @@ class SuppressionList:
 
         :param by: the source of those that name none.
         :returns: how many were new or changed.
+        :raises SpoolFull: the disk is nearly full: what is left is for the mail that waits.
         """
+        if self._spool.free() < self._floor():
+            raise SpoolFull("The relay's disk is nearly full: free some space, or lower [spool] min_free.")
         now, expiry = self._clock(), self._expiry()
         return await self._spool.suppress(_suppression(entry, by, now, expiry) for entry in entries)
 

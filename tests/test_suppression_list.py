@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from smtprelay.config import SuppressionSection
-from smtprelay.spool import Suppression
+from smtprelay.spool import SpoolFull, Suppression
 from smtprelay.spool.sqlite import SQLiteSpool
 from smtprelay.suppression_list import Entry, SuppressionList
 
@@ -16,10 +18,10 @@ DAY = 86_400_000
 
 
 @asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[SuppressionList]:
+async def opened(folder: Path, *, floor: int = 0) -> AsyncIterator[SuppressionList]:
     spool = await SQLiteSpool.open(folder / "spool.db", now=NOW)
     try:
-        yield SuppressionList(spool, lambda: SuppressionSection().expiry, lambda: NOW)
+        yield SuppressionList(spool, lambda: SuppressionSection().expiry, lambda: floor, lambda: NOW)
     finally:
         await spool.close()
 
@@ -41,6 +43,15 @@ async def test_what_is_not_said_is_settled(tmp_path: Path) -> None:
             Suppression("d@example.org", "4711", NOW, 0, "operator ops"),
         ]
         assert await suppressions.count() == {"operator": 1, "2": 2, "4711": 1}
+
+
+async def test_nothing_is_entered_once_the_disk_is_nearly_full(tmp_path: Path) -> None:
+    """The fault: an import of a million filled it, and mail that had been accepted could not be recorded as sent."""
+    async with opened(tmp_path, floor=1 << 62) as suppressions:
+        with pytest.raises(SpoolFull, match="free some space"):
+            await suppressions.enter([Entry("a@example.org")], "operator ops")
+        assert await suppressions.page() == []
+        assert await suppressions.remove(["a@example.org"]) == ["a@example.org"]
 
 
 async def test_what_is_not_there_cannot_be_removed_and_the_rest_is(tmp_path: Path) -> None:

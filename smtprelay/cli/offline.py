@@ -95,7 +95,12 @@ class Offline:
     @contextmanager
     def _suppression_list(self) -> Iterator[tuple[_Run, SuppressionList]]:
         with self._opened() as (run, spool):
-            yield run, SuppressionList(spool, lambda: self._config.suppression.expiry, now_ms)
+            yield (
+                run,
+                SuppressionList(
+                    spool, lambda: self._config.suppression.expiry, lambda: self._config.spool.min_free, now_ms
+                ),
+            )
 
     def list(self, query: Query, limit: int, before: str) -> list[dict[str, Any]]:
         return self._ask(lambda operator: operator.list(query, limit, before))

@@ -181,7 +181,9 @@ async def behind(
         limits = Limits(config.gateway, {}, set(), NOW)
         credentials = Credentials(["news"], lambda: NOW)
         operator = Operator(spool, limits, credentials, lambda: None, lambda: NOW, about=dict)
-        suppressions = SuppressionList(spool, lambda: config.suppression.expiry, lambda: NOW)
+        suppressions = SuppressionList(
+            spool, lambda: config.suppression.expiry, lambda: config.spool.min_free, lambda: NOW
+        )
         yield Behind(config, spool, operator, credentials, limits, suppressions)
     finally:
         await spool.close()
