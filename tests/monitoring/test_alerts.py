@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from smtprelay.certificates import EXPIRES_SOON
 from smtprelay.metrics import FIGURES
 from tests.debian import ROOT, needs
 
@@ -50,3 +51,10 @@ def test_an_alert_asks_for_figures_that_exist(alert: dict[str, Any]) -> None:
     asked = re.findall(r"smtprelay_\w+", alert["expr"])
     assert {re.sub("_bucket$", "", name) for name in asked} <= {figure.name for figure in FIGURES}
     assert asked or "up{" in alert["expr"]
+
+
+def test_a_certificate_expires_soon_where_the_relay_says_so() -> None:
+    (alert,) = (alert for alert in ALERTS if alert["alert"] == "SmtprelayCertificateExpires")
+    days = EXPIRES_SOON // 86_400_000
+    assert f"< {days} * 86400" in alert["expr"]
+    assert alert["annotations"]["summary"].endswith(f"within {days} days")
