@@ -90,7 +90,7 @@ def _parse(arguments: Sequence[str]) -> _Options:
                 options.from_header |= flag == "t"
                 options.dot_ends &= flag != "i"
         else:
-            raise _UsageError(f"-{letter} is not known")
+            raise _UsageError(f"{word} is not known")
     return options
 
 

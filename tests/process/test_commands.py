@@ -300,12 +300,19 @@ async def test_sendmail_at_a_port_for_tls_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("option", ["-h", "--help"])
 def test_sendmail_says_how_it_is_called(option: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The fault: "-- is not known", and nothing named the variable."""
+    """The fault: it was taken for an option that is not known, and nothing named the variable."""
     assert sendmail.main([option]) == os.EX_OK
     told = capsys.readouterr().out
     assert told.startswith("usage: smtprelay sendmail ")
     assert all(f"\n  {word} " in told for word in ("-t", "-i, -oi", "-f SENDER", "-F NAME"))
     assert "$SMTPRELAY_GATEWAY (HOST:PORT), or at 127.0.0.1:2525" in told
+
+
+@pytest.mark.parametrize("option", ["--foo", "-Z", "-Zfoo"])
+def test_sendmail_names_the_option_that_it_does_not_know(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The fault: "-- is not known"."""
+    assert sendmail.main([option]) == os.EX_USAGE
+    assert capsys.readouterr().err.startswith(f"sendmail: {option} is not known\nusage: ")
 
 
 def test_sendmail_takes_a_count_of_hops_for_no_call_for_help(
