@@ -1,9 +1,11 @@
-"""The Chinese of what the domain rules find; `smtprelay.retelling` says how it is used."""
+"""The Chinese of what domain rules, resolver and verifier say; `smtprelay.retelling` says how it is used."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
+
+_TYPES = ("TXT", "MX", "A", "AAAA", "PTR")
 
 _DNS: Mapping[str, str] = {
     "DNS does not answer: {reason}": "DNS 没有答复：{reason}",
@@ -12,6 +14,19 @@ _DNS: Mapping[str, str] = {
     "and an alias can have no records of its own: remove it first": "而别名不能有自己的记录：请先将其删除",
     "{some} and {count} more": "{some} 等，另有 {count} 项",
     "{count} or more": "至少 {count}",
+}
+
+# What the resolver says after those.
+_RESOLVER: Mapping[str, str] = {
+    **{f"{kind} of {{name}}: {{reason}}": f"{{name}} 的 {kind} 记录：{{reason}}" for kind in _TYPES},
+    "no usable answer from {servers} within {seconds} s": "{servers} 在 {seconds} 秒内没有可用的答复",
+    "no name server is known ({error}): {advice}": "没有已知的域名服务器（{error}）：{advice}",
+    "list yours in {file}, or in domain_rules.nameservers": "请在 {file} 或 domain_rules.nameservers 中列出",
+    "the name server answers what nobody asked: {name} {type}": "域名服务器答非所问：{name} {type}",
+    "the name server knows its own zones only: name a resolver in its place": (
+        "该域名服务器只知道自己的区域：请改用递归解析服务器"
+    ),
+    "the resolver is closed": "解析器已关闭",
 }
 
 _SPF: Mapping[str, str] = {
@@ -199,6 +214,17 @@ _DKIM: Mapping[str, str] = {
     ),
 }
 
+# Of a signature on a stored message.
+_SIGNATURE: Mapping[str, str] = {
+    "it has no {tag}=": "签名中没有 {tag}=",
+    "it has the same tag twice": "签名中同一标签出现了两次",
+    "it is of a kind that is not verified here": "这种签名不在此验证",
+    "it is cut or mistyped": "签名不完整或有误",
+    "the body is not the one that was signed": "正文与签名时不同",
+    "the key at {name} is of another kind": "{name} 处的密钥属于另一种类型",
+    "the key does not fit, or the header was changed": "密钥不符，或邮件头已被改动",
+}
+
 _DMARC: Mapping[str, str] = {
     "{domain} has no DMARC record, nor has a domain above it: since 2024 the big receivers ask for one of everybody "
     "who sends in bulk": ("{domain} 及其上级域名都没有 DMARC 记录：自 2024 年起，大型收件方要求批量发送者必须有该记录"),
@@ -229,4 +255,13 @@ _DMARC: Mapping[str, str] = {
     "{record} (at _dmarc.{source}; for {domain}: {asked})": "{record}（位于 _dmarc.{source}；对 {domain}：{asked}）",
 }
 
-FINDINGS: Final[Mapping[str, str]] = {**_DNS, **_SPF, **_SPF_TERMS, **_MX, **_DKIM, **_DMARC}
+FINDINGS: Final[Mapping[str, str]] = {
+    **_DNS,
+    **_RESOLVER,
+    **_SPF,
+    **_SPF_TERMS,
+    **_MX,
+    **_DKIM,
+    **_SIGNATURE,
+    **_DMARC,
+}

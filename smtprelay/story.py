@@ -212,6 +212,10 @@ def _attempt(attempt: Mapping[str, Any], say: Say) -> AttemptStory:
     if attempt["phase"] != Phase.ROUTING:  # where nobody was asked, there is no more to tell
         seconds = f"{(attempt['ended_at'] - attempt['started_at']) / 1000:.1f}"
         told = say("{status} at {phase} after {seconds}s", status=told, phase=attempt["phase"], seconds=seconds)
-    # Words of ours, where it was suppressed; else of the smarthost's, which stay as they came.
-    reply = say(attempt["reply"]) if status == "suppressed" else attempt["reply"]
+    reply = told_reply(attempt["reply"], status, say)
     return AttemptStory(at, number, status, told, f"{attempt['smarthost']} {reply}".strip())
+
+
+def told_reply(reply: str, status: str, say: Say) -> str:
+    """Words of ours, where somebody was suppressed; else of the smarthost's, which stay as they came."""
+    return say(reply) if status == "suppressed" else reply

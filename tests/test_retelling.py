@@ -7,18 +7,23 @@ import re
 import string
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from smtprelay.findings_zh import FINDINGS
 from smtprelay.repairs_zh import REPAIRS
+from smtprelay.resolver.answers import RecordType
 from smtprelay.retelling import MAX_DEPTH, Retelling
 from smtprelay.words_zh import RETOLD
 
 PACKAGE = Path(__file__).parent.parent / "smtprelay"
-TELLING = [*PACKAGE.glob("domains/**/*.py"), *PACKAGE.glob("repair/*.py"), PACKAGE / "preparation.py"]
+TELLING = [
+    *(path for folder in ("domains", "repair", "resolver") for path in PACKAGE.glob(f"{folder}/**/*.py")),
+    *(PACKAGE / "verifier.py", PACKAGE / "preparation.py"),
+]
 PLACES = ("where", "place.where", "place.body")  # may be empty, and go before a repair
-VALUES = {"data": "text"}  # what stands in a placeholder, where not everything does
+VALUES = {"data": "text", "asked": "TXT of a.test"}  # what stands in a placeholder, where not everything does
 # What is put into a record or a header field, and what cannot stand alone.
 OTHERS = {
     *(
@@ -142,6 +147,12 @@ def test_the_chinese_has_the_same_placeholders(sentence: str) -> None:
 )
 def test_texts_within_texts(text: str, chinese: str) -> None:
     assert retell(text) == chinese
+
+
+@pytest.mark.parametrize("kind", get_args(RecordType))
+def test_what_the_resolver_asked_for_is_told_whatever_it_was(kind: str) -> None:
+    asked = f"DNS does not answer: {kind} of a.test: no usable answer from 127.0.0.1:53 within 5 s"
+    assert retell(asked) == f"DNS 没有答复：a.test 的 {kind} 记录：127.0.0.1:53 在 5 秒内没有可用的答复"
 
 
 @pytest.mark.parametrize(

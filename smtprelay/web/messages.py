@@ -12,10 +12,11 @@ from starlette.responses import RedirectResponse, Response
 
 from smtprelay.message import Message, time_of
 from smtprelay.spool import MessageRecord, Query, State
+from smtprelay.story import told_reply
 from smtprelay.web.access import Visit
 from smtprelay.web.language import offset
 from smtprelay.web.site import Problem, Site
-from smtprelay.words import Sentence
+from smtprelay.words import Say, Sentence
 
 SHOWN = 50  # messages of a page
 MAX_WORD = 500  # characters of what is looked for
@@ -62,7 +63,7 @@ class Messages:
             "messages.html",
             asked=words,
             states=list(State),
-            rows=[_row(record) for record in found.records],
+            rows=[_row(record, visit.words.say) for record in found.records],
             older=_address({**words, "before": found.before}) if found.before else "",
             newest=_address({**words, "before": ""}) if words["before"] else "",
             offset=offset(),
@@ -89,14 +90,15 @@ def _moment(text: str) -> int:
         raise _NO_TIME from None
 
 
-def _row(record: MessageRecord) -> Row:
+def _row(record: MessageRecord, say: Say) -> Row:
     recipients = record.recipients  # a thousand, perhaps
+    told = next((r for r in recipients if r.reply and r.state is not State.DELIVERED), None)
     return Row(
         record.message,
         recipients[0].recipient.address if recipients else "",
         max(len(recipients) - 1, 0),
         Counter(recipient.state for recipient in recipients),
-        next((r.reply for r in recipients if r.reply and r.state is not State.DELIVERED), ""),
+        told_reply(told.reply, told.state, say) if told else "",
     )
 
 

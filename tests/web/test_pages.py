@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import time
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -254,6 +255,17 @@ class TestMessages:
         assert len(set(seen[0] + seen[1])) == SHOWN + 5
         assert 'href="/messages?tag=t">Newest' in second
 
+    async def test_why_nobody_was_sent_to_is_told_in_the_readers_language(self, page: Page) -> None:
+        """The words are ours; those of a smarthost stay as they came."""
+        await page.behind.put("bob@example.net", "carol@example.net")
+        why = "no such mailbox, told by platform acme on 2026-11-24"
+        await page.behind.attempt(replace(REFUSED, state=State.SUPPRESSED, reason="1", reply=why), REFUSED)
+        await page.behind.put("dan@example.net")
+        await page.behind.attempt(REFUSED)
+        shown = words((await (await page.logged_in()).get("/messages", accept_language="zh")).text)
+        assert "邮箱不存在，平台账户 acme 于 2026-11-24 告知" in shown
+        assert "550 5.1.1 No such user" in shown
+
     async def test_a_thousand_recipients_are_a_line(self, page: Page) -> None:
         await page.behind.put(*(f"to{number}@example.net" for number in range(1000)))
         text = (await (await page.logged_in()).get("/messages")).text
@@ -353,9 +365,9 @@ class TestMessage:
 
 
 class TestSignature:
-    async def verdict(self, page: Page, content: bytes, query: str = "") -> str:
+    async def verdict(self, page: Page, content: bytes, query: str = "", **headers: str) -> str:
         message_id = await page.behind.put("bob@example.net", content=content, domain="example.com")
-        text = words((await (await page.logged_in()).get(f"/messages/{message_id}{query}")).text)
+        text = words((await (await page.logged_in()).get(f"/messages/{message_id}{query}", **headers)).text)
         return text.partition("DKIM ")[2]
 
     @staticmethod
@@ -380,6 +392,11 @@ class TestSignature:
     async def test_the_header_was_changed(self, page: Page) -> None:
         page.behind.keyring.private = [KEY]
         assert "Does not hold. the key does not fit" in await self.verdict(page, self.signed().replace(b"Your", b"My"))
+
+    async def test_what_is_wrong_is_told_in_the_readers_language(self, page: Page) -> None:
+        self.publish(page, KEY.record)
+        changed = self.signed().replace(b"Hello", b"Hullo")
+        assert "无效。 正文与签名时不同" in await self.verdict(page, changed, accept_language="zh")
 
     async def test_nobody_has_published_it(self, page: Page) -> None:
         assert "DNS has no key for it" in await self.verdict(page, self.signed())
