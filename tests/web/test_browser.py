@@ -238,6 +238,20 @@ async def test_addresses_of_the_list_can_be_read(browser: Browser, site: Site, w
         assert await watched.tab.evaluate(UNFIT) == 0
 
 
+@pytest.mark.parametrize("width", [PHONE, 800, WIDE])
+async def test_a_state_with_any_number_stays_within_its_column(browser: Browser, site: Site, width: int) -> None:
+    """The fault: beyond 100,000 recipients of one message, it stood out of the table."""
+    async with opened(browser, width) as watched:
+        for language, state in (("en", "suppressed"), ("zh-CN", "已屏蔽")):
+            await watched.tab.set_extra_http_headers({"Accept-Language": language})
+            if language == "en":
+                await log_in(watched.tab, site)
+            await watched.tab.goto(f"{site.address}/messages?text=Invoice")
+            cell = watched.tab.locator("td.states").first
+            await cell.locator(".state").evaluate(f"(state) => {{ state.lastChild.data = '{state} 1,234,567' }}")
+            assert await cell.evaluate("(cell) => cell.scrollWidth <= cell.clientWidth")
+
+
 @pytest.mark.parametrize("width", [PHONE, 800, 1100, WIDE])
 async def test_headings_of_the_hour_can_be_read(browser: Browser, site: Site, width: int) -> None:
     """The fault: at 375 and 800 pixels 'accept' stood above 'ed'."""
