@@ -32,6 +32,7 @@ _DONE: Mapping[str, Sentence] = {
     "release": Sentence("Released: {count}"),
     "cancel": Sentence("Cancelled: {count}"),
 }
+_NOTHING_DONE = Sentence("Nothing was done: the message has moved on meanwhile.")
 # In which states of a recipient an action can do something.
 _APPLIES: Mapping[str, frozenset[State]] = {
     "retry": frozenset({State.QUEUED}),
@@ -87,7 +88,8 @@ class MessagePage:
         done = await self._site.backstage.operator.act(action, Selector((message_id,)), "")
         self._site.log_action(visit, action, ids=[message_id], recipients=done.recipients)
         if visit.session:
-            visit.session.notice = visit.words.say(_DONE[action], count=done.recipients)
+            told = _DONE[action] if done.recipients else _NOTHING_DONE
+            visit.session.notice = visit.words.say(told, count=done.recipients)
         return RedirectResponse(f"/messages/{message_id}", 303)
 
     async def _message(self, visit: Visit) -> dict[str, Any]:

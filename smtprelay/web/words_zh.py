@@ -120,6 +120,7 @@ _MESSAGE: Mapping[str, str] = {
     "Held: {count}": "已挂起：{count}",
     "Released: {count}": "已放行：{count}",
     "Cancelled: {count}": "已取消：{count}",
+    "Nothing was done: the message has moved on meanwhile.": "未执行任何操作：邮件的状态此间已改变。",
     "What happened": "经过",
     "What to do:": "处理办法：",
     "… and {count} more recipients: 'smtprelay queue why {id}' has them all.": (

@@ -318,6 +318,8 @@ class TestMessage:
             (action, "ops", 1) for action in ("retry", "hold", "release", "cancel")
         ]
         assert 'method="post" action="/messages' not in (await browser.get(path)).text
+        await browser.act(f"{path}/hold", path)  # of a page that was loaded before
+        assert "Nothing was done: the message has moved on meanwhile." in (await browser.get(path)).text
 
     async def test_what_makes_no_sense(self, page: Page) -> None:
         message_id = await page.behind.put("bob@example.net")
