@@ -38,8 +38,8 @@ class LogIn:
         try:
             verified = await self._site.access.verify(username, visit.form.get("password", ""), client)
         except TooManyTries as error:
-            wait = math.ceil(error.wait)
-            sentence = say("Too many tries: wait {count} seconds, then try again.", count=wait)
+            wait = visit.words.interval(math.ceil(error.wait) * 1000)
+            sentence = say("Too many tries: wait {wait}, then try again.", wait=wait)
             return self._page(visit, after, sentence, status=429)
         if not verified:
             log.warning("page log-in refused", account=username[:MAX_NAME], client=client)

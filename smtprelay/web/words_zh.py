@@ -32,7 +32,7 @@ _FRAME: Mapping[str, str] = {
 _LOG_IN: Mapping[str, str] = {
     "Name": "用户名",
     "Password": "密码",
-    "Too many tries: wait {count} seconds, then try again.": "尝试次数过多：请等待 {count} 秒后再试。",
+    "Too many tries: wait {wait}, then try again.": "尝试次数过多：请等待 {wait}后再试。",
     "The name or the password is wrong.": "用户名或密码错误。",
     "Messages, domains and actions need an account, and none is configured yet.": (
         "查看邮件、域名以及执行操作需要账户，而目前尚未配置任何账户。"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,7 @@ class TestLogIn:
             assert (await browser.log_in(ACCOUNT, "wrong")).status == 403
         answer = await browser.log_in(ACCOUNT, PASSWORD)
         assert (answer.status, "set-cookie" in answer.headers) == (429, False)
+        assert re.search(r"Too many tries: wait [12]s, then try again\.", answer.text)
         assert (await Browser(page.app, client=REMOTE).log_in(ACCOUNT, PASSWORD)).status == 303
 
     async def test_who_guesses_by_ipv4_on_a_socket_for_both_families_slows_nobody_else(self, page: Page) -> None:
