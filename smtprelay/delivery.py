@@ -30,6 +30,7 @@ from smtprelay.spool import (
     MessageRecord,
     Result,
     Spool,
+    SpoolDamaged,
     SpoolError,
     State,
     Suppression,
@@ -219,13 +220,17 @@ class Delivery:
         new: Sequence[Message],
         suppress: Sequence[Suppression],
     ) -> None:
-        """What happened must be known: while the disk is full, it is written again and again."""
+        """What happened must be known: while the disk is full, it is written again and again; not where the file is
+        damaged, for the others wait for this one's place."""
         while True:
             try:
                 await self._spool.finish(lease, now, results, new, suppress)
                 return
             except LeaseLost:
                 log.critical("lease lost: the attempt's result is not recorded", id=lease.message.id)
+                return
+            except SpoolDamaged as error:
+                log.critical("the attempt's result cannot be recorded", id=lease.message.id, reason=str(error))
                 return
             except SpoolError as error:
                 log.critical("the attempt's result cannot be recorded yet", id=lease.message.id, reason=str(error))

@@ -136,6 +136,8 @@ class Health:
         settings, free = self._config.spool, self._spool.free()
         if fault := self._spool.fault:
             yield problems.SPOOL.of(since=local_time(fault.since), words=fault.words)
+        if damaged := self._waiting().damaged:
+            yield problems.DAMAGED.of(count=damaged, path=settings.path)
         if fault := self._spool.suppression_fault:
             yield problems.SUPPRESSION.of(since=local_time(fault.since), words=fault.words)
         if free < settings.min_free:

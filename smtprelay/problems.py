@@ -129,6 +129,15 @@ SPOOL = Kind(
         "Mend that: mail is accepted again by itself. Until then apps are told 452 or 451, and many drop their mail."
     ),
 )
+DAMAGED = Kind(
+    "damaged",
+    "critical",
+    Sentence("The spool is damaged: messages that wait and can be neither read nor held: {count}. All others go."),
+    Sentence(
+        "Stop the daemon, then 'sqlite3 {path} .recover | sqlite3 recovered.db', and put that in the spool's place; "
+        "the log names the messages."
+    ),
+)
 SUPPRESSION = Kind(
     "suppression",
     "critical",

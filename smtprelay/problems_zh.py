@@ -45,6 +45,14 @@ PROBLEMS: Final[Mapping[str, str]] = {
     "Mend that: mail is accepted again by itself. Until then apps are told 452 or 451, and many drop their mail.": (
         "请解决此问题：之后将自动恢复接收。在此之前，应用会收到 452 或 451，许多应用会因此丢弃邮件。"
     ),
+    "The spool is damaged: messages that wait and can be neither read nor held: {count}. All others go.": (
+        "邮件队列已损坏：有 {count} 封等待中的邮件既无法读取也无法挂起。其他邮件照常发送。"
+    ),
+    "Stop the daemon, then 'sqlite3 {path} .recover | sqlite3 recovered.db', and put that in the spool's place; "
+    "the log names the messages.": (
+        "请停止守护进程，执行 'sqlite3 {path} .recover | sqlite3 recovered.db'，再以其结果替换原队列文件；"
+        "日志中列有这些邮件。"
+    ),
     "Some of the suppressed addresses cannot be looked up since {since}, and are sent to: {words}": (
         "自 {since} 起无法查询部分已屏蔽的地址，发往这些地址的邮件照常发送：{words}"
     ),

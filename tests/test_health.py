@@ -303,6 +303,13 @@ def test_a_list_of_suppressed_addresses_that_cannot_be_read() -> None:
     assert world.ready, "mail goes on"
 
 
+def test_messages_that_stand_where_the_spool_is_damaged() -> None:
+    world = World(waiting=Waiting({}, damaged=3))
+    assert world.only().sentence.endswith("can be neither read nor held: 3. All others go.")
+    assert "sqlite3 /nowhere/spool.db .recover" in world.only().remedy
+    assert world.ready, "mail goes on"
+
+
 def test_a_spool_that_cannot_be_written() -> None:
     world = World()
     world.books.fault = Fault(NOW, "The disk that holds spool.db is full: nothing was stored. Free some space on it.")

@@ -49,6 +49,8 @@ class Spool(Protocol):
         self, owner: str, now: int, ttl: int, limit: int, credentials: Collection[str], max_recipients: int
     ) -> list[Lease]:
         """Take what is due, oldest first, by one commit with each recipient's state, attempts + 1 and the open attempt.
+        A message that is damaged is held as ``corrupt``; where that cannot be written, it is passed over until the next
+        start (`Waiting.damaged`).
 
         :param ttl: milliseconds until the lease runs out.
         :param limit: leases at most.
@@ -75,6 +77,7 @@ class Spool(Protocol):
 
         :param results: one for each recipient of the lease.
         :raises LeaseLost: nothing was written.
+        :raises SpoolDamaged: nor can it be; the recipients are being sent until the next start.
         """
 
     async def end_held(self, message_id: str, now: int, results: Sequence[Result], new: Sequence[Message] = ()) -> None:

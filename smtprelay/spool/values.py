@@ -381,6 +381,7 @@ class Waiting:
     :param credentials: how many queued recipients wait for each credential.
     :param held: how many recipients are held for each reason.
     :param bytes: size of the spool on disk.
+    :param damaged: how many messages are passed over until the next start, as they stand where the spool is damaged.
     """
 
     recipients: Mapping[State, int]
@@ -388,6 +389,7 @@ class Waiting:
     credentials: Mapping[str, int] = field(default_factory=dict)
     held: Mapping[str, int] = field(default_factory=dict)
     bytes: int = 0
+    damaged: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,6 +114,12 @@ async def test_a_new_file_is_not_copied(path: Path) -> None:
 
 def go_back(path: Path, version: int) -> None:
     """Undo migrations."""
+    if version < 6:
+        execute(path, "DROP TABLE damaged")
+        for index in ("queued", "sending", "held"):
+            [old] = (line for line in schema.MIGRATIONS[0].splitlines() if line.startswith(f"CREATE INDEX {index} "))
+            execute(path, f"DROP INDEX {index}")
+            execute(path, old)
     columns = {"selectors": 2, "author_domain": 2, "tags": 3, "changes": 4, "bulk": 5}
     tables = {"events": 4, "suppressions": 5, "fates": 5}
     for column in (name for name, since in columns.items() if since > version):
@@ -160,19 +166,6 @@ async def test_a_file_with_a_garbled_header_is_left_alone(path: Path) -> None:
     before = path.read_bytes()
     with pytest.raises(SpoolError, match=r"damaged .*not a database.* nothing was changed.*\.recover"):
         await SQLiteSpool.open(path, now=NOW)
-    assert path.read_bytes() == before
-
-
-async def test_a_garbled_page_is_told_at_run_time(path: Path) -> None:
-    await put_and_close(path, 50)
-    ((root,),) = execute(path, "SELECT rootpage FROM sqlite_schema WHERE name = 'recipients'")
-    scribble(path, (root - 1) * 4096, b"\x13" * 4096)
-    before = path.read_bytes()
-    async with opened(path) as spool:
-        with pytest.raises(SpoolError, match="damaged"):
-            await lease_all(spool)
-        with pytest.raises(SpoolError, match="damaged"):
-            await spool.search(Selector(), 10)
     assert path.read_bytes() == before
 
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 import sqlite3
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 
 from smtprelay.outcome import Phase
-from smtprelay.spool.sqlite import leasing
+from smtprelay.spool.sqlite.damage import DamagedMessage, of_message, put_aside
+from smtprelay.spool.sqlite.finishing import finish
 from smtprelay.spool.sqlite.fresh import FreshBodies
+from smtprelay.spool.sqlite.leasing import take_at_once
 from smtprelay.spool.sqlite.readers import Readers
 from smtprelay.spool.sqlite.writer import Writer
-from smtprelay.spool.values import Due, Result, SpoolDamaged, SpoolError, State
+from smtprelay.spool.values import Due, Result, SpoolDamaged, State
 
 PAGE = 200  # recipients of one transaction: some 20 ms
 
@@ -58,12 +59,11 @@ class Capturing:
         while page := await self._readers.run(partial(messages, after=last)):
             for last in page:
                 try:
-                    of_message = await self._readers.run(partial(due_of, message_id=last, now=now))
-                    captured = await self._captured(of_message, now, kept)
-                except SpoolDamaged as error:
-                    aside = partial(leasing.set_aside, message_id=last, token="", now=now, error=error)
-                    with suppress(SpoolError):  # SQLite may refuse to write such a row again
-                        await self._writer.run(aside)
+                    with of_message(last):
+                        page_of_message = await self._readers.run(partial(due_of, message_id=last, now=now))
+                        captured = await self._captured(page_of_message, now, kept)
+                except DamagedMessage as damaged:
+                    await put_aside(self._writer, damaged, now)
                     continue
                 for one in captured:
                     yield one
@@ -161,8 +161,8 @@ def capture(connection: sqlite3.Connection, now: int, kept: Mapping[Place, str])
     for place in kept:
         by_message[place[1]][place[2]] = place
     for message_id, places in by_message.items():
-        token, taken = leasing.take_at_once(connection, message_id, now, list(places), "state = 'queued'")
+        token, taken = take_at_once(connection, message_id, now, list(places), "state = 'queued'")
         results = [Result(n, State.CAPTURED, phase=Phase.ROUTING, reply=kept[places[n]]) for n in taken]
-        leasing.finish(connection, token, now, results, ())
+        finish(connection, token, now, results, ())
         captured += [places[n] for n in taken]
     return captured

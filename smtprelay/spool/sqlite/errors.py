@@ -28,7 +28,7 @@ def is_damage(error: Exception) -> bool:
     if isinstance(error, sqlite3.Error):
         # The text that is not UTF-8 is found by Python, so that error has no code of SQLite's.
         return _primary_code(error) in _DAMAGE | {None}
-    return isinstance(error, ValueError | TypeError | AttributeError)
+    return isinstance(error, ValueError | TypeError | AttributeError | SpoolDamaged)
 
 
 def _spool_error(error: sqlite3.Error, path: Path) -> SpoolError:

@@ -46,7 +46,8 @@ class Lock:
 
 
 def open_for_writing(path: Path, now: int) -> sqlite3.Connection:
-    """The one connection that writes and checkpoints. Every lease that the last process left runs out.
+    """The one connection that writes and checkpoints. Every lease that the last process left runs out; what it
+    passed over is tried again.
 
     One only, because SQLite before 3.51.3 can corrupt a file whose WAL is reset by one connection while another
     one checkpoints.
@@ -62,6 +63,7 @@ def open_for_writing(path: Path, now: int) -> sqlite3.Connection:
     try:
         _migrate(connection, path)
         connection.execute("UPDATE leases SET until = min(until, ?)", (now,))
+        connection.execute("DELETE FROM damaged")
     except Exception as error:
         connection.close()
         raise explain(error, path) from error

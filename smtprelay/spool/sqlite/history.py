@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from smtprelay.message import first_id, share_of_key
 from smtprelay.spool.sqlite import rows
+from smtprelay.spool.sqlite.errors import is_damage
 from smtprelay.spool.sqlite.records import record_of
 from smtprelay.spool.sqlite.selection import Where, where
 from smtprelay.spool.values import ENDED, Attempt, MessageRecord, Selector, State, Stats, Waiting
@@ -39,13 +41,43 @@ def states(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, Coun
 
 def search(connection: sqlite3.Connection, selector: Selector, limit: int, before: str) -> list[MessageRecord]:
     chosen = where(selector)
-    older = chosen & Where(("r.message < ?",), (before,)) if before else chosen
+    older = Where(("r.message < ?",), (before,)) if before else Where(())
+    try:
+        found = _ids(connection, chosen & older, limit)
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        found = list(islice(_ids_around_damage(connection, selector, before), limit))
+    return [record_of(connection, message_id, chosen) for message_id in found]
+
+
+def _ids(connection: sqlite3.Connection, chosen: Where, limit: int) -> list[str]:
     statement = f"""
         SELECT DISTINCT r.message FROM recipients AS r JOIN messages AS m ON m.id = r.message
-        WHERE {older} ORDER BY r.message DESC LIMIT ?
+        WHERE {chosen} ORDER BY r.message DESC LIMIT ?
     """  # noqa: S608 - our own words; what comes from outside is bound
-    found = [row["message"] for row in connection.execute(statement, (*older.values, limit))]
-    return [record_of(connection, message_id, chosen) for message_id in found]
+    return [row["message"] for row in connection.execute(statement, (*chosen.values, limit))]
+
+
+def _ids_around_damage(connection: sqlite3.Connection, selector: Selector, before: str) -> Iterator[str]:
+    """Message by message: which ones there are, an index alone tells. What cannot be read is among them only where
+    nothing is asked of it."""
+    chosen, waits = where(selector), selector.state and selector.state not in ENDED
+    messages = connection.execute(
+        f"""
+        SELECT id FROM messages INDEXED BY messages_by_end
+        WHERE {"ended_at = 0" if waits else "ended_at >= 0"} AND (id < :before OR :before = '') ORDER BY +id DESC
+        """,  # noqa: S608 - our own words
+        {"before": before},
+    )
+    for row in messages:
+        try:
+            fits = _ids(connection, chosen & Where(("m.id = ?",), (row["id"],)), 1)
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            fits = [] if chosen.terms else [row["id"]]
+        yield from fits
 
 
 def show(connection: sqlite3.Connection, message_id: str) -> MessageRecord | None:
@@ -146,6 +178,7 @@ def waiting(connection: sqlite3.Connection, now: int, size: int) -> Waiting:
         credentials={credential: number for credential, (number, _) in queued.items()},
         held={reason: number for reason, (number, _) in held.items()},
         bytes=size,
+        damaged=int(connection.execute("SELECT count(*) FROM damaged").fetchone()[0]),
     )
 
 
@@ -158,20 +191,32 @@ def going(connection: sqlite3.Connection, by: int) -> dict[str, int]:
 
 
 def _due(connection: sqlite3.Connection, message_id: str) -> int:
-    row = connection.execute("SELECT due_at FROM messages WHERE id = ?", (message_id,)).fetchone()
-    return int(row["due_at"])
+    """When a message is due; 0 where that cannot be read."""
+    return _first_of(connection, "SELECT due_at FROM messages WHERE id = ?", (message_id,))
 
 
 def _oldest_due(connection: sqlite3.Connection, now: int) -> int:
     """Of the messages that wait longest, when the first was due that is queued; 0 for none."""
-    row = connection.execute(
+    return _first_of(
+        connection,
         """
         SELECT due_at FROM (SELECT id, due_at FROM messages WHERE ended_at = 0 ORDER BY id LIMIT ?) AS m
         WHERE due_at <= ? AND EXISTS (SELECT 1 FROM recipients WHERE message = m.id AND state = 'queued') LIMIT 1
         """,
         (LOOKED_THROUGH, now),
-    ).fetchone()
-    return int(row["due_at"]) if row else 0
+    )
+
+
+def _first_of(connection: sqlite3.Connection, statement: str, values: Sequence[str | int]) -> int:
+    """The number that a statement finds; 0 for none, and where damage is in its way: what waits is counted all the
+    same."""
+    try:
+        row = connection.execute(statement, values).fetchone()
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        return 0
+    return int(row[0]) if row else 0
 
 
 def recall(connection: sqlite3.Connection, prefix: str) -> dict[str, str]:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
+from smtprelay.spool.sqlite.errors import is_damage
 from smtprelay.spool.values import PASSING, Selector, State
+
+_log = logging.getLogger(__name__)
 
 PAGE = 1000  # recipients that one transaction of `hold`, `cancel` and their like changes: some 20 ms
 
@@ -71,11 +76,37 @@ def waits_beyond(latest: int) -> Where:
 
 
 def waiting_keys(connection: sqlite3.Connection, chosen: Where, after: Key) -> list[Key]:
-    """The next page of recipients in messages that have not ended, in the order of their keys."""
+    """The next page of recipients in messages that have not ended, in the order of their keys; what is damaged is
+    passed over."""
+    try:
+        return _keys(connection, "m.id >= ?", after[0], chosen, after, PAGE)
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        return list(islice(_keys_around_damage(connection, chosen, after), PAGE))
+
+
+def _keys_around_damage(connection: sqlite3.Connection, chosen: Where, after: Key) -> Iterator[Key]:
+    """Message by message: which ones wait, an index alone tells."""
+    waiting = f"SELECT m.id FROM messages AS m WHERE {_WAITING} AND m.id >= ? ORDER BY m.id"  # noqa: S608
+    for row in connection.execute(waiting, after[:1]):
+        try:
+            keys = _keys(connection, "m.id = ?", row["id"], chosen, after, -1)
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            _log.error("message %s is damaged in the spool: it stays as it is (%s)", row["id"], error)
+        else:
+            yield from keys
+
+
+def _keys(
+    connection: sqlite3.Connection, messages: str, message_id: str, chosen: Where, after: Key, limit: int
+) -> list[Key]:
     statement = f"""
         SELECT r.message, r.n FROM messages AS m CROSS JOIN recipients AS r ON r.message = m.id
-        WHERE {_WAITING} AND m.id >= ? AND (m.id > ? OR r.n > ?) AND {chosen}
+        WHERE {_WAITING} AND {messages} AND (m.id > ? OR r.n > ?) AND {chosen}
         ORDER BY m.id, r.n LIMIT ?
     """  # noqa: S608 - our own words; what comes from outside is bound
-    values: Sequence[str | int] = (after[0], *after, *chosen.values, PAGE)
+    values: Sequence[str | int] = (message_id, *after, *chosen.values, limit)
     return [(row["message"], row["n"]) for row in connection.execute(statement, values)]

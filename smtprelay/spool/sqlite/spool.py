@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smtprelay.message import Message
-from smtprelay.spool.sqlite import daybook, history, leasing, pruning, steering, storing
+from smtprelay.spool.sqlite import daybook, finishing, history, leasing, pruning, steering, storing
 from smtprelay.spool.sqlite import events as happened
 from smtprelay.spool.sqlite.capturing import Capturing
+from smtprelay.spool.sqlite.damage import DamagedMessage, put_aside
 from smtprelay.spool.sqlite.errors import explain
 from smtprelay.spool.sqlite.file import Lock, open_for_writing
 from smtprelay.spool.sqlite.fresh import FreshBodies
@@ -38,6 +39,7 @@ from smtprelay.spool.values import (
     Query,
     Result,
     Selector,
+    SpoolDamaged,
     SpoolError,
     State,
     Stats,
@@ -48,6 +50,7 @@ from smtprelay.spool.values import (
 if TYPE_CHECKING:
     from smtprelay.spool.sqlite.finding import Finder
 
+DAMAGED_AT_ONCE = 100  # messages that one lease puts out of the way: some 0.3 s
 FREE_HOLDS = 0.25  # seconds for which the room on the disk is not asked for again: every MAIL wants to know it
 
 
@@ -96,9 +99,10 @@ class SQLiteSpool:
         self, owner: str, now: int, ttl: int, limit: int, credentials: Collection[str], max_recipients: int
     ) -> list[Lease]:
         turns = leasing.turns_after(credentials, self._last_served)
-        leases = await self._writer.run(
-            lambda connection: leasing.lease(connection, owner, now, ttl, limit, turns, max_recipients)
+        take = partial(
+            leasing.lease, owner=owner, now=now, ttl=ttl, limit=limit, credentials=turns, max_recipients=max_recipients
         )
+        leases = await self._leased(take, now)
         if leases:
             self._last_served = leases[-1].message.credential
         return leases
@@ -114,25 +118,28 @@ class SQLiteSpool:
         new: Sequence[Message] = (),
         suppress: Sequence[Suppression] = (),
     ) -> None:
-        end = partial(leasing.finish, token=lease.token, now=now, results=results, new=new)
+        end = partial(finishing.finish, token=lease.token, now=now, results=results, new=new)
         async with self._bodies_ahead(new):
-            if suppress:
-                await self._suppressing.enter_with(suppress, end)
-            else:
-                await self._writer.run(end)
+            try:
+                if suppress:
+                    await self._suppressing.enter_with(suppress, end)
+                else:
+                    await self._writer.run(end)
+            except SpoolDamaged:
+                await finishing.finish_in_parts(self._writer, lease, now, results, new)
         self._fresh.take(lease.message.id)  # it was of use for one attempt
         self._stored(new)
 
     async def end_held(self, message_id: str, now: int, results: Sequence[Result], new: Sequence[Message] = ()) -> None:
         async with self._bodies_ahead(new):
-            await self._writer.run(lambda connection: leasing.end_held(connection, message_id, now, results, new))
+            await self._writer.run(lambda connection: finishing.end_held(connection, message_id, now, results, new))
         self._stored(new)
 
     def capture(self, now: int, since: int, kept: Callable[[Due], str]) -> AsyncIterator[Due]:
         return self._capturing.capture(now, since, kept)
 
     async def reclaim(self, now: int, ttl: int, limit: int) -> list[Lease]:
-        return await self._writer.run(lambda connection: leasing.reclaim(connection, now, ttl, limit))
+        return await self._leased(partial(leasing.reclaim, now=now, ttl=ttl, limit=limit), now)
 
     async def next_due(self, credentials: Collection[str]) -> int | None:
         return await self._readers.run(partial(leasing.next_due, credentials=credentials))
@@ -283,6 +290,15 @@ class SQLiteSpool:
         finally:
             self._lock.release()
 
+    async def _leased(self, take: Callable[[sqlite3.Connection], list[Lease]], now: int) -> list[Lease]:
+        """What an operation takes, once the damaged messages that it comes upon are out of its way."""
+        for _ in range(DAMAGED_AT_ONCE):
+            try:
+                return await self._writer.run(take)
+            except DamagedMessage as damaged:
+                await put_aside(self._writer, damaged, now)
+        return []
+
     def _stored(self, messages: Sequence[Message]) -> None:
         if messages:
             self._fresh.keep(message for message in messages if not message.for_nobody)
@@ -315,7 +331,7 @@ class SQLiteSpool:
             if limit is not None:
                 keys = keys[: limit - changed]
             if keys:
-                changed += await self._writer.run(partial(change, keys=keys))
+                changed += await steering.apply(self._writer, change, keys)
                 last = keys[-1]
             more = more and changed != limit
         return changed

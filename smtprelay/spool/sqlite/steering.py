@@ -2,18 +2,25 @@
 
 The pages are looked up by readers; meanwhile a recipient may have moved on, so every change asks for its state again,
 and `release` for the reason, which may be an operator's by now.
-Each function returns how many recipients it changed.
+Each change returns how many recipients it changed.
 """
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Sequence
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from typing import Protocol
 
 from smtprelay.spool.sqlite import storing
 from smtprelay.spool.sqlite.selection import PASSES, Key
-from smtprelay.spool.values import PASSING
+from smtprelay.spool.sqlite.writer import Writer
+from smtprelay.spool.values import PASSING, SpoolDamaged
+
+_log = logging.getLogger(__name__)
 
 _HOLD = f"""
     UPDATE recipients
@@ -51,6 +58,20 @@ class Change(Protocol):
     """A function of this file, with all but its page given."""
 
     def __call__(self, connection: sqlite3.Connection, keys: Sequence[Key]) -> int: ...
+
+
+async def apply(writer: Writer, change: Change, keys: Sequence[Key]) -> int:
+    """Change a page; where the file is damaged, message by message what can be."""
+    try:
+        return await writer.run(partial(change, keys=keys))
+    except SpoolDamaged:
+        changed = 0
+        for message_id, of_message in groupby(keys, key=itemgetter(0)):
+            try:
+                changed += await writer.run(partial(change, keys=list(of_message)))
+            except SpoolDamaged as error:
+                _log.error("message %s is damaged in the spool: it stays as it is (%s)", message_id, error)
+        return changed
 
 
 def hold(connection: sqlite3.Connection, keys: Sequence[Key], now: int, reason: str) -> int:
