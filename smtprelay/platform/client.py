@@ -13,9 +13,10 @@ from typing import Any, Generic, Self, TypeVar
 import httpx
 
 from smtprelay.platform.account import Account
+from smtprelay.platform.body import Body
 from smtprelay.platform.call import Async, Call, M, Pages, Sync
 from smtprelay.platform.contacts import Contacts
-from smtprelay.platform.core import BROKEN, DEADLINE, Core, check_size
+from smtprelay.platform.core import BROKEN, Core, deadline
 from smtprelay.platform.domains import Domains
 from smtprelay.platform.errors import PlatformError
 from smtprelay.platform.failures import Failures
@@ -134,15 +135,14 @@ class PlatformClient(_Platform[Sync]):
         raise problem  # from here: within `except` the request, which has the password, would hang on it
 
     def _fetch(self, request: httpx.Request) -> tuple[int, bytes]:
-        body = bytearray()
+        end = time.monotonic() + deadline(request)
         with closing(self._http.send(request, stream=True)) as response:
-            deadline = time.monotonic() + DEADLINE
-            for chunk in response.iter_bytes():
-                body += chunk
-                check_size(body)
-                if time.monotonic() > deadline:
+            body = Body(response.headers)
+            for octets in response.iter_raw():
+                body.add(octets)
+                if time.monotonic() > end:
                     raise TimeoutError
-        return response.status_code, bytes(body)
+        return response.status_code, body.whole()
 
 
 class AsyncPlatformClient(_Platform[Async]):
@@ -222,9 +222,8 @@ class AsyncPlatformClient(_Platform[Async]):
         raise problem
 
     async def _fetch(self, http: httpx.AsyncClient, request: httpx.Request) -> tuple[int, bytes]:
-        body = bytearray()
-        async with aclosing(await http.send(request, stream=True)) as response, asyncio.timeout(DEADLINE):
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                check_size(body)
-        return response.status_code, bytes(body)
+        async with asyncio.timeout(deadline(request)), aclosing(await http.send(request, stream=True)) as response:
+            body = Body(response.headers)
+            async for octets in response.aiter_raw():
+                body.add(octets)
+        return response.status_code, body.whole()

@@ -20,10 +20,10 @@ from smtprelay.platform.hourly import Hourly
 from smtprelay.values import BASE_URL, check_base_url, check_platform_username
 
 TIMEOUT = httpx.Timeout(60.0, connect=10.0)  # seconds of silence
-DEADLINE = 600.0  # seconds for a whole answer
-MAX_ANSWER = 256 * 2**20  # octets: a list of some million addresses
+DEADLINE = 600.0  # seconds for a whole call
+SLOWEST = 2**13  # octets that are uploaded in a second, at least
 PAUSES = (1.0, 4.0)  # seconds before a call is made again
-BROKEN = (httpx.HTTPError, TimeoutError, ssl.SSLError)  # what no whole answer may look like
+BROKEN = (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ssl.SSLError)  # what no whole answer may look like
 _LOCAL = ("all://127.0.0.1", "all://[::1]", "all://localhost")  # never through a proxy
 _NEVER_ASKED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _BUSY = frozenset({429, 502, 503, 504})
@@ -54,7 +54,7 @@ class Core:
             raise ValueError(f'an address such as "{BASE_URL}" is wanted') from None
         # RFC 7617 §2.1: UTF-8. What came to us as other octets leaves as these.
         token = base64.b64encode(f"{username}:{password}".encode("utf-8", "surrogateescape")).decode()
-        headers = {"authorization": f"Basic {token}", "user-agent": "smtprelay"}
+        headers = {"authorization": f"Basic {token}", "user-agent": "smtprelay", "accept-encoding": "gzip"}
         return cls(url, username, headers, hourly or Hourly())
 
     def __repr__(self) -> str:
@@ -86,6 +86,8 @@ class Core:
 
     def pause(self, call: Call[Any], error: PlatformError, tries: int) -> float | None:
         """Seconds until the call is made again; None: the error is the caller's, and names the call."""
+        if isinstance(error, UnreadableAnswer):
+            error.ambiguous = not call.repeatable
         may_try = isinstance(error, PlatformUnreachable) and not error.ambiguous
         if may_try and tries <= len(PAUSES):
             return PAUSES[tries - 1]
@@ -100,28 +102,23 @@ class Core:
     def judge(self, call: Call[T], status: int, body: bytes) -> T:
         """What the caller gets. :raises PlatformError: it is none."""
         answer = Answer(body)
-        try:
-            if status in (401, 403):
-                raise NotAuthorised(f"{self!r} is refused (HTTP {status}): look at username and password")
-            if status in _BUSY:
-                ambiguous = not call.repeatable and status != 429
-                raise PlatformUnreachable(f"{self._host} answers HTTP {status}", ambiguous=ambiguous)
-            if status != 200:
-                raise UnreadableAnswer(f"{self._host} answers HTTP {status}", answer.excerpt)
-            return call.read(answer)
-        except UnreadableAnswer as error:
-            error.ambiguous = not call.repeatable
-            raise
+        if status in (401, 403):
+            raise NotAuthorised(f"{self!r} is refused (HTTP {status}): look at username and password")
+        if status in _BUSY:
+            ambiguous = not call.repeatable and status != 429
+            raise PlatformUnreachable(f"{self._host} answers HTTP {status}", ambiguous=ambiguous)
+        if status != 200:
+            raise UnreadableAnswer(f"{self._host} answers HTTP {status}", answer.excerpt)
+        return call.read(answer)
 
     @property
     def _host(self) -> str:
         return urlsplit(self.base_url).netloc
 
 
-def check_size(body: bytearray) -> None:
-    """While it comes. :raises UnreadableAnswer: it is too long."""
-    if len(body) > MAX_ANSWER:
-        raise UnreadableAnswer(f"an answer of more than {MAX_ANSWER} octets came")
+def deadline(request: httpx.Request) -> float:
+    """Seconds for it and its answer, from the connection on: an answer may drip, from its first line on."""
+    return DEADLINE + int(request.headers.get("content-length", 0)) / SLOWEST
 
 
 def _words(error: Exception) -> str:

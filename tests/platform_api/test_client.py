@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gzip
 import ssl
 import threading
 import time
@@ -20,12 +21,13 @@ from smtprelay.platform import (
     CallFailed,
     NotAuthorised,
     PlatformClient,
+    PlatformError,
     PlatformUnreachable,
     TooManyCalls,
     UnreadableAnswer,
+    body,
     core,
 )
-from smtprelay.platform import client as clients
 from smtprelay.platform.account import Service, ServiceStatus
 from smtprelay.platform.answer import Answer
 from smtprelay.platform.call import Call, Pages, Upload
@@ -170,17 +172,50 @@ def test_nobody_answers_in_time(ask: Asking, asked: Callable[[Any], Any], monkey
 
 
 def test_an_answer_that_drips_is_not_waited_for(ask: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clients, "DEADLINE", 0.0)
+    monkeypatch.setattr(core, "DEADLINE", 0.0)
     chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\n<\r\n"
     with Server(chunked) as server, pytest.raises(PlatformUnreachable, match="no answer in time"):
         ask(server.url, add)
 
 
+def test_an_answer_that_drips_before_it_begins_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only asyncio can break off there; who waits looks at the clock with each piece of the body."""
+    monkeypatch.setattr(core, "DEADLINE", 0.2)
+    with Server(None) as server, pytest.raises(PlatformUnreachable, match="no answer in time"):
+        Asking(asynchronous=True)(server.url, add)
+
+
+def test_an_upload_has_the_time_that_it_takes() -> None:
+    request = httpx.Request("POST", "https://example.com/", content=bytes(2**20))
+    assert core.deadline(request) == core.DEADLINE + 2**20 / core.SLOWEST
+    assert core.deadline(httpx.Request("GET", "https://example.com/")) == core.DEADLINE
+
+
 def test_an_answer_that_does_not_end_is_not_kept(ask: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(core, "MAX_ANSWER", 1000)
+    monkeypatch.setattr(body, "MAX_ANSWER", 1000)
     with Server(answer("a" * 1001)) as server, pytest.raises(UnreadableAnswer, match="more than 1000 octets") as caught:
         ask(server.url, service)
     assert caught.value.__notes__ == ["call 1.2, account.php"]
+    with (
+        Server(answer("a" * 1001)) as server,
+        pytest.raises(UnreadableAnswer, match="it may have been done all the same"),
+    ):
+        ask(server.url, add)
+
+
+def test_an_answer_may_be_packed(ask: Asking) -> None:
+    told = gzip.compress(b"<service><qty_available>7</qty_available></service>")
+    with Server(answer(told, content_encoding="gzip")) as server:
+        assert ask(server.url, service).available == 7
+    assert server.requests[0].headers["accept-encoding"] == "gzip"
+
+
+@pytest.mark.parametrize("location", ["mailto:x", "http://[::1", "//"])
+def test_a_way_elsewhere_that_is_none_is_not_gone(ask: Asking, location: str) -> None:
+    with Server(answer("", "302 Found", location=location)) as server, pytest.raises(PlatformError) as caught:
+        ask(server.url, add)
+    assert caught.value.ambiguous
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden"])

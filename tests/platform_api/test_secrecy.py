@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from smtprelay.platform import PlatformError, core
+from smtprelay.platform import PlatformError, body, core
 from smtprelay.platform.call import Call, Upload
 from smtprelay.platform.result import read_result
 from tests.platform_api.asking import PASSWORD, USERNAME, Asking
@@ -61,7 +61,7 @@ def test_no_error_has_a_password_in_it(
     ask: Asking, trouble: bytes | None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(core, "TIMEOUT", httpx.Timeout(0.1, connect=5.0))
-    monkeypatch.setattr(core, "MAX_ANSWER", 1000)
+    monkeypatch.setattr(body, "MAX_ANSWER", 1000)
     caplog.set_level(logging.DEBUG)
     with Server(trouble) as server, pytest.raises(PlatformError) as caught:
         ask(server.url, lambda platform: platform.send(CALL))
