@@ -233,7 +233,7 @@ def check_base_url(url: str, *, allow_insecure: bool) -> str:
         raise ValueError("leave username and password out of the address: they have keys of their own")
     if parts.scheme == "http" and not allow_insecure:
         raise ValueError('"http://" would send the password readable: use "https://", or set allow_insecure = true')
-    return url.rstrip("/") + "/"
+    return parts.geturl().rstrip("/") + "/"  # a scheme in lower case, no lone "?" or "#"
 
 
 def check_platform_username(username: str) -> str:

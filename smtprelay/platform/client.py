@@ -67,6 +67,7 @@ class PlatformClient(_Platform[Sync]):
     :param username: of the account, or of the manager above it.
     :param hourly: shared by clients of the same account.
     :raises ValueError: address or username cannot be used.
+    :raises PlatformUnreachable: the environment names a proxy that cannot be used.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class PlatformClient(_Platform[Sync]):
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         super().__init__(Core.of(base_url, username, password, allow_insecure=allow_insecure, hourly=hourly))
-        self._http = httpx.Client(**self._core.settings())
+        self._http = self._core.open(httpx.Client)
         self._sleep = sleep
 
     def __enter__(self) -> Self:
@@ -204,7 +205,7 @@ class AsyncPlatformClient(_Platform[Async]):
     async def _open(self) -> httpx.AsyncClient:
         async with self._opening:
             if self._http is None:
-                self._http = await asyncio.to_thread(lambda: httpx.AsyncClient(**self._core.settings()))
+                self._http = await asyncio.to_thread(self._core.open, httpx.AsyncClient)
             return self._http
 
     async def _try(self, call: Call[T]) -> T:

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -25,10 +26,11 @@ SLOWEST = 2**13  # octets that are uploaded in a second, at least
 PAUSES = (1.0, 4.0)  # seconds before a call is made again
 BROKEN = (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ssl.SSLError)  # what no whole answer may look like
 _LOCAL = ("all://127.0.0.1", "all://[::1]", "all://localhost")  # never through a proxy
-_NEVER_ASKED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_NEVER_ASKED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 _BUSY = frozenset({429, 502, 503, 504})
 
 T = TypeVar("T")
+H = TypeVar("H", httpx.Client, httpx.AsyncClient)
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,9 @@ class Core:
             raise ValueError(f'an address such as "{BASE_URL}" is wanted') from None
         # RFC 7617 §2.1: UTF-8. What came to us as other octets leaves as these.
         token = base64.b64encode(f"{username}:{password}".encode("utf-8", "surrogateescape")).decode()
-        headers = {"authorization": f"Basic {token}", "user-agent": "smtprelay", "accept-encoding": "gzip"}
+        # "charset" is the document's own (remark 2, 4.9.3, 9.3), where there is Chinese in a parameter.
+        ours = {"user-agent": "smtprelay", "accept-encoding": "gzip", "charset": "utf-8"}
+        headers = {"authorization": f"Basic {token}", **ours}
         return cls(url, username, headers, hourly or Hourly())
 
     def __repr__(self) -> str:
@@ -64,8 +68,22 @@ class Core:
         """The arguments of `httpx.Client`. The system's certificates take 100 ms to read; none are where none are
         needed."""
         secure = self.base_url.startswith("https:")
-        certificates = ssl.create_default_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        return {"headers": self.headers, "timeout": TIMEOUT, "verify": certificates, "mounts": dict.fromkeys(_LOCAL)}
+        return {
+            "headers": self.headers,
+            "timeout": TIMEOUT,
+            "verify": ssl.create_default_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+            "mounts": dict.fromkeys(_LOCAL),
+            "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=())),  # each call logs in anew: none is kept
+        }
+
+    def open(self, kind: type[H]) -> H:
+        """A client of httpx. :raises PlatformUnreachable: the environment's proxy is none."""
+        settings = self.settings()
+        try:
+            return kind(**settings)
+        except (ValueError, ImportError, httpx.InvalidURL):  # it is not quoted: there may be a password in it
+            words = "the proxy of $HTTPS_PROXY, $HTTP_PROXY, $ALL_PROXY or $NO_PROXY is none that can be used"
+        raise PlatformUnreachable(f'{words}: an address such as "http://proxy.example.com:3128" is wanted')
 
     @contextmanager
     def request(self, call: Call[Any], http: httpx.Client | httpx.AsyncClient) -> Iterator[httpx.Request]:
@@ -125,6 +143,8 @@ def _words(error: Exception) -> str:
     """The library's own may quote a URL."""
     if isinstance(error, httpx.TimeoutException | TimeoutError):
         return "no answer in time"
+    if isinstance(error, httpx.ProxyError):  # the first line of its reply
+        return f"the proxy answers {error}"
     if isinstance(error, httpx.ConnectError | OSError):
         return str(error) or type(error).__name__
     return f"the connection broke ({type(error).__name__})"

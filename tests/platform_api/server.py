@@ -106,7 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(told(request) if callable(told) else told)
         self.close_connection = True
 
-    do_POST = do_GET
+    do_POST = do_CONNECT = do_GET
 
     def log_message(self, *_: object) -> None:
         """Nobody reads it."""

@@ -331,6 +331,18 @@ def test_https_with_an_authority_that_the_system_trusts(
         assert ask(server.url, service).available == 7
 
 
+def test_an_address_may_be_written_as_people_write_it(
+    ask: Asking, authority: tuple[trustme.CA, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ca, file = authority
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    for scheme, end in (("HTTPS", ""), ("https", "/?"), ("https", "/#")):
+        with Server(SERVICE, tls=tls(ca)) as server:
+            url = server.url.replace("https", scheme) + end
+            assert ask(url, service).available == 7
+        assert server.requests[0].path == "/mm-ms/apinew/account.php"
+
+
 def test_https_with_any_other_sends_no_password(ask: Asking, authority: tuple[trustme.CA, Path]) -> None:
     with (
         Server(SERVICE, tls=tls(authority[0])) as server,
@@ -372,6 +384,28 @@ def test_a_proxy_is_not_asked_for_what_is_on_this_machine(ask: Asking, monkeypat
         assert ask(server.url, service).available == 7
 
 
+def test_a_proxy_that_refuses_was_not_the_platform(ask: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Server(*[answer("", "407 Proxy Authentication Required")] * 3) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("://", "://user:geheim@"))
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        with pytest.raises(PlatformUnreachable) as caught:
+            ask("https://example.com/", add)
+    assert str(caught.value) == "example.com: the proxy answers 407 Proxy Authentication Required"
+
+
+@pytest.mark.parametrize(
+    "proxy", ["socks5://127.0.0.1:1080", "ftp://user:geheim@127.0.0.1:1", "http://user:ge#heim@127.0.0.1:1"]
+)
+def test_a_proxy_that_cannot_be_used_is_told_without_its_password(
+    ask: Asking, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    with pytest.raises(PlatformUnreachable, match=r"HTTPS_PROXY.* is none that can be used") as caught:
+        ask("https://example.com/", service)
+    assert "heim" not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
 async def test_the_loop_goes_on_while_certificates_and_answers_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both in threads: certificates take 100 ms, an answer of megabytes as long."""
     threads: list[int] = []
@@ -410,4 +444,13 @@ def test_requests_have_no_more_than_is_documented(ask: Asking) -> None:
 
     with Server(keep) as server:
         ask(server.url, service)
-    assert set(seen[0].headers) == {"host", "accept", "accept-encoding", "connection", "user-agent", "authorization"}
+    ours = {"user-agent", "authorization", "accept-encoding", "charset"}
+    assert set(seen[0].headers) == {"host", "accept", "connection", *ours}
+    assert seen[0].headers["charset"] == "utf-8"  # as in the document's samples
+
+
+def test_cookies_are_not_kept(ask: Asking) -> None:
+    """A session of PHP may be that of an account whose password was changed, and takes one call at a time."""
+    with Server(answer("[1, 2]", set_cookie="PHPSESSID=7; path=/"), answer("[3]")) as server:
+        assert ask(server.url, rows_of([])) == [1, 2, 3]
+    assert [request.headers.get("cookie") for request in server.requests] == [None, None]
