@@ -20,6 +20,7 @@ from tests.platform_cli.test_login import configuration
 
 Shell = Callable[..., Result]
 PASSED = "<template><id>{}</id><name>news</name><status>{}</status><colour>{}</colour><size>1</size></template>"
+GREEN = PASSED.format(3, 1, "green")
 SENDER = ("--sender", "news@example.com", "--sender-name", "新闻")
 TIME = ("--time", "2099-12-01 09:00")
 
@@ -138,8 +139,10 @@ def test_a_campaign_in_one_command(shell: Shell, platform: Platform, here: Path)
 
 
 def test_a_campaign_of_what_the_platform_has(shell: Shell, platform: Platform, here: Path) -> None:
+    platform.answers["5.3"] = [PASSED.format(3, 1, "green"), PASSED.format(4, 1, "yellow")]
     told = json.loads(create(shell, "--tpl-id", "3", "--tpl-id", "4", "--list-id", "5", "--hold", "--json").stdout)
-    assert platform.numbers == ["6.2"]
+    assert platform.numbers == ["5.3", "5.3", "6.2"]
+    assert [(check["id"], check["colour"]) for check in told["checks"]] == [(3, "green"), (4, "yellow")]
     form: Any = platform.last.form
     assert (form["tpl_id"], form["maillist_id"], form["status"]) == ("3,4", "5", "-1")
     assert (told["task"], told["templates"], told["list"], told["upload"]) == (1007, [3, 4], 5, None)
@@ -147,6 +150,7 @@ def test_a_campaign_of_what_the_platform_has(shell: Shell, platform: Platform, h
 
 def test_what_is_held_needs_no_time(shell: Shell, platform: Platform, here: Path) -> None:
     """The fault: --hold alone, as the handbook has it, was refused for want of one; the platform wants one."""
+    platform.answers["5.3"] = GREEN
     before = datetime.now(SHANGHAI).replace(microsecond=0)
     result = shell("tasks", "create", *SENDER, "--tpl-id", "3", "--list-id", "5", "--hold")
     assert result.exit_code == 0, result.output
@@ -162,12 +166,12 @@ def test_without_a_time_what_may_stand_for_it_is_told(shell: Shell, platform: Pl
 
 
 def test_contacts_are_added_to_a_list(shell: Shell, platform: Platform, here: Path) -> None:
-    platform.answers["4.9.4"] = done()
+    platform.answers |= {"4.9.4": done(), "5.3": GREEN}
     assert (
         create(shell, "--tpl-id", "3", "--list-id", "5", "--contacts", "contacts.csv", "--map", "code=VAR9").exit_code
         == 0
     )
-    assert platform.numbers == ["4.9.3", "4.9.4", "6.2"]
+    assert platform.numbers == ["5.3", "4.9.3", "4.9.4", "6.2"]
     assert platform.sent == ["wang@example.org;王芳;;;;;;;;;;;;;A7;\n".encode()]
 
 
@@ -185,13 +189,13 @@ def test_a_dry_run_asks_the_platform_nothing(shell: Shell, platform: Platform, h
             "4.3",
             CallFailed(Status("add_maillist_error")),
             69,
-            "run the same command with --tpl-id 1003 --contacts contacts.csv in place of --template and --contacts. ",
+            "run the same command with --tpl-id 1003 --contacts contacts.csv --map code=VAR1 --map city=VAR2 in place ",
         ),
         (
             "4.9.3",
             PlatformUnreachable("edm.test: the connection broke", ambiguous=True),
             69,
-            "To go on, run the same command with --tpl-id 1003 --list-id 1005 --contacts contacts.csv in place of ",
+            "To go on, run the same command with --tpl-id 1003 --list-id 1005 --contacts contacts.csv --map code=VAR1 ",
         ),
         (
             "6.2",
@@ -213,6 +217,13 @@ def test_a_dry_run_asks_the_platform_nothing(shell: Shell, platform: Platform, h
             "upload-state 1006' tells success: wait for it.\nTo go on, run the same command with --tpl-id 1003 ",
         ),
         ("5.2", CallFailed(Status("error")), 69, "a parameter is wrong.\n"),
+        ("5.2", KeyboardInterrupt(), 130, "The template may have been made: see 'smtprelay platform templates list' "),
+        (
+            "4.3",
+            PlatformUnreachable("edm.test: the connection broke", ambiguous=True),
+            69,
+            "The list may have been made: see 'smtprelay platform contacts lists' before you go on.\nTo go on, ",
+        ),
     ],
 )
 def test_a_failure_tells_how_to_go_on(
@@ -237,10 +248,28 @@ def test_who_goes_on_does_not_send_a_campaign_twice(
     """Ctrl-C, or a page of HTML, while the task is made: it was told how to go on, and not that it may be there."""
     if isinstance(error, UnreadableAnswer):
         error.ambiguous = True
-    platform.answers["6.2"] = error
+    platform.answers |= {"5.3": GREEN, "6.2": error}
     result = create(shell, *words)
     assert result.exit_code in (69, 130)
     assert "may have been made, and would be sent twice: see 'smtprelay platform tasks list'" in result.stderr
+
+
+def test_who_goes_on_sends_no_mail_without_its_values(shell: Shell, platform: Platform, here: Path) -> None:
+    """The fault: the template on the platform has {VAR1} and {VAR2}, and it was not told which columns go there."""
+    platform.answers["4.3"] = [CallFailed(Status("error")), done(1005)]
+    broken = create(shell, "--template", "news", "--contacts", "contacts.csv")
+    platform.answers |= {"5.3": GREEN, "4.9.4": done()}
+    words = broken.stderr.partition("run the same command with ")[2].partition(" in place of")[0].split()
+    assert create(shell, *words).exit_code == 0
+    assert platform.sent[-1] == "wang@example.org;王芳;;;;;A7;北京;;;;;;;;\n".encode()
+
+
+def test_who_goes_on_waits_for_the_check_too(shell: Shell, platform: Platform, here: Path) -> None:
+    """The fault: a template that was still being checked, or had been refused, got a list and its contacts uploaded."""
+    platform.answers |= {"5.3": [PASSED.format(3, -1, ""), PASSED.format(3, 0, "red")]}
+    result = create(shell, "--tpl-id", "3", "--contacts", "contacts.csv")
+    assert (result.exit_code, platform.numbers) == (69, ["5.3", "5.3"])
+    assert "does not let template 3 pass: red" in result.stderr
 
 
 def test_advice_is_about_the_same_account(shell: Shell, platform: Platform, here: Path) -> None:
@@ -248,7 +277,26 @@ def test_advice_is_about_the_same_account(shell: Shell, platform: Platform, here
     platform.answers["4.3"] = CallFailed(Status("error"))
     words = ("--template", "news", "--contacts", "contacts.csv", "--directory", "templates")
     result = shell("tasks", "create", *words, *SENDER, *TIME, "-c", config, "--account", "other", env={})
-    assert "To clean up: 'smtprelay platform templates delete 1003 --account other'.\n" in result.stderr
+    told = f"'smtprelay platform templates delete 1003 --account other --config {config}'.\n"
+    assert f"To clean up: {told}" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("templates", "push", "news", "--directory", "templates"), "templates status 1003"),
+        (("contacts", "upload", "5", "contacts.csv"), "contacts upload-state 1006"),
+        (("tasks", "create", "--tpl-id", "3", "--list-id", "5", *SENDER, *TIME), "stats batches --id 1007"),
+    ],
+)
+def test_what_is_to_be_asked_next_is_about_the_same_account(
+    shell: Shell, platform: Platform, here: Path, words: Sequence[str], told: str
+) -> None:
+    """The fault: who logs in by options was told a command that asks whichever account is configured."""
+    platform.answers["5.3"] = GREEN
+    login = ("--username", "other", "--password-file", "secret", "--url", "http://edm.test/", "--allow-insecure")
+    assert f"'smtprelay platform {told} {' '.join(login)}'" in shell(*words, *login).stdout
+    assert f"'smtprelay platform {told}'" in shell(*words).stdout
 
 
 def test_a_template_that_may_not_be_sent_ends_the_campaign(shell: Shell, platform: Platform, here: Path) -> None:
@@ -291,5 +339,9 @@ def test_a_value_that_no_contact_has_is_told(shell: Shell, platform: Platform, h
     result = create(shell, "--template", "news", "--contacts", "contacts.csv")
     assert (result.exit_code, platform.calls) == (65, [])
     assert "The template shows city, and no contact has that or var2: give them a column city" in result.stderr
+    (here / "contacts.csv").write_text("wang@example.org\n")
+    result = create(shell, "--template", "news", "--contacts", "contacts.csv")
+    assert (result.exit_code, platform.calls) == (65, [])
+    assert "The template shows code, and no contact has that or var1" in result.stderr
     (here / "contacts.csv").write_text("wang@example.org;;;;;;A7;北京\n")
     assert create(shell, "--template", "news", "--contacts", "contacts.csv", "--dry-run").exit_code == 0

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from smtprelay.sandbox.platform import Platform
+from smtprelay.sandbox.platform.records import Template
 
 pytestmark = pytest.mark.slow
 
@@ -68,7 +69,7 @@ async def test_a_campaign_from_address_txt_and_a_template_of_ours(platform: Plat
         "--contacts", "address.txt", "--sender", "news@example.com", "--sender-name", "新闻", "--now",
         "--tracking", "2",
     )  # fmt: skip
-    assert (made["contacts"], made["check"]["colour"]) == (2, "green")
+    assert (made["contacts"], made["checks"][0]["colour"]) == (2, "green")
     assert made["fields"] == {"fullname": "FULLNAME", "var1": "VAR1", "area": "AREA"}
     template = platform.state.templates[made["templates"][0]]
     assert list(template.subjects.values()) == ["{FULLNAME}，您好"]
@@ -111,6 +112,8 @@ async def test_a_campaign_that_breaks_off_is_gone_on_with(platform: Platform, tm
 
 async def test_the_hours_campaigns_are_counted_over_commands(platform: Platform, tmp_path: Path) -> None:
     """Each command is a process: its own memory would always say that it is the first one."""
+    at = platform.state.now()
+    platform.state.templates[3] = Template(3, "news", {1: "News"}, "News", at, at, lag=0)
     task = ("tasks", "create", "--tpl-id", "3", "--list-id", "5", "--now", "--sender", "all", "--sender-name", "News")
     await smtprelay(platform, tmp_path, *task)
     calls = tmp_path / "smtprelay" / "platform-calls.json"

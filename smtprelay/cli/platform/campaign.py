@@ -13,12 +13,15 @@ from typing import Any
 import typer
 
 from smtprelay.cli.platform.contacts import wait_until_read
-from smtprelay.cli.platform.login import in_words, status_of
+from smtprelay.cli.platform.login import Login, in_words, status_of
 from smtprelay.cli.platform.progress import uploading
 from smtprelay.cli.platform.push import checked, refuse, upload
 from smtprelay.platform import PlatformClient, PlatformError
 from smtprelay.platform.template_values import CheckStatus, TemplateState
-from smtprelay.templating.platform_form import PlatformTemplate
+from smtprelay.templating.platform_form import FIELDS, PlatformTemplate
+
+# What a step makes → the command that tells whether it is there.
+_LISTED = {"template": "templates list", "list": "contacts lists", "task": "tasks list"}
 
 
 @dataclass
@@ -28,8 +31,10 @@ class Campaign:
     :ivar templates: their ids.
     :ivar list_id: 0: it has none yet.
     :ivar filled: whether the contacts are in the list.
-    :ivar login: the options of commands that say which account it is.
-    :ivar check: what came of the check of a template that was pushed.
+    :ivar login: whose it is.
+    :ivar fields: what the platform calls the variables of the contacts.
+    :ivar asked: what the platform was asked to make, and has not answered yet; ``""`` for nothing.
+    :ivar checks: what came of the checks of the templates.
     :ivar undo: commands that take away what was made here.
     """
 
@@ -37,10 +42,11 @@ class Campaign:
     templates: list[int]
     list_id: int
     filled: bool
-    login: str = ""
-    scheduling: bool = False
+    login: Login
+    fields: Mapping[str, str]
+    asked: str = ""
     task: int = 0
-    check: TemplateState | None = None
+    checks: list[TemplateState] = field(default_factory=list)
     upload: int = 0
     undo: list[str] = field(default_factory=list)
 
@@ -61,27 +67,36 @@ class Campaign:
         """
         if made:
             self.push(template, made)
+        for id_ in self.templates:
+            self.check(id_)
         if contacts:
             self.fill(name, contacts)
-        self.scheduling = True
+        self.asked = "task"
         self.task = self.platform.tasks.create(self.templates, self.list_id, **parameters).id
 
     def push(self, name: str, made: PlatformTemplate) -> None:
-        """Make the template, and wait until it is checked; one that may not be sent ends the program."""
+        """Make the template."""
+        self.asked = "template"
         self.templates = [upload(self.platform, name, made)]
+        self.asked = ""
         self.undo.append(f"templates delete {self.templates[0]}")
-        self.check = checked(self.platform, self.templates[0])
-        if self.check.status != CheckStatus.PASSED:
-            refuse(self.check)
+
+    def check(self, id_: int) -> None:
+        """Wait until a template is checked; one that may not be sent ends the program."""
+        self.checks.append(checked(self.platform, id_, self.login))
+        if self.checks[-1].status != CheckStatus.PASSED:
+            refuse(self.checks[-1])
 
     def fill(self, name: str, contacts: Path) -> None:
         """Bring the contacts into the list, which is made where there is none."""
         if not self.list_id:
+            self.asked = "list"
             self.list_id = self.platform.contacts.add_list(name).id
+            self.asked = ""
             self.undo.append(f"contacts delete-list {self.list_id}")
         with uploading("contacts") as progress:
             self.upload = self.platform.contacts.upload(self.list_id, contacts, progress=progress).id
-        wait_until_read(self.platform, self.upload)
+        wait_until_read(self.platform, self.upload, self.login)
         self.filled = True
 
     @contextmanager
@@ -102,23 +117,32 @@ class Campaign:
 
     def _advise(self, contacts: str, *, unknown: bool) -> None:
         """:param unknown: whether the platform may have done the last step."""
-        if unknown and self.scheduling:
-            tasks = self.command("tasks list")
-            typer.echo(f"The task may have been made, and would be sent twice: see {tasks} before you go on.", err=True)
+        if unknown and self.asked:
+            twice = ", and would be sent twice" if self.asked == "task" else ""
+            listed = self._command(_LISTED[self.asked])
+            typer.echo(f"The {self.asked} may have been made{twice}: see {listed} before you go on.", err=True)
         if self.upload and not self.filled:
-            state = self.command(f"contacts upload-state {self.upload}")
+            state = self._command(f"contacts upload-state {self.upload}")
             typer.echo(f"Not all contacts are in the list before {state} tells success: wait for it.", err=True)
-        if not self.undo:
-            return
-        words = [f"--tpl-id {id_}" for id_ in self.templates]
-        words += [f"--list-id {self.list_id}"] if self.list_id else []
-        words += [] if self.upload or self.filled else [f"--contacts {shlex.quote(contacts)}"]
-        typer.echo(
-            f"To go on, run the same command with {' '.join(words)} in place of --template and --contacts. To "
-            f"clean up: {' and '.join(map(self.command, self.undo))}.",
-            err=True,
-        )
+        if self.undo:
+            typer.echo(
+                f"To go on, run the same command with {' '.join(self._words(contacts))} in place of --template and "
+                f"--contacts. To clean up: {' and '.join(map(self._command, self.undo))}.",
+                err=True,
+            )
 
-    def command(self, words: str) -> str:
-        """One of ours about the same account, for people."""
-        return f"'smtprelay platform {words}{self.login}'"
+    def _words(self, contacts: str) -> Iterator[str]:
+        """The options with which a campaign goes on from here."""
+        yield from (f"--tpl-id {id_}" for id_ in self.templates)
+        if self.list_id:
+            yield f"--list-id {self.list_id}"
+        if self.upload or self.filled:
+            return
+        yield f"--contacts {shlex.quote(contacts)}"
+        # The template on the platform tells no more under which of its names the contacts' values are to go.
+        for variable, its in self.fields.items():
+            if FIELDS.get(variable) != its:
+                yield f"--map {shlex.quote(f'{variable}={its}')}"
+
+    def _command(self, words: str) -> str:
+        return f"'{self.login.command(words)}'"

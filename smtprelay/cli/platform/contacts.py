@@ -15,6 +15,7 @@ import typer
 
 from smtprelay.cli.common import JsonOption, print_json
 from smtprelay.cli.configuration import fail
+from smtprelay.cli.platform.login import Login
 from smtprelay.cli.platform.progress import until, uploading, waiting
 from smtprelay.cli.platform.show import show
 from smtprelay.cli.sending.order import Inputs
@@ -116,6 +117,7 @@ def upload(
     *,
     contacts_format: FormatOption = None,
     wait: Annotated[bool, typer.Option("--wait", help="Until the platform has read it.")] = False,
+    login: Login,
     as_json: JsonOption = False,
 ) -> None:
     count = Count()
@@ -127,21 +129,18 @@ def upload(
         result = platform.contacts.upload(list_id, path, progress=progress)
     told: dict[str, Any] = {"upload": result.id, "contacts": count.contacts, "bad_lines": count.bad_lines}
     if wait:
-        wait_until_read(platform, result.id)
+        wait_until_read(platform, result.id, login)
     if as_json:
         print_json(told)
     else:
         typer.echo(f"{count.contacts} contact{'s' * (count.contacts != 1)}: upload {result.id}")
         if not wait:
-            typer.echo(f"See 'smtprelay platform contacts upload-state {result.id}'.")
+            typer.echo(f"See '{login.command(f'contacts upload-state {result.id}')}'.")
 
 
-def wait_until_read(platform: PlatformClient, upload_id: int) -> None:
+def wait_until_read(platform: PlatformClient, upload_id: int, login: Login) -> None:
     """Until the platform has read a file of contacts; ends the program where that takes too long."""
     with waiting(f"The platform reads upload {upload_id} …"):
         if not until(lambda: platform.contacts.upload_state(upload_id) == UploadState.FINISHED, PARSED_WITHIN):
-            fail(
-                os.EX_TEMPFAIL,
-                f"The platform has not read upload {upload_id} within an hour: see 'smtprelay platform contacts "
-                f"upload-state {upload_id}'.",
-            )
+            state = login.command(f"contacts upload-state {upload_id}")
+            fail(os.EX_TEMPFAIL, f"The platform has not read upload {upload_id} within an hour: see '{state}'.")

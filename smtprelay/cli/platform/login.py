@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,6 +61,19 @@ class Login:
             fail(os.EX_CONFIG, f"platform.accounts {account.key}: the password cannot be read: {error}.")
         return _client(account.username, password, account.base_url, allow_insecure=account.allow_insecure)
 
+    def command(self, words: str) -> str:
+        """One of ours about the same account, for people to run: with what was given here, but for what the
+        environment gives them too."""
+        given = {
+            "--account": self.account,
+            "--username": "" if self.username == os.environ.get(USERNAME) else self.username,
+            "--password-file": self.password_file,
+            "--url": "" if self.url == os.environ.get(URL) else self.url,
+            "--config": self.config,
+        }
+        options = [f" {option} {shlex.quote(str(value))}" for option, value in given.items() if value]
+        return "".join(["smtprelay platform ", words, *options, " --allow-insecure" if self.allow_insecure else ""])
+
     def _password(self) -> str:
         try:
             return read_secret_file(self.password_file) if self.password_file else os.environ[PASSWORD]
@@ -91,8 +105,11 @@ def _hourly() -> Hourly:
 
 
 def logged_in(function: Callable[Concatenate[PlatformClient, ...], None]) -> Callable[..., None]:
-    """The command that a function is once somebody is logged in: its first parameter becomes the options of `Login`."""
+    """The command that a function is once somebody is logged in: its first parameter becomes the options of `Login`,
+    which it gets as well where it has a parameter `login`."""
     own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+    tells = any(parameter.name == "login" for parameter in own)
+    own = [parameter for parameter in own if parameter.name != "login"]
     options = [
         option.replace(kind=inspect.Parameter.KEYWORD_ONLY)
         for option in inspect.signature(Login, eval_str=True).parameters.values()
@@ -101,7 +118,8 @@ def logged_in(function: Callable[Concatenate[PlatformClient, ...], None]) -> Cal
     def command(**given: Any) -> None:
         login = Login(**{option.name: given[option.name] for option in options})
         with ending_well(), login.open() as platform:
-            function(platform, **{parameter.name: given[parameter.name] for parameter in own})
+            values = {parameter.name: given[parameter.name] for parameter in own}
+            function(platform, **values, **({"login": login} if tells else {}))
 
     command.__name__, command.__doc__ = function.__name__, function.__doc__
     parameters = {parameter.name: parameter for parameter in [*own, *options]}

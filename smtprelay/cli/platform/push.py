@@ -14,6 +14,7 @@ import typer
 
 from smtprelay.cli.common import JsonOption, print_json
 from smtprelay.cli.configuration import fail, load_config
+from smtprelay.cli.platform.login import Login
 from smtprelay.cli.platform.progress import until, uploading, waiting
 from smtprelay.cli.platform.show import plain, words
 from smtprelay.cli.sending.order import Inputs
@@ -112,17 +113,23 @@ def push(
     pictures: Pictures = "",
     directory: Directory = None,
     wait: Annotated[bool, typer.Option("--wait", help="Until the platform has checked it.")] = False,
-    config: Path | None,
+    login: Login,
     as_json: JsonOption = False,
 ) -> None:
     """Bring a template of ours into the platform's form, and upload it with its attachments."""
     order = Order.of(
-        name, var=var, vars_file=vars_file, map_=map_, pictures=pictures, directory=directory, config=config
+        name,
+        var=var,
+        vars_file=vars_file,
+        map_=map_,
+        pictures=pictures,
+        directory=directory,
+        config=login.config,
     )
     made = order.render()
     tell(made)
     id_ = upload(platform, name, made, update)
-    state = checked(platform, id_) if wait else None
+    state = checked(platform, id_, login) if wait else None
     if as_json:
         print_json({"id": id_, "fields": dict(made.fields), "check": plain(state)})
     else:
@@ -130,7 +137,7 @@ def push(
         for variable, field in made.fields.items():
             typer.echo(f"  {variable} is {{{field}}}")
         if state is None:
-            typer.echo(f"Whether it may be sent: 'smtprelay platform templates status {id_}'.")
+            typer.echo(f"Whether it may be sent: '{login.command(f'templates status {id_}')}'.")
     if state is not None and state.status != CheckStatus.PASSED:
         refuse(state)
 
@@ -157,7 +164,7 @@ def upload(platform: PlatformClient, name: str, made: PlatformTemplate, update: 
     return update
 
 
-def checked(platform: PlatformClient, id_: int) -> TemplateState:
+def checked(platform: PlatformClient, id_: int, login: Login) -> TemplateState:
     """What came of the platform's check, once it is done. One that takes too long ends the program."""
     states: list[TemplateState] = []
 
@@ -167,11 +174,8 @@ def checked(platform: PlatformClient, id_: int) -> TemplateState:
 
     with waiting(f"The platform checks template {id_} …"):
         if not until(is_done, CHECKED_WITHIN):
-            fail(
-                os.EX_TEMPFAIL,
-                f"The platform has not checked template {id_} within half an hour: see 'smtprelay platform templates "
-                f"status {id_}'.",
-            )
+            state = login.command(f"templates status {id_}")
+            fail(os.EX_TEMPFAIL, f"The platform has not checked template {id_} within half an hour: see '{state}'.")
     return states[-1]
 
 

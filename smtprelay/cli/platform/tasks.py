@@ -4,7 +4,6 @@ what the platform has already."""
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Collection, Mapping
 from contextlib import closing, nullcontext
 from datetime import datetime
@@ -19,6 +18,7 @@ from smtprelay.cli.configuration import fail
 from smtprelay.cli.platform.campaign import Campaign
 from smtprelay.cli.platform.contacts import Count, FormatOption, platform_file
 from smtprelay.cli.platform.kinds import kind_of
+from smtprelay.cli.platform.login import Login
 from smtprelay.cli.platform.push import Directory, Map, Order, Pictures, Var, VarsFile, mapping, tell
 from smtprelay.cli.platform.show import plain, words
 from smtprelay.cli.sending.order import Inputs
@@ -65,8 +65,7 @@ def create(
     pictures: Pictures = "",
     directory: Directory = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Look at all that is ours, and send nothing.")] = False,
-    account: str,
-    config: Path | None,
+    login: Login,
     as_json: JsonOption = False,
 ) -> None:
     """Schedule a campaign, from a template and contacts of ours or from what the platform has already. (5.1 and 6.2)"""
@@ -82,23 +81,24 @@ def create(
     }  # fmt: skip
     Tasks.create.describe(None, 1, 1, **parameters)  # raises what is wrong with them before anything is made
     order = Order.of(
-        template, var=var, vars_file=vars_file, map_=map_, pictures=pictures, directory=directory, config=config
+        template, var=var, vars_file=vars_file, map_=map_, pictures=pictures, directory=directory,
+        config=login.config,
     ) if template else None  # fmt: skip
-    login = f" --account {shlex.quote(account)}" if account else ""
-    count, campaign = Count(), Campaign(platform, tpl_id or [], list_id, filled=not contacts, login=login)
+    count = Count()
     with closing(Inputs().contacts(contacts, contacts_format)) if contacts else nullcontext() as file:
-        known = _known(file) if file else ()
-        made = order.render(known) if order else None
+        known = _known(file) if file else None
+        made = order.render(known or ()) if order else None
         fields = made.fields if made else mapping(map_ or ())
-        if known:
+        if known is not None:
             _require(fields, known)
         if made:
             tell(made)
+        campaign = Campaign(platform, tpl_id or [], list_id, filled=not contacts, login=login, fields=fields)
         name = list_name or f"{template or Path(contacts).stem} {datetime.now(SHANGHAI):%Y-%m-%d %H:%M}"
         with platform_file(file, count, fields) if file else nullcontext() as lines, campaign.advising(contacts):
             if not dry_run:
                 campaign.run(template, made, name, lines, parameters)
-    _show(campaign, count, fields, parameters, as_json=as_json)
+    _show(campaign, count, parameters, as_json=as_json)
 
 
 def _schedule(time: datetime | None, *, now: bool, hold: bool) -> tuple[Start, datetime | None]:
@@ -115,10 +115,10 @@ def _schedule(time: datetime | None, *, now: bool, hold: bool) -> tuple[Start, d
     return Start.NOW if now else Start.WAIT, time
 
 
-def _known(file: ContactFile) -> Collection[str]:
-    """What the first contacts have."""
-    first = islice((item for item in file if isinstance(item, Contact)), _SEEN)
-    return dict.fromkeys(name for contact in first for name in contact.fields)
+def _known(file: ContactFile) -> Collection[str] | None:
+    """What the first contacts have; None where there are none."""
+    first = list(islice((item for item in file if isinstance(item, Contact)), _SEEN))
+    return dict.fromkeys(name for contact in first for name in contact.fields) if first else None
 
 
 def _require(fields: Mapping[str, str], known: Collection[str]) -> None:
@@ -132,27 +132,25 @@ def _require(fields: Mapping[str, str], known: Collection[str]) -> None:
             )
 
 
-def _show(
-    campaign: Campaign, count: Count, fields: Mapping[str, str], parameters: Mapping[str, Any], *, as_json: bool
-) -> None:
+def _show(campaign: Campaign, count: Count, parameters: Mapping[str, Any], *, as_json: bool) -> None:
     """What was made; what a dry run did not make is null."""
-    statistics = f"smtprelay platform stats batches --id {campaign.task}{campaign.login}"
+    statistics = campaign.login.command(f"stats batches --id {campaign.task}")
     if as_json:
         print_json({
             "task": campaign.task or None, "templates": campaign.templates, "list": campaign.list_id or None,
             "upload": campaign.upload or None, "contacts": count.contacts, "bad_lines": count.bad_lines,
-            "duplicates": count.duplicates, "fields": dict(fields), "check": plain(campaign.check),
+            "duplicates": count.duplicates, "fields": dict(campaign.fields), "checks": plain(campaign.checks),
             "time": plain(parameters["time"]), "statistics": statistics if campaign.task else None,
         })  # fmt: skip
         return
-    for variable, field in fields.items():
+    for variable, field in campaign.fields.items():
         typer.echo(f"{variable} is {{{field}}}")
     contacts = f"{count.contacts} contact{'s' * (count.contacts != 1)}"
     if not campaign.task:
         typer.echo(f"{contacts}. Nothing was sent to the platform.")
         return
-    colour = f" {words(campaign.check.colour)}" if campaign.check else ""
-    typer.echo(f"template  {', '.join(map(str, campaign.templates))}{colour}")
+    for check in campaign.checks:
+        typer.echo(f"template  {check.id} {words(check.colour)}")
     typer.echo(f"list      {campaign.list_id}{f', {contacts}' if campaign.upload else ''}")
     typer.echo(f"task      {campaign.task} {parameters['start'].english} {words(parameters['time'])}".rstrip())
     typer.echo(f"What comes of it: '{statistics}'.")
