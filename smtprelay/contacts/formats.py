@@ -33,6 +33,12 @@ MEANINGS = {
 Reader = Callable[[Iterable[Line]], Iterator[Contact | BadLine]]
 
 
+def has_place(column: str) -> bool:
+    """Whether the platform's lines have a place for what is in a column of this name."""
+    name = column.lower()
+    return name in ADDRESS or name in MEANINGS
+
+
 def guess_format(head: Line) -> Format:
     """The format, by the first line: a brace begins JSON, an address a line of the platform's, all else a header."""
     if head.text.lstrip().startswith("{"):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from smtprelay.contacts.values import FIELDS, Contact
 from smtprelay.message import parse_address
 
-_END = frozenset(";\r\n")  # of a value, or of the line
+# How the platform writes them (4.9.1), and how people do.
+_SEXES = {"男": "M", "女": "F", "male": "M", "female": "F", "m": "M", "f": "F"}
+_DAY = re.compile(r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?")
 
 
 def read_line(text: str, number: int) -> Contact:
@@ -18,20 +22,30 @@ def read_line(text: str, number: int) -> Contact:
     return Contact(parse_address(address), {k: v for k, v in zip(FIELDS, values, strict=False) if v}, number)
 
 
-def write_line(contact: Contact) -> str:
-    """The line of a contact, without its end. Fields that the platform does not know are left out.
+def parse_separator(text: str) -> str:
+    """What is to stand between lines of contacts, in place of a line break (4.9.2). :raises ValueError: it cannot."""
+    if not text or ";" in text:
+        raise ValueError(f"{text!r} cannot stand between contacts: give anything that is in none of them, but no ';'")
+    return text
 
-    >>> write_line(Contact("wang@example.org", {"fullname": "王芳", "var1": 7}))
-    'wang@example.org;王芳;;;;;7;;;;;;;;;'
 
+def write_line(contact: Contact, separator: str = "\n") -> str:
+    """The line of a contact, without its end. Fields that the platform does not know are left out; sex and birthday are
+    written as it wants them, where that can be told.
+
+    >>> write_line(Contact("wang@example.org", {"fullname": "王芳", "sex": "女", "birthday": "1990/5/1", "var1": 7}))
+    'wang@example.org;王芳;F;1990-05-01;;;7;;;;;;;;;'
+
+    :param separator: what is to stand between the lines.
     :raises ValueError: a value cannot stand in it; the text tells whose.
     """
+    breaks = ("\r", "\n") if separator == "\n" else (separator,)
+    end = "a line break" if separator == "\n" else repr(separator)
     values = [contact.address, *(_written(contact, name) for name in FIELDS)]
     for name, value in zip(("address", *FIELDS), values, strict=True):
-        if not _END.isdisjoint(value):
-            raise ValueError(
-                f"{contact.address!r}: {name} is {value!r}: a semicolon or a line break would end it there"
-            )
+        # With a separator "||", a value that ends with "|" would make the line end too early.
+        if ";" in value or any(one in value + one[:-1] for one in breaks):
+            raise ValueError(f"{contact.address!r}: {name} is {value!r}: a semicolon or {end} would end it there")
     return ";".join(values)
 
 
@@ -40,6 +54,14 @@ def _written(contact: Contact, name: str) -> str:
         case None:
             return ""
         case str() | int() | float() as value:
-            return str(value)
+            return _in_its_form(name, str(value))
         case value:
             raise ValueError(f"{contact.address!r}: {name} is {value!r}: only text and numbers can stand in a line")
+
+
+def _in_its_form(name: str, value: str) -> str:
+    if name == "sex":
+        return _SEXES.get(value.strip().lower(), value)
+    if name == "birthday" and (day := _DAY.fullmatch(value.strip())):
+        return f"{day[1]}-{day[2]:0>2}-{day[3]:0>2}"
+    return value

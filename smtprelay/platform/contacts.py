@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from smtprelay.contacts import Contact, write_line
+from smtprelay.contacts import Contact, parse_separator, write_line
 from smtprelay.message import parse_address
 from smtprelay.platform.call import Call, M, Pages, Progress, Resource, Upload, call, paged, parameters
 from smtprelay.platform.contact_values import (
@@ -129,17 +129,19 @@ class Contacts(Resource[M]):
         return Call("4.9.1", _PATH, parameters(do="ml-addr-add", list_id=list_id, return_id=1), read_result, form)
 
     @call
-    def add_many(self, list_id: int, contacts: Iterable[Contact]) -> Call[Result]:
+    def add_many(self, list_id: int, contacts: Iterable[Contact], *, separator: str = "\n") -> Call[Result]:
         """4.9.2: add contacts to a list, 500 at most: `upload` takes more.
 
         :param contacts: as they are read from a file; fields that are none of the platform's do not go along.
-        :raises ValueError: there are too many or none, or one has a value with a semicolon or a line break.
+        :param separator: what stands between them on their way. Another one lets values have line breaks.
+        :raises ValueError: there are too many or none, or one has a value with a semicolon or the separator.
         """
-        lines = [write_line(contact) for contact in islice(contacts, MOST_AT_ONCE + 1)]
+        lines = [write_line(contact, parse_separator(separator)) for contact in islice(contacts, MOST_AT_ONCE + 1)]
         if not 1 <= len(lines) <= MOST_AT_ONCE:
             raise ValueError(f"1 to {MOST_AT_ONCE} contacts go with one call; more go as a file, by `upload`")
-        query = parameters(do="ml-addr-add", list_id=list_id, addr_type="string")
-        return Call("4.9.2", _PATH, query, read_result, {"ml_addr": "\n".join(lines)})
+        separate = None if separator == "\n" else separator  # which is what the platform expects where none is given
+        query = parameters(do="ml-addr-add", list_id=list_id, addr_type="string", separate=separate)
+        return Call("4.9.2", _PATH, query, read_result, {"ml_addr": separator.join(lines)})
 
     @call
     def upload(self, list_id: int, file: Path, *, progress: Progress | None = None) -> Call[Result]:

@@ -106,6 +106,42 @@ def test_many_are_added_as_lines() -> None:
     assert described.form == {"ml_addr": "wang@example.org;王芳;;;;;;;;;;;;;;7\nli@example.org;;;;;;;;;;;;;;;"}
 
 
+def test_a_separator_of_ones_own_lets_values_have_line_breaks() -> None:
+    contacts = [Contact("wang@example.org", {"area": "北京\n海淀", "var10": "a"}), Contact("li@example.org")]
+    described = Contacts.add_many.describe(None, 5, contacts, separator="||")
+    assert described.query == {"do": "ml-addr-add", "list_id": "5", "addr_type": "string", "separate": "||"}
+    assert described.form
+    assert described.form["ml_addr"].split("||") == [
+        "wang@example.org;;;;;北京\n海淀;;;;;;;;;;a",
+        "li@example.org;;;;;;;;;;;;;;;",
+    ]
+    for value in ("a||b", "a|"):  # the second would end with the first of three strokes
+        with pytest.raises(ValueError, match=r"'li@example\.org': var10 is .*: a semicolon or '\|\|' would end it"):
+            Contacts.add_many.describe(None, 5, [Contact("li@example.org", {"var10": value})], separator="||")
+
+
+@pytest.mark.parametrize("separator", ["", ";", "a;"])
+def test_what_would_part_fields_parts_no_contacts(separator: str) -> None:
+    with pytest.raises(ValueError, match="cannot stand between contacts"):
+        Contacts.add_many.describe(None, 5, [Contact("li@example.org")], separator=separator)
+
+
+@pytest.mark.parametrize(
+    ("sex", "birthday", "line"),
+    [
+        ("女", "1990/5/1", "F;1990-05-01"),
+        ("男", "1990年12月31日", "M;1990-12-31"),
+        ("Female", "1990-05-01", "F;1990-05-01"),
+        ("m", "1990.5.1", "M;1990-05-01"),
+        ("保密", "May 1st", "保密;May 1st"),
+        ("", "", ";"),
+    ],
+)
+def test_sex_and_birthday_go_as_the_document_writes_them(sex: str, birthday: str, line: str) -> None:
+    """The fault: a column 性别 with 男 and 女 went as it was, where M and F are wanted; Excel's days likewise."""
+    assert write_line(Contact("li@example.org", {"sex": sex, "birthday": birthday})).split(";", 2)[2].startswith(line)
+
+
 @pytest.mark.parametrize("count", [0, 501])
 def test_too_many_for_one_call_are_refused(count: int) -> None:
     with pytest.raises(ValueError, match="1 to 500 contacts go with one call; more go as a file"):

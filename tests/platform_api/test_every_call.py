@@ -149,6 +149,11 @@ async def test_contacts(caller: Caller, tmp_path: Path) -> None:
     assert (found[0].id, found[0].fullname, found[0].birthday) == (wang, "王芳", "1986-08-15")
     assert (found[0].variables[9], found[-1].variables[0]) == ("十", "119")
     await caller.ask(Contacts.delete, wang)
+    await caller.ask(
+        Contacts.add_many, list_id, [Contact("two@example.org", {"area": "北京\n海淀"})] * 2, separator="|"
+    )
+    [two] = await caller.all(Contacts.addresses, list_id, keyword="two@")
+    assert two.area == "北京\n海淀"
 
     await caller.ask(Contacts.empty, list_id)
     file = tmp_path / "address.txt"

@@ -45,6 +45,10 @@ REQUESTS: list[tuple[Call[object], str]] = [
         Contacts.add_many.describe(None, 7, [Contact("a@b.cn")]),
         "mloperate.php?do=ml-addr-add&list_id=7&addr_type=string",
     ),
+    (
+        Contacts.add_many.describe(None, 7, [Contact("a@b.cn")], separator="|"),
+        "mloperate.php?do=ml-addr-add&list_id=7&addr_type=string&separate=|",
+    ),
     (Contacts.upload.describe(None, 418804, FILE), "mloperate.php?do=ml-addr-add-file&list_id=418804"),
     (Contacts.upload.describe(None, 1, FILE), "mloperate.php?do=ml-addr-add-file&list_id=1"),
     (Contacts.upload_state.describe(None, 1), "mloperate.php?do=ml-addr-add-file-query&id=1"),

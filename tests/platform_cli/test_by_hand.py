@@ -40,7 +40,7 @@ def test_the_upload_is_waited_for(
     platform.answers |= {"4.9.3": done(9), "4.9.4": [done(status="no_complete"), done(status="no_complete"), done()]}
     (tmp_path / "address.txt").write_text(ADDRESS_TXT)
     result = shell("contacts", "upload", "7", "address.txt", "--wait", "--json")
-    assert json.loads(result.stdout) == {"upload": 9, "contacts": 2, "bad_lines": 0}
+    assert json.loads(result.stdout) == {"upload": 9, "contacts": 2, "bad_lines": 0, "duplicates": 0}
     assert platform.numbers == ["4.9.3", "4.9.4", "4.9.4", "4.9.4"]
 
 
@@ -51,10 +51,32 @@ def test_contacts_go_with_one_call(shell: Shell, platform: Platform, tmp_path: P
     assert platform.last.form["ml_addr"].splitlines()[1].startswith("test@bestdem.org;test;F;")
 
 
-def test_a_file_without_contacts_is_not_sent(shell: Shell, platform: Platform, tmp_path: Path) -> None:
+def test_values_with_line_breaks_go_with_another_separator(shell: Shell, platform: Platform, tmp_path: Path) -> None:
+    (tmp_path / "contacts.csv").write_text('email,area\nwang@example.org,"北京\n海淀"\nli@example.org,Bath\n')
+    assert shell("contacts", "add-many", "7", "contacts.csv", "--separator", "|").exit_code == 0
+    assert platform.last.query["separate"] == "|"
+    assert (platform.last.form or {})[
+        "ml_addr"
+    ] == "wang@example.org;;;;;北京\n海淀;;;;;;;;;;|li@example.org;;;;;Bath;;;;;;;;;;"
+    refused = shell("contacts", "add-many", "7", "contacts.csv", "--separator", ";")
+    assert (refused.exit_code, len(platform.calls)) == (64, 1)
+    assert refused.stderr.startswith("';' cannot stand between contacts")
+
+
+def test_columns_that_do_not_go_along_are_told(shell: Shell, platform: Platform, tmp_path: Path) -> None:
+    """The fault: whoever uploaded a column `code` found out from the mails that were without it."""
+    (tmp_path / "contacts.csv").write_text("姓名,邮箱,code,empty,Var1\n王芳,wang@example.org,A7,,x\n")
+    result = shell("contacts", "upload", "7", "contacts.csv")
+    assert result.stderr == "The platform has no place for code: name what is to go along var1 to var10.\n"
+    assert platform.sent == ["wang@example.org;王芳;;;;;x;;;;;;;;;\n".encode()]
+
+
+@pytest.mark.parametrize("command", ["upload", "add-many"])
+def test_a_file_without_contacts_is_not_sent(shell: Shell, platform: Platform, tmp_path: Path, command: str) -> None:
     (tmp_path / "address.txt").write_text("nobody@;x\n")
-    assert shell("contacts", "upload", "7", "address.txt").exit_code == 65
-    assert platform.calls == []
+    result = shell("contacts", command, "7", "address.txt")
+    assert (result.exit_code, platform.calls) == (65, [])
+    assert result.stderr.endswith("No line of the contacts can be used.\n")
 
 
 def test_a_password_of_a_mailbox_comes_from_a_file(shell: Shell, platform: Platform, tmp_path: Path) -> None:

@@ -19,7 +19,16 @@ from smtprelay.cli.platform.login import Login
 from smtprelay.cli.platform.progress import until, uploading, waiting
 from smtprelay.cli.platform.show import show
 from smtprelay.cli.sending.order import Inputs
-from smtprelay.contacts import BadLine, Contact, ContactFile, Duplicate, Format, write_line
+from smtprelay.contacts import (
+    BadLine,
+    Contact,
+    ContactFile,
+    Duplicate,
+    Format,
+    has_place,
+    parse_separator,
+    write_line,
+)
 from smtprelay.platform import PlatformClient
 from smtprelay.platform.contact_values import UploadState
 
@@ -28,6 +37,7 @@ File = Annotated[
     str, typer.Argument(metavar="FILE", help="The platform's lines, CSV or JSON Lines; - is standard input.")
 ]
 FormatOption = Annotated[Format | None, typer.Option(help="Default: by the first line.")]
+_SEPARATOR = "What stands between contacts on their way, where values have line breaks. Default: a line break."
 PARSED_WITHIN = 3600.0  # seconds
 _SHOWN = 5  # lines that cannot be used
 
@@ -37,12 +47,14 @@ class Count:
     """What came of a file's lines.
 
     :ivar bad: the first of those that cannot be used, in words.
+    :ivar columns: names of those for which the platform has no place.
     """
 
     contacts: int = 0
     bad_lines: int = 0
     duplicates: int = 0
     bad: list[str] = field(default_factory=list)
+    columns: dict[str, None] = field(default_factory=dict)
 
     def note(self, line: int, reason: str) -> None:
         self.bad_lines += 1
@@ -56,12 +68,18 @@ class Count:
         if self.bad_lines or self.duplicates:
             bad = f"{self.bad_lines} bad line{'s' * (self.bad_lines != 1)}"
             print(f"Left out: {bad}, {self.duplicates} duplicate{'s' * (self.duplicates != 1)}.", file=sys.stderr)
+        if self.columns:
+            names = ", ".join(self.columns)
+            print(f"The platform has no place for {names}: name what is to go along var1 to var10.", file=sys.stderr)
 
 
-def usable(file: ContactFile, count: Count, fields: Mapping[str, str] | None = None) -> Iterator[tuple[Contact, str]]:
+def usable(
+    file: ContactFile, count: Count, fields: Mapping[str, str] | None = None, separator: str = "\n"
+) -> Iterator[tuple[Contact, str]]:
     """The contacts, each with its line of the platform's.
 
     :param fields: what the platform calls the variables of a template: ``{"code": "VAR1"}``.
+    :param separator: what is to stand between the lines.
     """
     for item in file:
         match item:
@@ -72,12 +90,19 @@ def usable(file: ContactFile, count: Count, fields: Mapping[str, str] | None = N
             case Contact():
                 contact = for_platform(item, fields or {})
                 try:
-                    line = write_line(contact)
+                    line = write_line(contact, separator)
                 except ValueError as error:
                     count.note(item.line, str(error))
                     continue
                 count.contacts += 1
+                count.columns |= dict.fromkeys(_without_place(item, fields or {}))
                 yield contact, line
+
+
+def _without_place(contact: Contact, fields: Mapping[str, str]) -> Iterator[str]:
+    for name, value in contact.fields.items():
+        if value not in ("", None) and name not in fields and not has_place(name):
+            yield name
 
 
 def for_platform(contact: Contact, fields: Mapping[str, str]) -> Contact:
@@ -101,13 +126,16 @@ def platform_file(file: ContactFile, count: Count, fields: Mapping[str, str] | N
 
 def add_many(
     platform: PlatformClient, list_id: ListId, file: File, *, contacts_format: FormatOption = None,
-    as_json: JsonOption = False,
+    separator: Annotated[str, typer.Option(metavar="TEXT", help=_SEPARATOR)] = "\n", as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     count = Count()
+    parse_separator(separator)
     with closing(Inputs().contacts(file, contacts_format)) as read:
-        contacts = [contact for contact, _ in usable(read, count)]
+        contacts = [contact for contact, _ in usable(read, count, separator=separator)]
     count.tell()
-    show(platform.contacts.add_many(list_id, contacts), as_json=as_json)
+    if not contacts:
+        fail(os.EX_DATAERR, "No line of the contacts can be used.")
+    show(platform.contacts.add_many(list_id, contacts, separator=separator), as_json=as_json)
 
 
 def upload(
@@ -127,7 +155,9 @@ def upload(
         uploading("contacts") as progress,
     ):
         result = platform.contacts.upload(list_id, path, progress=progress)
-    told: dict[str, Any] = {"upload": result.id, "contacts": count.contacts, "bad_lines": count.bad_lines}
+    told: dict[str, Any] = {
+        "upload": result.id, "contacts": count.contacts, "bad_lines": count.bad_lines, "duplicates": count.duplicates,
+    }  # fmt: skip
     if wait:
         wait_until_read(platform, result.id, login)
     if as_json:
