@@ -8,21 +8,21 @@ key is replaced by what the fact of its successor says: one commit moves both, a
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
 import structlog
+from pydantic import TypeAdapter
 
 from smtprelay.config import Config
 from smtprelay.domains.dkim import holds
 from smtprelay.keyfiles import KeyFile, kept_file, kept_folder, kept_keys, write_secret
 from smtprelay.resolver import TXT, Absent, Answer, Failed, Lookup
 from smtprelay.signing import GOOD_RSA_BITS, KeyProblem, Kind, Signer, SigningKey, generate_key, load_key
-from smtprelay.spool import Spool, SpoolError
+from smtprelay.spool import Spool, SpoolError, read_fact
 from smtprelay.values import MAX_NAME, parse_domain
 
 log = structlog.get_logger("keys")
@@ -126,6 +126,9 @@ class _Fact:
     active_at: int = 0
     replaces: tuple[str, ...] = ()
     retired_at: int = 0
+
+
+_FACT = TypeAdapter(_Fact)
 
 
 @dataclass(frozen=True, slots=True)
@@ -425,16 +428,15 @@ class Keyring:
 
     async def _note(self, name: tuple[str, str], fact: _Fact) -> None:
         domain, selector = name
-        await self._spool.remember(f"{_FACTS}{domain}/{selector}", json.dumps(asdict(fact)))
+        await self._spool.remember(f"{_FACTS}{domain}/{selector}", _FACT.dump_json(fact).decode())
         if entry := self._entries.get(name):  # otherwise its domain has gone meanwhile
             self._entries[name] = replace(entry, fact=fact)
 
     async def _recall(self) -> dict[tuple[str, str], _Fact]:
-        facts = {}
-        for name, value in (await self._spool.recall(_FACTS)).items():
+        known, facts = await self._spool.recall(_FACTS), dict[tuple[str, str], _Fact]()
+        for name in known:
             domain, _, selector = name.removeprefix(_FACTS).partition("/")
-            words = json.loads(value)
-            facts[domain, selector] = _Fact(**{**words, "replaces": tuple(words["replaces"])})
+            facts[domain, selector] = read_fact(known, name, _FACT.validate_json) or _Fact()
         return facts
 
 

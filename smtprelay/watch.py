@@ -11,7 +11,7 @@ from dataclasses import replace
 import structlog
 
 from smtprelay.domains.verdict import Finding, Status, Verdict, from_json, to_json
-from smtprelay.spool import SpoolError
+from smtprelay.spool import SpoolError, read_fact
 
 log = structlog.get_logger("domains")
 
@@ -79,8 +79,8 @@ class Watch:
 
         :param facts: `Spool.recall` of everything, or of `VERDICT`.
         """
-        for key, value in facts.items():
-            if key.startswith(VERDICT) and (verdict := from_json(value)):
+        for key in facts:
+            if key.startswith(VERDICT) and (verdict := read_fact(facts, key, from_json)):
                 # It is looked up again before long: what it is good for is to stand where DNS fails now.
                 self._verdicts[verdict.domain] = replace(verdict, expires_at=0)
                 self._kept_at[verdict.domain] = verdict.checked_at

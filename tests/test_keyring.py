@@ -556,3 +556,20 @@ async def test_a_key_whose_file_was_replaced_signs_as_it_is_now(world: World, tm
     await reread(ring, world.config)
     await looking
     assert ring._entries[DOMAIN, "relay1"].key.pem == load_key(other, DOMAIN, "relay1").pem
+
+
+@pytest.mark.parametrize("text", ["", "{", "null", '{"created_at": "yesterday"}', '{"replaces": 1}'])
+async def test_what_cannot_be_read_of_a_key_is_found_out_again(world: World, text: str) -> None:
+    """The fault: the daemon did not start."""
+    await world.rotated()
+    world.spool.kept[f"key/{DOMAIN}/relay2"] = text
+    with capture_logs() as logs:
+        ring = await world.open()
+    assert [line["fact"] for line in logs] == [f"key/{DOMAIN}/relay2"]
+    assert [key.selector for key in ring.signing()] == ["relay1"]
+    await ring.look(NOW + DAY)
+    assert [key.selector for key in ring.signing()] == ["relay2"]
+    assert [(key.selector, key.state) for key in await ring.status()] == [
+        ("relay1", KeyState.RETIRING),
+        ("relay2", KeyState.ACTIVE),
+    ]

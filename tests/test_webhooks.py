@@ -369,6 +369,15 @@ async def test_a_spool_that_fails_for_a_while_only_delays(spool: SQLiteSpool, mo
     ]
 
 
+async def test_where_nobody_knows_how_far_a_webhook_was_told_it_begins_now(spool: SQLiteSpool) -> None:
+    """The fault: the daemon did not start."""
+    async with Endpoint() as endpoint:
+        await spool.remember(target(endpoint).cursor, "some")
+        async with running(spool, target(endpoint)):
+            await accept(spool, 1)
+            await endpoint.until(lambda e: len(e.events) == 1)
+
+
 async def test_a_full_disk_hinders_no_start(spool: SQLiteSpool, monkeypatch: pytest.MonkeyPatch) -> None:
     async def full(_key: str, _value: str | None) -> None:
         raise SpoolError("the disk is full")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Literal
+
+from pydantic import TypeAdapter
 
 from smtprelay.config import DomainRules
 
@@ -137,20 +138,14 @@ def rule_name(finding: Finding, rules: DomainRules) -> str:
     return f"{_NAMES[finding.rule]} {finding.selector}".rstrip()
 
 
+_VERDICT = TypeAdapter(Verdict)
+
+
 def to_json(verdict: Verdict) -> str:
     """As the spool keeps it."""
-    return json.dumps(asdict(verdict), ensure_ascii=False)
+    return _VERDICT.dump_json(verdict).decode()
 
 
-def from_json(text: str) -> Verdict | None:
-    """What `to_json` made; None where another version has."""
-    try:
-        words = json.loads(text)
-        return Verdict(**{**words, "findings": tuple(map(_finding, words["findings"]))})
-    except (ValueError, TypeError, KeyError):
-        return None
-
-
-def _finding(words: dict[str, Any]) -> Finding:
-    records = {key: tuple(Record(**record) for record in words[key]) for key in ("publish", "remove")}
-    return Finding(**{**words, **records, "status": Status(words["status"]), "warnings": tuple(words["warnings"])})
+def from_json(text: str) -> Verdict:
+    """What `to_json` made. :raises ValueError: it did not, or another version's."""
+    return _VERDICT.validate_json(text)

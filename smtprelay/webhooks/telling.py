@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from smtprelay import metrics
-from smtprelay.spool import Spool, SpoolError
+from smtprelay.spool import Spool, SpoolError, read_fact
 from smtprelay.webhooks.target import CURSOR, Target, Trouble, wanted
 
 if TYPE_CHECKING:
@@ -59,15 +59,16 @@ class Webhooks:
         await self._spool.record(wanted(self._targets))
         known = await self._spool.recall(CURSOR)
         newest = await self._spool.last_event()
-        self._tellers = [self._teller(target, int(known.get(target.cursor, newest))) for target in self._targets]
+        self._tellers = [self._teller(target, known, newest) for target in self._targets]
         await self._note_cursors(known)
         if self._tellers:
             log.info("webhooks are told", webhooks=[target.name for target in self._targets])
 
-    def _teller(self, target: Target, cursor: int) -> Teller:
+    def _teller(self, target: Target, known: Mapping[str, str], newest: int) -> Teller:
         from smtprelay.webhooks.teller import Teller
 
-        return Teller(target, self._spool, cursor, self._clock)
+        cursor = read_fact(known, target.cursor, int)
+        return Teller(target, self._spool, newest if cursor is None else cursor, self._clock)
 
     async def _note_cursors(self, known: Mapping[str, str]) -> None:
         """Before anything is told: we might be killed before that."""
