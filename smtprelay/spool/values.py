@@ -218,7 +218,8 @@ class Suppression:
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What was told later of an address to which mail was delivered, by handing it to the platform.
+    """What was told later of an address to which mail was delivered, by handing it to the platform, on that day or up
+    to five days before.
 
     :param address: as in `Suppression`.
     :param at: the beginning of the day in Asia/Shanghai; Unix time in milliseconds.

@@ -203,12 +203,13 @@ async def test_an_attempt_ends_as_suppressed_and_suppresses_for_the_future(spool
 
 
 async def test_what_was_told_of_an_address_belongs_to_what_was_delivered_before(spool: Spool) -> None:
-    """A fate is known by its day: it is of mail that was delivered before that day's end."""
-    sent = message("Bob@example.net", "ann@example.net", "eve@example.net")
+    """A fate is known by its day: it is of mail that was delivered before that day's end. The fault: it was told of all
+    mail to that address since the history began."""
+    sent = message("Bob@example.net", "ann@example.net", "eve@example.net", "joe@example.net")
     await spool.put([sent])
     lease = await lease_one(spool)
-    bob, ann, eve = (leased.id for leased in lease.recipients)
-    ends = {bob: State.DELIVERED, ann: State.DELIVERED, eve: State.BOUNCED}
+    bob, ann, eve, joe = (leased.id for leased in lease.recipients)
+    ends = {bob: State.DELIVERED, ann: State.DELIVERED, eve: State.BOUNCED, joe: State.DELIVERED}
     await spool.finish(lease, NOW, [Result(n, state, reason="") for n, state in ends.items()])
     day = NOW - 8 * HOUR
     told = [
@@ -217,14 +218,15 @@ async def test_what_was_told_of_an_address_belongs_to_what_was_delivered_before(
         Fate("bob@example.net", day, "1", "platform news"),
         Fate("ann@example.net", NOW - DAY, "1"),
         Fate("eve@example.net", day, "1"),
+        Fate("joe@example.net", day + 6 * DAY, "1"),
     ]
-    assert await spool.report(told) == 5
+    assert await spool.report(told) == 6
     assert await spool.report(iter(told)) == 0
     by_search = (await spool.search(Selector(), 10))[0].recipients
     for recipients in (by_search, (await shown(spool, sent.id)).recipients):
-        assert [recipient.fate for recipient in recipients] == [told[2], None, None]
+        assert [recipient.fate for recipient in recipients] == [told[2], None, None, None]
     await spool.prune(day + 1, NOW)
-    assert [one.fate for one in (await shown(spool, sent.id)).recipients] == [told[1], None, None]
+    assert [one.fate for one in (await shown(spool, sent.id)).recipients] == [told[1], None, None, None]
 
 
 async def damaged(path: Path, table: str) -> None:
@@ -300,7 +302,7 @@ async def test_where_nobody_is_suppressed_nothing_is_looked_up(sqlite_spool: SQL
             "suppressions USING COVERING INDEX suppressions_by_end (expires>? AND expires<?)",
         ),
         (suppressing._DROP_FATES, "fates USING COVERING INDEX fates_by_day (at<?)"),
-        (records._RECIPIENTS, "f USING PRIMARY KEY (address=? AND at>?)"),
+        (records._RECIPIENTS, "f USING PRIMARY KEY (address=? AND at>? AND at<?)"),
     ],
 )
 async def test_the_indices_serve(sqlite_spool: SQLiteSpool, path: Path, statement: str, plan: str) -> None:

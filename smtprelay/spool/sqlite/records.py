@@ -20,10 +20,12 @@ _REPLY = """(
     SELECT reply FROM attempts AS a
     WHERE a.message = r.message AND a.n = r.n AND a.ended_at > 0 ORDER BY number DESC LIMIT 1
 )"""
-# The first whose day ends after the delivery.
+# The first whose day ends after the delivery; not one of later mail: within five days the platform, too, has given up
+# (RFC 5321 §4.5.4.1).
 _FATE = """CASE r.state WHEN 'delivered' THEN (
     SELECT CAST(json_array(f.address, f.at, f.cause, f.source) AS TEXT) FROM fates AS f
-    WHERE f.address = r.address AND f.at > r.updated_at - 86400000 ORDER BY f.at LIMIT 1
+    WHERE f.address = r.address AND f.at > r.updated_at - 86400000 AND f.at < r.updated_at + 5 * 86400000
+    ORDER BY f.at LIMIT 1
 ) END"""
 _BODY_KEPT = "iif(m.ended_at, EXISTS (SELECT 1 FROM recipients WHERE message = m.id AND state = 'captured'), 1)"
 _MESSAGE = f"SELECT m.*, {_BODY_KEPT} AS body_kept FROM messages AS m WHERE m.id = ?"  # noqa: S608 - our own words
