@@ -181,9 +181,7 @@ async def test_killed_in_the_middle_nothing_is_lost_nor_in_doubt(tmp_path: Path)
             await relay.stop(signal.SIGKILL)
             await asyncio.gather(*loads, return_exceptions=True)
             await relay.start()
-        async with asyncio.timeout(30):
-            while (await relay.json("queue", "stats"))["recipients"]["queued"]:
-                await asyncio.sleep(0.1)
+        await relay.settled(queued=0)
         messages = await relay.json("queue", "list", "--limit", "10000")
         assert smarthost.connections == 0
         await relay.stop()
