@@ -13,9 +13,11 @@ import socket
 import stat
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from smtprelay.cli import sendmail
 from smtprelay.sandbox.smarthost import DROP, Rule, Smarthost
@@ -207,6 +209,16 @@ def ask(path: Path, method: str, target: str, body: bytes | None = None) -> tupl
     return response.status, answer
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def waiting(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Path, str]]:
+    """A daemon's control socket, and the id of a message that waits in it."""
+    async with running(tmp_path_factory.mktemp("waiting"), LATER, schedule="1h") as (relay, _):
+        message_id = await send(relay, "later@example.org")
+        await relay.logged("attempt", id=message_id, status="deferred")
+        await relay.settled(queued=1)
+        yield relay.folder / "control.sock", message_id
+
+
 @pytest.mark.parametrize(
     ("method", "target", "body"),
     [
@@ -232,16 +244,17 @@ def ask(path: Path, method: str, target: str, body: bytes | None = None) -> tupl
         ("POST", "/v1/accounts/nobody/suspend", None),
     ],
 )
+@pytest.mark.asyncio(loop_scope="module")
 async def test_the_control_socket_refuses_what_it_does_not_understand(
-    tmp_path: Path, method: str, target: str, body: bytes | None
+    waiting: tuple[Path, str], method: str, target: str, body: bytes | None
 ) -> None:
     """A misspelt word that was passed over would have everything cancelled, not some of it."""
-    async with running(tmp_path, LATER) as (relay, _):
-        message_id = await send(relay, "later@example.org")
-        status, answer = await asyncio.to_thread(ask, relay.folder / "control.sock", method, target, body)
-        assert status == 400
-        assert json.loads(answer)["error"]
-        assert (await relay.json("queue", "show", message_id))["recipients"][0]["state"] != "cancelled"
+    control, message_id = waiting
+    status, answer = await asyncio.to_thread(ask, control, method, target, body)
+    assert status == 400
+    assert json.loads(answer)["error"]
+    _, shown = await asyncio.to_thread(ask, control, "GET", f"/v1/queue/{message_id}")
+    assert json.loads(shown)["recipients"][0]["state"] == "queued"
 
 
 async def test_check(tmp_path: Path) -> None:
