@@ -19,8 +19,8 @@ from tests.process.relay import DOMAIN, Relay, running
 
 pytestmark = pytest.mark.slow
 
-COUNT = 2_000
-MIDDLE = 100  # messages at the smarthost: many are on their way to the relay then, and many are not
+COUNT = 800
+MIDDLE = 40  # messages at the smarthost: many are on their way to the relay then, and many are not
 
 
 def write_campaign(folder: Path) -> None:
