@@ -25,7 +25,7 @@ LOADS = {
     "A connection and a log-in (AUTH LOGIN) a message": Load(0, 0, kept=False, login=True),
 }
 SHARE = 0.6  # of what Postfix with OpenDKIM takes: the rate of arrival at which latencies are compared
-WARM_UP = 200  # messages
+WARM_UP = 200  # messages at most; a short run warms up with no more than it measures
 SLOW_DNS = 3.0  # seconds
 LARGE = Load(0, messages=4, size=25_000_000, sessions=4)
 
@@ -105,8 +105,9 @@ async def _in_turn(peers: Sequence[Peer], sink: SinkProcess, rounds: int, load: 
     """The medians, by peer. One round measures all peers, so that what else the machine does meets all of them."""
     figures: dict[str, list[Figures]] = {peer.name: [] for peer in peers}
     for peer in peers:
-        await send(replace(load, port=peer.port, messages=WARM_UP))
-        await sink.report(WARM_UP)
+        warm_up = replace(load, port=peer.port, messages=min(WARM_UP, load.messages))
+        await send(warm_up)
+        await sink.report(warm_up.messages)
     for number in range(rounds):
         first = number % len(peers)  # nobody always comes after the same one
         for peer in (*peers[first:], *peers[:first]):
