@@ -6,6 +6,9 @@ SEED   ?= 20261123
 CONTACTS ?= 5000
 READY  := $(VENV)/.installed
 
+# The tests start some hundreds of processes, each of which would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test torture benchmark campaign history clean
 
 demo: $(READY)
