@@ -8,6 +8,7 @@ from xml.etree.ElementTree import Element
 
 from smtprelay.platform.answer import Answer
 from smtprelay.platform.call import Call, M, Resource, call, only_one, parameters
+from smtprelay.platform.errors import UnreadableAnswer
 from smtprelay.platform.read import children, count, instant, number, text
 
 
@@ -144,7 +145,7 @@ class Tracking(Resource[M]):
         :param email_id: only this one, from 3.2.
         """
         query = parameters(track_id=track_id, is_click=clicked, link_id=link_id, email_id=email_id)
-        return Call("3.4", "trackexport.php", query, Answer.lines, repeatable=True)
+        return Call("3.4", "trackexport.php", query, _exported, repeatable=True)
 
     @call
     def links(self, id: int | None = None, *, ident: str = "", link_id: int | None = None) -> Call[list[Link]]:
@@ -217,6 +218,13 @@ def _clicks(answer: Answer) -> list[Click]:
         )
         for row in answer.rows("click", "data")
     ]
+
+
+def _exported(answer: Answer) -> list[str]:
+    lines = answer.lines()
+    if lines and not any("@" in line for line in lines):  # an error in plain text
+        raise UnreadableAnswer("addresses were expected, and something else came", answer.excerpt)
+    return lines
 
 
 def _links(answer: Answer) -> list[Link]:

@@ -1,23 +1,27 @@
-"""Every request that chapters 4 to 7 of the platform's document print is the one that is made: the same script, and at
+"""Every request that chapters 1 to 7 of the platform's document print is the one that is made: the same script, and at
 least the same parameters, be it in the URL or by POST. Values stand for its asterisks."""
 
 from __future__ import annotations
 
 import io
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
 from smtprelay.contacts import Contact, ContactFile
+from smtprelay.platform.account import Account
 from smtprelay.platform.call import Call
 from smtprelay.platform.contacts import Contacts
 from smtprelay.platform.domains import Domains
+from smtprelay.platform.failures import Failures
 from smtprelay.platform.mailboxes import Mailboxes
+from smtprelay.platform.statistics import Statistics
 from smtprelay.platform.task_values import Sender
 from smtprelay.platform.tasks import Tasks
 from smtprelay.platform.templates import Templates
+from smtprelay.platform.tracking import Tracking
 from smtprelay.values import SHANGHAI
 
 SENDER = Sender.address("linbihuan@comingchina.com")
@@ -31,7 +35,27 @@ def at(*moment: int) -> datetime:
     return datetime(*moment, tzinfo=SHANGHAI)  # type: ignore[arg-type, misc]
 
 
+DAY = date(2012, 3, 2)
 REQUESTS: list[tuple[Call[object], str]] = [
+    (Account.customer.describe(None), "account.php?do=customer-info"),
+    (Account.service.describe(None), "account.php?do=service-info"),
+    (Statistics.web_tasks.describe(None, DAY), "task.php?do=list-task&date=2012-03-02"),
+    (Statistics.day.describe(None, DAY), "statistic.php?date=2012-03-02"),
+    (Failures.addresses.describe(None, DAY), "failexport.php?date=2012-03-02&type=-1&out_type=json"),
+    (Failures.all.describe(None, DAY), "failexportall.php?date=2012-03-02&type=-1&out_type=json"),
+    (
+        Statistics.batches.describe(None, DAY, ident="20120302-362-F9B1E5"),
+        "stask.php?date=2012-03-02&ident=20120302-362-F9B1E5",
+    ),
+    (Statistics.deductions.describe(None, DAY), "deduction.php?date=2012-03-02"),
+    (Tracking.overview.describe(None, 7), "track.php?do=overview&id=7"),
+    (
+        Tracking.opens.describe(None, ident="20180402101814-7020-53"),
+        "track.php?do=open-detail&ident=20180402101814-7020-53",
+    ),
+    (Tracking.clicks.describe(None, 7, link_id=8), "track.php?do=click-detail&id=7&link_id=8"),
+    (Tracking.export.describe(None, 7, clicked=True, email_id=9), "trackexport.php?track_id=7&is_click=1&email_id=9"),
+    (Tracking.links.describe(None, 7, link_id=8), "track.php?do=link-stat&id=7&link_id=8"),
     (Contacts.lists.describe(None), "mloperate.php?do=maillist-list"),
     (Contacts.list.describe(None, 7), "mloperate.php?do=maillist-detail&id=7"),
     (Contacts.add_list.describe(None, "客户"), "mloperate.php?do=maillist-add&subject=客户&status=enabled"),

@@ -9,6 +9,7 @@ import pytest
 
 from smtprelay.platform.answer import Answer
 from smtprelay.platform.call import Call
+from smtprelay.platform.errors import UnreadableAnswer
 from smtprelay.platform.statistics import SendState, Statistics
 from smtprelay.platform.tracking import Tracking
 
@@ -69,6 +70,11 @@ def test_what_is_exported_of_those_who_read() -> None:
         "a@example.com",
         "b@example.com",
     ]
+    assert describe(None, 7).read(Answer(b"")) == []
+    with pytest.raises(
+        UnreadableAnswer, match="addresses were expected, and something else came: '系统繁忙，请稍后再试'"
+    ):
+        describe(None, 7).read(Answer("系统繁忙，请稍后再试\n".encode()))
 
 
 @pytest.mark.parametrize("names", [("send_satus", "send_qty_remak"), ("send_status", "send_qty_remark")])
