@@ -105,8 +105,11 @@ class Tasks(Resource[M]):
 
         :raises ValueError: nothing is given, or a parameter cannot be right.
         """
+        due = _time(
+            time, start
+        )  # `send_time` in the document's list of parameters, `time` in the request that it prints
         form = _written(tpl_id, list_id, sender, sender_name, first, last, track_domain, reply_to) | parameters(
-            send_status=start, send_time=_time(time, start), subs_link=unsubscribe_link, track_status=tracking
+            send_status=start, send_time=due, time=due, subs_link=unsubscribe_link, track_status=tracking
         )
         if not form:
             raise ValueError("nothing is given: give what is to be changed")

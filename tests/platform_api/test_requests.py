@@ -105,7 +105,7 @@ REQUESTS: list[tuple[Call[object], str]] = [
     (Tasks.list.describe(None).page(1), "task.php?do=task-list"),
     (
         Tasks.edit.describe(None, 16, sender=SENDER, sender_name="linbihuan", list_id=5, time=at(2012, 7, 31, 12)),
-        f"task.php?do=edit-task&id=16&{TASK.removeprefix('tpl_id=16&')}&send_time=2012-07-31%2012:00:00",
+        f"task.php?do=edit-task&id=16&{TASK.removeprefix('tpl_id=16&')}&time=2012-07-31%2012:00:00",
     ),
     (Tasks.delete.describe(None, 19124), "task.php?do=del-task&id=19124"),
     (Domains.list.describe(None), "bs.php?do=domain-list"),

@@ -148,6 +148,7 @@ def test_what_is_changed_has_names_of_its_own() -> None:
     assert described.form == {
         "send_status": "-1",
         "send_time": "2026-11-28 12:00:00",
+        "time": "2026-11-28 12:00:00",
         "subs_link": "0",
         "send_qty": "0",
         "tpl_id": "1,2",
@@ -155,6 +156,13 @@ def test_what_is_changed_has_names_of_its_own() -> None:
     assert not described.repeatable
     with pytest.raises(ValueError, match="nothing is given"):
         Tasks.edit.describe(None, 7)
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_page_has_rows(limit: int) -> None:
+    """The fault: no task at all, or some, were told as if there were no others."""
+    with pytest.raises(ValueError, match="a page has one row or more"):
+        Tasks.list.describe(None, limit=limit)
 
 
 def test_tasks_come_page_by_page() -> None:
