@@ -68,10 +68,15 @@ class Pages(Generic[T]):
     :param page: describes the call for a page, from 1.
     :param size: rows of every page but the last, at least. The platform may give fewer than it is asked for, but not
         fewer than it gives unasked.
+    :raises ValueError: there is to be none.
     """
 
     page: Callable[[int], Call[Sequence[T]]]
     size: int
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError(f"a page has one row or more: `limit` is {self.size}")
 
 
 def parameters(**values: object) -> dict[str, str]:

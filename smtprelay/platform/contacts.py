@@ -186,7 +186,8 @@ class Contacts(Resource[M]):
         :raises ValueError: nothing is given, the address is none, or a number is.
         """
         known = parameters(fullname=fullname, sex=sex, birthday=birthday, phone=phone, area=area)
-        form = _some(parameters(address=address and parse_address(address)) | known | _variables(variables))
+        its = parameters(address=None if address is None else parse_address(address))
+        form = _some(its | known | _variables(variables))
         return Call("4.10", _PATH, parameters(do="ml-addr-edit", id=address_id), read_result, form, repeatable=True)
 
     @call
@@ -206,9 +207,11 @@ class Contacts(Resource[M]):
     def subscribe(self, list_id: int, *addresses: str, names: Mapping[str, str] | None = None) -> Call[Result]:
         """4.13: have addresses subscribe to a list.
 
-        :param names: by address; else it is the local part.
-        :raises ValueError: there is none, one is none, or a name cannot be written.
+        :param names: by address, as it is given; else it is the local part.
+        :raises ValueError: there is none, one is none, or a name cannot be written or is nobody's.
         """
+        if strangers := [address for address in names or {} if address not in addresses]:
+            raise ValueError(f"there is a name for {strangers[0]!r}, which is not among the addresses")
         lines = [f"{parse_address(address)}\t{_name(address, names or {})}" for address in _some(addresses)]
         query = parameters(do="ml-sub", list_id=list_id)
         return Call("4.13", _PATH, query, read_result, {"maillist": "\n".join(lines)})

@@ -41,8 +41,11 @@ class Templates(Resource[M]):
         :param content: HTML, with ``{FULLNAME}``, ``{VAR1}`` … where a contact's values go.
         :param text_content: what is shown where HTML cannot be.
         :param progress: is called with the octets of the attachments that went, and all of them.
-        :raises ValueError: there is no subject, or one has a ``|``. :raises OSError: a file cannot be read.
+        :raises ValueError: name, subject or content is empty, or a subject has a ``|``.
+        :raises OSError: a file cannot be read.
         """
+        if not name or not content:
+            raise ValueError(f"the {'content' if name else 'name'} is empty: a template has one")
         form = parameters(
             name=name,
             subject=_joined(subject),
@@ -123,13 +126,13 @@ class Templates(Resource[M]):
 
 
 def _joined(subject: str | Sequence[str]) -> str:
-    """:raises ValueError: there is none, or one would become two."""
+    """:raises ValueError: there is none, one is empty, or one would become two."""
     subjects = [subject] if isinstance(subject, str) else subject
     for one in subjects:
         if BETWEEN_SUBJECTS in one:
             raise ValueError(f"the subject {one!r} has a '|', which would make two of it")
-    if not any(subjects):
-        raise ValueError("there is no subject: give one or more")
+    if not subjects or not all(subjects):
+        raise ValueError("there is no subject, or an empty one: give one or more")
     return BETWEEN_SUBJECTS.join(subjects)
 
 

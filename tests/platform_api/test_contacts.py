@@ -92,8 +92,9 @@ def test_an_address_is_added_and_changed_by_post() -> None:
         Contacts.edit.describe(None, 9)
     with pytest.raises(ValueError, match="there is no variable 11: they are 1 to 10"):
         Contacts.edit.describe(None, 9, variables={11: "x"})
-    with pytest.raises(ValueError, match="not an address"):
-        Contacts.edit.describe(None, 9, address="li")
+    for address in ("li", ""):
+        with pytest.raises(ValueError, match="not an address"):
+            Contacts.edit.describe(None, 9, address=address)
 
 
 def test_many_are_added_as_lines() -> None:
@@ -204,6 +205,12 @@ def test_who_subscribes_has_an_address(describe: Callable[..., Call[object]]) ->
 def test_a_name_that_would_be_read_as_another_subscriber_is_refused(mark: str) -> None:
     with pytest.raises(ValueError, match="must be without commas"):
         Contacts.subscribe.describe(None, 5, "li@example.org", names={"li@example.org": f"Li{mark}Na"})
+
+
+def test_a_name_of_nobody_is_told() -> None:
+    """The fault: one that was meant for an address with a slip in it was left out in silence."""
+    with pytest.raises(ValueError, match=r"there is a name for 'lii@example\.org', which is not among the addresses"):
+        Contacts.subscribe.describe(None, 5, "li@example.org", names={"lii@example.org": "李娜"})
 
 
 LIST = "<id>5</id><subject>客户</subject><description/><count>1,200</count><status>enabled</status>"

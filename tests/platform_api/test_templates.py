@@ -49,10 +49,16 @@ def test_a_subject_that_would_become_two_is_refused(subject: str | list[str]) ->
         Templates.edit.describe(None, 7, subject=subject)
 
 
-@pytest.mark.parametrize("subject", ["", [], [""]])
+@pytest.mark.parametrize("subject", ["", [], [""], ["Hello", ""]])
 def test_no_subject_is_refused(subject: str | list[str]) -> None:
     with pytest.raises(ValueError, match="there is no subject"):
         Templates.add.describe(None, "n", subject, "c")
+
+
+@pytest.mark.parametrize(("name", "content"), [("", "<p>"), ("news", "")])
+def test_a_template_has_a_name_and_a_content(name: str, content: str) -> None:
+    with pytest.raises(ValueError, match=f"the {'content' if name else 'name'} is empty"):
+        Templates.add.describe(None, name, "Hello", content)
 
 
 def test_one_attachment_and_several_have_different_names() -> None:
