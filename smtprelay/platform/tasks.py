@@ -134,6 +134,8 @@ def _written(
     """What `create` and `edit` write alike. :raises ValueError: it cannot be right."""
     if isinstance(tpl_id, Sequence) and not tpl_id:
         raise ValueError("there is no template: give one or more")
+    if sender_name is not None and not sender_name.strip():
+        raise ValueError("the sender's name is empty: the platform wants one")
     if first is not None and first < 1:
         raise ValueError("`first` is counted from 1")
     if last is not None and last != 0 and last < (first or 1):

@@ -126,6 +126,7 @@ def test_at_once_needs_no_time_and_is_not_past_on_arrival() -> None:
         ({"track_domain": "a b"}, "a domain name is wanted"),
         ({"reply_to": "nobody"}, "is not an address"),
         ({"tpl_id": []}, "there is no template"),
+        ({"sender_name": " "}, "the sender's name is empty"),
     ],
 )
 def test_what_cannot_be_right_is_not_asked_for(wrong: dict[str, Any], words: str) -> None:

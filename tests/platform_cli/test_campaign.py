@@ -333,6 +333,14 @@ def test_what_is_wrong_is_told_before_anything_is_made(
     assert told in result.stderr
 
 
+def test_standard_input_is_read_once(shell: Shell, platform: Platform, here: Path) -> None:
+    """The fault: it was the variables', and the contacts were told to be an empty file."""
+    campaign = ("tasks", "create", "--directory", "templates", "--template", "news", *SENDER, *TIME)
+    result = shell(*campaign, "--vars-file", "-", "--contacts", "-", stdin='{"code": "A7"}')
+    assert (result.exit_code, platform.calls) == (64, [])
+    assert "was read already, which is possible once: name files." in result.stderr
+
+
 def test_a_value_that_no_contact_has_is_told(shell: Shell, platform: Platform, here: Path) -> None:
     """Every mail would be without it."""
     (here / "contacts.csv").write_text("email,code\nwang@example.org,A7\n")

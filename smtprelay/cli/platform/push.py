@@ -59,6 +59,7 @@ class Order:
     def of(
         cls,
         name: str,
+        inputs: Inputs,
         *,
         var: Sequence[str] | None,
         vars_file: str,
@@ -68,7 +69,7 @@ class Order:
         config: Path | None,
     ) -> Order:
         """Whatever is wrong with it ends the program."""
-        values = Inputs().variables(var or (), vars_file)
+        values = inputs.variables(var or (), vars_file)
         folder = directory or load_config(config).templates.directory
         if not folder.is_dir():
             fail(os.EX_CONFIG, f"{folder} is not a directory: name one with --directory.")
@@ -118,14 +119,9 @@ def push(
 ) -> None:
     """Bring a template of ours into the platform's form, and upload it with its attachments."""
     order = Order.of(
-        name,
-        var=var,
-        vars_file=vars_file,
-        map_=map_,
-        pictures=pictures,
-        directory=directory,
+        name, Inputs(), var=var, vars_file=vars_file, map_=map_, pictures=pictures, directory=directory,
         config=login.config,
-    )
+    )  # fmt: skip
     made = order.render()
     tell(made)
     id_ = upload(platform, name, made, update)

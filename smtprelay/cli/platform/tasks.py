@@ -80,12 +80,13 @@ def create(
         "track_domain": track_domain, "reply_to": reply_to,
     }  # fmt: skip
     Tasks.create.describe(None, 1, 1, **parameters)  # raises what is wrong with them before anything is made
+    inputs = Inputs()
     order = Order.of(
-        template, var=var, vars_file=vars_file, map_=map_, pictures=pictures, directory=directory,
+        template, inputs, var=var, vars_file=vars_file, map_=map_, pictures=pictures, directory=directory,
         config=login.config,
     ) if template else None  # fmt: skip
     count = Count()
-    with closing(Inputs().contacts(contacts, contacts_format)) if contacts else nullcontext() as file:
+    with closing(inputs.contacts(contacts, contacts_format)) if contacts else nullcontext() as file:
         known = _known(file) if file else None
         made = order.render(known or ()) if order else None
         fields = made.fields if made else mapping(map_ or ())
