@@ -1,10 +1,8 @@
-"""The body of a response: unpacked in steps as it comes, and never more of it than an answer may have."""
+"""The body of a response: unpacked in steps, and never more of it than an answer may have."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import httpx
 
@@ -26,39 +24,35 @@ class Body:
         packed = headers.get("content-encoding", "identity").strip().lower()
         if packed not in ("identity", *_GZIP):
             raise UnreadableAnswer("an answer came packed in a way that was not asked for", packed)
-        self._gzip = zlib.decompressobj(_WITH_HEADER) if packed in _GZIP else None
+        self._is_packed = packed in _GZIP
         self._octets = bytearray()
-        self._begun = False
 
     def add(self, octets: bytes) -> None:
-        """:raises UnreadableAnswer: it is too long. :raises httpx.DecodingError: it cannot be unpacked."""
-        self._begun = True
-        if self._gzip is None:
-            self._take(octets)
-            return
-        with _told_as_httpx_does():
-            while octets:
-                self._take(self._gzip.decompress(octets, STEP))
-                octets = self._gzip.unconsumed_tail
+        """:raises UnreadableAnswer: it is too long."""
+        _append(self._octets, octets)
 
     def whole(self) -> bytes:
-        """All of it. :raises httpx.DecodingError: it breaks off."""
-        if self._gzip and self._begun:
-            with _told_as_httpx_does():
-                self._take(self._gzip.flush())
-            if not self._gzip.eof:
-                raise httpx.DecodingError("it breaks off")
-        return bytes(self._octets)
-
-    def _take(self, octets: bytes) -> None:
-        self._octets += octets
-        if len(self._octets) > MAX_ANSWER:
-            raise UnreadableAnswer(f"an answer of more than {MAX_ANSWER} octets came")
+        """All of it; work for a thread. :raises httpx.DecodingError: it cannot be unpacked, or breaks off.
+        :raises UnreadableAnswer: it is too long."""
+        octets = bytes(self._octets)
+        return _unpacked(octets) if self._is_packed and octets else octets
 
 
-@contextmanager
-def _told_as_httpx_does() -> Iterator[None]:
+def _unpacked(packed: bytes) -> bytes:
+    gzip = zlib.decompressobj(_WITH_HEADER)
+    octets = bytearray()
     try:
-        yield
+        while packed and not gzip.eof:
+            _append(octets, gzip.decompress(packed, STEP))
+            packed = gzip.unconsumed_tail
     except zlib.error as error:
         raise httpx.DecodingError(str(error)) from None
+    if not gzip.eof:
+        raise httpx.DecodingError("it breaks off")
+    return bytes(octets)
+
+
+def _append(whole: bytearray, octets: bytes) -> None:
+    whole += octets
+    if len(whole) > MAX_ANSWER:
+        raise UnreadableAnswer(f"an answer of more than {MAX_ANSWER} octets came")

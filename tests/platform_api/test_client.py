@@ -172,7 +172,7 @@ def test_nobody_answers_in_time(ask: Asking, asked: Callable[[Any], Any], monkey
 
 
 def test_an_answer_that_drips_is_not_waited_for(ask: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(core, "DEADLINE", 0.0)
+    monkeypatch.setattr(core, "DEADLINE", -1.0)  # it is over, whatever the form adds to it
     chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\n<\r\n"
     with Server(chunked) as server, pytest.raises(PlatformUnreachable, match="no answer in time"):
         ask(server.url, add)
@@ -183,6 +183,25 @@ def test_an_answer_that_drips_before_it_begins_is_not_waited_for(monkeypatch: py
     monkeypatch.setattr(core, "DEADLINE", 0.2)
     with Server(None) as server, pytest.raises(PlatformUnreachable, match="no answer in time"):
         Asking(asynchronous=True)(server.url, add)
+
+
+async def test_the_loop_goes_on_between_the_chunks_of_an_answer() -> None:
+    """64 KB of one octet each kept it for half a second."""
+    chunked = b"HTTP/1.1 200 OK\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    with Server(chunked + b"1\r\n7\r\n" * 10_000 + b"0\r\n\r\n") as server:
+        async with AsyncPlatformClient("a", "b", server.url, allow_insecure=True) as platform:
+            counting = asyncio.create_task(count())
+            assert len(await platform.send(Call("1.1", "x.php", {}, lambda answer: answer.text))) == 10_000
+            counting.cancel()
+    assert turns > 10_000
 
 
 def test_an_upload_has_the_time_that_it_takes() -> None:
