@@ -89,6 +89,7 @@ def describe(record: MessageRecord) -> dict[str, Any]:
         "idempotency_key": message.idempotency_key.replace("\n", " "),
         "dsn_for": message.dsn_for,
         "body_kept": record.body_kept,
+        "unreadable": list(record.unreadable),
         "recipients": [
             {
                 "recipient": r.recipient.address,

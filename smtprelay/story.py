@@ -27,6 +27,10 @@ _STATUS: Mapping[str, Sentence] = {  # as the log has it
     "captured": Sentence("captured"),
     "ambiguous": Sentence("ambiguous (it may have been delivered)"),
 }
+_UNREADABLE: Mapping[str, Sentence] = {
+    "fates": Sentence("THE SPOOL IS DAMAGED: whether its recipients were refused later cannot be read."),
+    "attempts": Sentence("THE SPOOL IS DAMAGED: its attempts cannot be read."),
+}
 _ENDED: Mapping[str, Sentence] = {
     State.DELIVERED: Sentence("delivered {at} after {attempts}"),
     State.CANCELLED: Sentence("cancelled {at} after {attempts}"),
@@ -77,7 +81,8 @@ class Story:
     """What happened to a message.
 
     :param head: where it came from, what was done to it, how it leaves; its id and time first.
-    :param warnings: what keeps it back beside its own fate: its credential is paused, its sender suspended.
+    :param warnings: what is left out of it, as it cannot be read; what keeps it back beside its own fate: its
+        credential is paused, its sender suspended.
     """
 
     head: tuple[str, ...]
@@ -142,6 +147,7 @@ def _way_out(message: Mapping[str, Any], say: Say) -> str:
 
 
 def _warnings(message: Mapping[str, Any], say: Say) -> Iterator[str]:
+    yield from (say(_UNREADABLE[part]) for part in message["unreadable"])
     if pause := message.get("paused"):
         yield say("CREDENTIAL PAUSED since {at}: {reply}", at=local_time(pause["since"]), reply=pause["reply"])
         next_log_in = say("next log-in {at}.", at=local_time(pause["until"]))

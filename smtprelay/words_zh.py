@@ -39,6 +39,10 @@ _STORY: Mapping[str, str] = {
     "a delivery status notification about {id}": "关于邮件 {id} 的投递状态通知",
     "repaired: {repairs}": "已修复：{repairs}",
     "; ": "；",
+    "THE SPOOL IS DAMAGED: whether its recipients were refused later cannot be read.": (
+        "邮件队列已损坏：无法读取其收件人之后是否被拒收。"
+    ),
+    "THE SPOOL IS DAMAGED: its attempts cannot be read.": "邮件队列已损坏：无法读取其投递尝试。",
     "CREDENTIAL PAUSED since {at}: {reply}": "凭据自 {at} 起已暂停：{reply}",
     "next log-in {at}.": "下次登录时间：{at}。",
     "SENDER SUSPENDED: {sender}. 'smtprelay account resume' lets it send again.": (

@@ -57,6 +57,16 @@ def test_repairs_are_told_in_the_readers_language() -> None:
     assert "  已修复：已添加 Date；正文：8 位文本已编码为 base64" in lines(WAITING, message, "zh")
 
 
+def test_what_is_left_out_as_the_spool_is_damaged_is_said() -> None:
+    record = MessageRecord(MESSAGE, (ended(State.DELIVERED),), unreadable=("fates", "attempts"))
+    message = {**describe(record), "states": {"delivered": 1}}
+    assert tell(message).warnings == (
+        "THE SPOOL IS DAMAGED: whether its recipients were refused later cannot be read.",
+        "THE SPOOL IS DAMAGED: its attempts cannot be read.",
+    )
+    assert "无法读取其投递尝试" in tell(message, in_language("zh")).warnings[1]
+
+
 def test_the_whole_story() -> None:
     assert lines(WAITING) == [
         f"0hk2r5q0c1d2e3f4  accepted {local_time(NOW)} from account billing, 192.0.2.7 (ESMTPA, 5.2 KiB)",

@@ -260,11 +260,14 @@ class MessageRecord:
     """A message in the books; its `content` is empty, its envelope has the recipients of the record.
 
     :param body_kept: false once all its recipients have ended, and none of them was captured.
+    :param unreadable: what of it is left out, as it stands where the spool is damaged: ``fates``, ``attempts`` (with
+        what they were told).
     """
 
     message: Message
     recipients: tuple[RecipientRecord, ...]
     body_kept: bool = True
+    unreadable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from smtprelay.message import Envelope, Message, Origin, Recipient, new_id
-from smtprelay.spool import Lease, MessageRecord, Result, Spool, State
+from smtprelay.spool import Lease, MessageRecord, Query, Result, Spool, State
 from smtprelay.spool.sqlite import SQLiteSpool
 from smtprelay.spool.sqlite.index_file import BEYOND
 
@@ -67,6 +67,17 @@ async def shown(spool: Spool, message_id: str) -> MessageRecord:
 
 async def read_body(spool: Spool, message_id: str) -> bytes:
     return b"".join([chunk async for chunk in spool.body(message_id)])
+
+
+async def found(spool: Spool, query: Query) -> list[MessageRecord]:
+    """All that is found, in as many steps as a slow machine takes."""
+    records: list[MessageRecord] = []
+    before = ""
+    while True:
+        some = await spool.find(query, 100, before)
+        records += some.records
+        if not (before := some.before):
+            return records
 
 
 @asynccontextmanager

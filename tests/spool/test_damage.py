@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-from smtprelay.spool import Lease, Selector, Spool, SpoolDamaged, State
+from smtprelay.spool import Fate, Lease, Query, Selector, Spool, SpoolDamaged, State
 from smtprelay.spool.sqlite import SQLiteSpool
 from smtprelay.spool.sqlite import spool as sqlite_spool_module
-from tests.spool.support import CREDENTIAL, HOUR, NOW, TTL, execute, lease_all, lease_one, message, opened, results
+from tests.spool.support import (
+    CREDENTIAL,
+    HOUR,
+    NOW,
+    TTL,
+    execute,
+    found,
+    lease_all,
+    lease_one,
+    message,
+    opened,
+    results,
+)
 from tests.spool.test_sqlite_file import scribble
 from tests.spool.test_sqlite_upkeep import plan
 
@@ -81,9 +94,7 @@ async def test_what_was_passed_over_is_tried_again_at_the_next_start(path: Path)
         passed_over = (await spool.waiting(LATER)).damaged
     shutil.copy(sound, path)
     execute(path, "INSERT INTO damaged SELECT id FROM messages LIMIT ?", (passed_over,))
-    execute(
-        path, "DELETE FROM messages WHERE id IN (SELECT value FROM json_each(?))", (str(delivered).replace("'", '"'),)
-    )
+    execute(path, "DELETE FROM recipients WHERE message IN (SELECT value FROM json_each(?))", (json.dumps(delivered),))
     async with opened(path) as spool:
         assert len(await deliver_all(spool)) == passed_over == COUNT - len(delivered)
         assert (await spool.waiting(LATER)).damaged == 0
@@ -192,6 +203,31 @@ async def test_what_is_not_broken_is_found(path: Path) -> None:
         assert {*IDS[:20], *IDS[140:]} < set(held) < set(IDS)
         for selector in (Selector(state=State.HELD, reason="dns"), Selector()):
             assert [record.message.id for record in await spool.search(selector, COUNT)] == IDS[::-1]
+
+
+@pytest.mark.parametrize("table", ["fates", "attempts"])
+async def test_a_delivered_message_is_shown_without_what_is_broken(path: Path, table: str) -> None:
+    """The fault: it was neither shown nor found, for what was told of it later."""
+    async with opened(path) as spool:
+        sent = message(subject="Invoice")
+        await spool.put([sent])
+        lease = await lease_one(spool)
+        await spool.finish(lease, NOW, results(lease, reply="250 2.0.0 Ok"))
+        await spool.report([Fate("bob@example.net", NOW, "1")])
+    break_table(path, table)
+    async with opened(path) as spool:
+        [searched] = await spool.search(Selector(), 10)
+        [by_words] = await found(spool, Query(text="invoice"))
+        record = await spool.show(sent.id)
+        for one in (record, searched, by_words):
+            assert one
+            assert (one.message.subject, one.unreadable) == ("Invoice", (table,))
+            [recipient] = one.recipients
+            assert recipient.state is State.DELIVERED
+            assert bool(recipient.reply) is (table == "fates")
+            assert bool(recipient.fate) is (table == "attempts")
+        assert record
+        assert bool(record.recipients[0].history) is (table == "fates")
 
 
 async def test_what_is_first_due_and_what_waits_is_read_from_indices_alone(

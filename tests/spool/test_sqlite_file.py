@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 
 from smtprelay.spool import BodyCorrupt, Fate, Query, Selector, SpoolError, State, Suppression
-from smtprelay.spool.sqlite import SQLiteSpool, schema
+from smtprelay.spool.sqlite import SQLiteSpool, rows, schema
 from tests.spool.support import (
     NOW,
     TTL,
     as_handed_out,
     execute,
     execute_without_types,
+    found,
+    indexed,
     lease_all,
     lease_one,
     message,
@@ -182,18 +184,54 @@ async def test_a_message_that_cannot_be_read_is_set_aside(
         assert f"message {broken} is damaged" in caplog.text
         assert (await spool.stats()).held == {"corrupt": 1}
         assert {record.message.id for record in await spool.search(Selector(), 10)} == {broken, whole}
-        assert {record.message.id for record in (await spool.find(Query(), 10)).records} == {broken, whole}
+        assert {record.message.id for record in await found(spool, Query())} == {broken, whole}
         assert (await shown(spool, broken)).message.subject.startswith("(damaged")
 
 
-async def test_so_is_one_with_null_in_place_of_a_text(path: Path) -> None:
-    """The fault: nobody could lease any more, and the error ended the daemon, at each start anew."""
+@pytest.mark.parametrize(
+    ("table", "damage"),
+    [
+        ("messages", "selectors = NULL WHERE id"),
+        ("messages", "subject = NULL WHERE id"),
+        ("messages", "recipients = NULL, sender = NULL WHERE id"),
+        ("messages", "subject = x'ff' WHERE id"),
+        ("messages", "tags = '[7]' WHERE id"),
+        ("recipients", "address = NULL WHERE message"),
+        ("recipients", "state = 'lost' WHERE message"),
+    ],
+)
+async def test_what_is_no_value_hides_nothing_else(path: Path, table: str, damage: str) -> None:
+    """The fault: a search failed; or nobody could lease any more, and the error ended the daemon."""
     broken, whole = await put_and_close(path, 2)
-    execute_without_types(path, "messages", f"UPDATE messages SET selectors = NULL WHERE id = '{broken}'")
+    execute_without_types(path, table, f"UPDATE {table} SET {damage} = '{broken}'")
+    async with opened(path) as spool:
+        for query in (Query(), Query(text="example"), Query(state=State.QUEUED, text="example")):
+            assert whole in {record.message.id for record in await found(spool, query)}
+        await indexed(spool)
+        assert whole in {record.message.id for record in await found(spool, Query(text="example"))}
+        assert {record.message.id for record in await spool.search(Selector(), 10)} == {broken, whole}
+        leased = [lease.message.id for lease in await lease_all(spool)]
+        assert whole in leased
+        assert (await spool.waiting(NOW)).recipients[State.SENDING] == len(leased)
+
+
+async def test_recipients_whose_message_is_gone_are_set_aside(path: Path) -> None:
+    """As a recovered file may have them."""
+    gone, whole = await put_and_close(path, 2)
+    execute(path, "DELETE FROM messages WHERE id = ?", (gone,))
     async with opened(path) as spool:
         assert [lease.message.id for lease in await lease_all(spool)] == [whole]
         assert (await spool.stats()).held == {"corrupt": 1}
-        assert (await shown(spool, broken)).message.subject.startswith("(damaged")
+
+
+async def test_a_fault_of_ours_is_no_damage(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fault: mail was held as corrupt for a slip in the code that reads rows."""
+    await put_and_close(path)
+    monkeypatch.setattr(rows, "Message", lambda **fields: fields.nothing)
+    async with opened(path) as spool:
+        with pytest.raises(AttributeError):
+            await lease_all(spool)
+        assert (await spool.waiting(NOW)).held == {}
 
 
 async def test_a_lease_that_cannot_be_read_any_more_is_set_aside(path: Path) -> None:

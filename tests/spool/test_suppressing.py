@@ -302,7 +302,7 @@ async def test_where_nobody_is_suppressed_nothing_is_looked_up(sqlite_spool: SQL
             "suppressions USING COVERING INDEX suppressions_by_end (expires>? AND expires<?)",
         ),
         (suppressing._DROP_FATES, "fates USING COVERING INDEX fates_by_day (at<?)"),
-        (records._RECIPIENTS, "f USING PRIMARY KEY (address=? AND at>? AND at<?)"),
+        (records._recipients(()), "f USING PRIMARY KEY (address=? AND at>? AND at<?)"),
     ],
 )
 async def test_the_indices_serve(sqlite_spool: SQLiteSpool, path: Path, statement: str, plan: str) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from smtprelay.spool.values import SpoolDamaged, SpoolError, SpoolFull
 
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+# What a row may hold that is no value any more, and has no code of its own: the first is found by Python.
+_NO_VALUE = ("Could not decode to UTF-8", "malformed JSON", "JSON cannot hold BLOB values")
 
 
 def explain(error: Exception, path: Path) -> Exception:
@@ -24,23 +26,27 @@ def is_full(error: Exception) -> bool:
 
 
 def is_damage(error: Exception) -> bool:
-    """Whether a row could not be read for what it holds: a broken page, a text that is not UTF-8, NULL, wrong JSON."""
-    if isinstance(error, sqlite3.Error):
-        # The text that is not UTF-8 is found by Python, so that error has no code of SQLite's.
-        return _primary_code(error) in _DAMAGE | {None}
-    return isinstance(error, ValueError | TypeError | AttributeError | SpoolDamaged)
+    """Whether something could not be read for what it holds: a broken page, a text that is not UTF-8, no JSON, or a
+    row that holds something else than was written (`rows`)."""
+    if isinstance(error, sqlite3.OperationalError) and str(error).startswith(_NO_VALUE):
+        return True
+    return isinstance(error, SpoolDamaged) or _primary_code(error) in _DAMAGE
+
+
+def damaged(path: Path, words: str) -> SpoolDamaged:
+    """:param words: how that is known."""
+    return SpoolDamaged(
+        f"{path} is damaged ({words}); nothing was changed. Stop the daemon, copy the file and its"
+        f" -wal aside, then run: sqlite3 {path} .recover | sqlite3 recovered.db"
+    )
 
 
 def _spool_error(error: sqlite3.Error, path: Path) -> SpoolError:
     if is_full(error):
         return SpoolFull(f"The disk that holds {path} is full: nothing was stored. Free some space on it.")
-    code = _primary_code(error)
-    if code in _DAMAGE:
-        return SpoolDamaged(
-            f"{path} is damaged (SQLite says: {error}); nothing was changed. Stop the daemon, copy the file and its"
-            f" -wal aside, then run: sqlite3 {path} .recover | sqlite3 recovered.db"
-        )
-    if code == sqlite3.SQLITE_BUSY:
+    if is_damage(error):
+        return damaged(path, f"SQLite says: {error}")
+    if _primary_code(error) == sqlite3.SQLITE_BUSY:
         return SpoolError(
             f"Another program holds {path} ({error}); nothing was changed. Close it: only we write to it."
         )

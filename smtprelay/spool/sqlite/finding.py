@@ -245,7 +245,7 @@ class Search:
             in_state = f"EXISTS (SELECT 1 FROM recipients WHERE message = m.id AND state = '{self._state}')"  # noqa: S608
         kept = self._list(
             f"""
-            SELECT json_group_array(json_array(m.id, m.recipients))
+            SELECT json_group_array(json_array(m.id, coalesce(m.recipients, 1)))
             FROM json_each(?) CROSS JOIN messages AS m ON m.id = value WHERE {in_state}
             """,  # noqa: S608 - our own words
             json.dumps(ids),

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from smtprelay.message import first_id, share_of_key
-from smtprelay.spool.sqlite import rows
 from smtprelay.spool.sqlite.errors import is_damage
 from smtprelay.spool.sqlite.records import record_of
 from smtprelay.spool.sqlite.selection import Where, where
-from smtprelay.spool.values import ENDED, Attempt, MessageRecord, Selector, State, Stats, Waiting
+from smtprelay.spool.values import ENDED, MessageRecord, Selector, State, Stats, Waiting
 
 LOOKED_THROUGH = 10_000  # messages whose app may want them later: some 20 ms
 # In the words of the index, so that SQLite recognises it.
@@ -81,12 +80,13 @@ def _ids_around_damage(connection: sqlite3.Connection, selector: Selector, befor
 
 
 def show(connection: sqlite3.Connection, message_id: str) -> MessageRecord | None:
-    if not connection.execute("SELECT 1 FROM messages WHERE id = ?", (message_id,)).fetchone():
-        return None
-    history: defaultdict[int, list[Attempt]] = defaultdict(list)
-    for row in connection.execute("SELECT * FROM attempts WHERE message = ? ORDER BY number", (message_id,)):
-        history[row["n"]].append(rows.attempt_of(row))
-    return record_of(connection, message_id, history=history)
+    try:
+        if not connection.execute("SELECT 1 FROM messages WHERE id = ?", (message_id,)).fetchone():
+            return None
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+    return record_of(connection, message_id, with_attempts=True)
 
 
 def with_key(connection: sqlite3.Connection, sender: str, idempotency_key: str) -> list[str]:

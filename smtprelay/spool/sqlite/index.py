@@ -23,6 +23,7 @@ from smtprelay.message import first_id, time_of
 from smtprelay.spool.matching import Lookup, words_of
 from smtprelay.spool.sqlite.errors import is_damage
 from smtprelay.spool.sqlite.index_file import BEYOND
+from smtprelay.spool.values import SpoolDamaged
 
 SEGMENT = 20_000  # messages
 LATE = 3_600_000  # milliseconds that a message may be committed after its id was made
@@ -31,7 +32,7 @@ _PUNCTUATION = "".join(chr(c) for c in range(0x21, 0x7F) if not chr(c).isalnum()
 # A batch is one row, and goes in by one statement: after each step of one, this thread would have to get the GIL back
 # from the loop, which costs mail more than the work itself.
 _READ = """
-    SELECT json_group_array(json_array(m.id, m.reverse_path, m.subject, m.message_id, m.tags, m.sender, (
+    SELECT json_group_array(json_array(m.id, m.reverse_path, m.subject, m.message_id, json(m.tags), m.sender, (
         SELECT json_group_array(address) FROM spool.recipients WHERE message = m.id
     )))
     FROM json_each(?) CROSS JOIN spool.messages AS m ON m.id = value
@@ -52,13 +53,18 @@ class Segment:
 
 
 def _words(row: Sequence[Any]) -> set[str]:
-    message_id, reverse_path, subject, header_id, tags, sender, recipients = row
-    return words_of(
-        texts=(message_id, subject, header_id),
-        addresses=(reverse_path, *recipients),
-        tags=json.loads(tags),
-        account=sender,
-    )
+    """:raises SpoolDamaged: what was found is not what was written."""
+    match row:
+        case [message_id, reverse_path, subject, header_id, [*tags], sender, [*recipients]] if all(
+            isinstance(text, str) for text in (message_id, reverse_path, subject, header_id, *tags, sender, *recipients)
+        ):
+            return words_of(
+                texts=(message_id, subject, header_id),
+                addresses=(reverse_path, *recipients),
+                tags=tags,
+                account=sender,
+            )
+    raise SpoolDamaged("a message holds something else than was written")
 
 
 def _unquoted(text: str) -> str:
@@ -182,7 +188,7 @@ class Index:
             (rows,) = self._connection.execute(_READ, (json.dumps(ids),)).fetchone()
             for row in json.loads(rows):
                 yield row[0], _words(row)
-        except (sqlite3.DatabaseError, ValueError, TypeError) as error:
+        except (sqlite3.DatabaseError, SpoolDamaged) as error:
             if not is_damage(error):
                 raise
             if len(ids) > 1:

@@ -3,7 +3,6 @@ little. Mail never waits for it."""
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 import time
 from collections.abc import Iterable
@@ -17,6 +16,7 @@ import structlog
 from smtprelay.spool.sqlite import index_file
 from smtprelay.spool.sqlite.errors import is_damage
 from smtprelay.spool.sqlite.index_file import BEYOND
+from smtprelay.spool.values import SpoolDamaged
 
 if TYPE_CHECKING:
     from smtprelay.spool.sqlite.index import Index
@@ -122,11 +122,11 @@ class Indexer:
                 self._recover(error)
 
     def _keep(self, words: Index) -> None:
-        """Until the end. :raises sqlite3.DatabaseError: it cannot be relied on."""
+        """Until the end. :raises SpoolDamaged: it cannot be relied on."""
         with self._changed:
             self._keeping, self._distrusted = True, False
         if not words.is_of_this_spool():
-            raise sqlite3.DatabaseError("it is not of this spool")
+            raise SpoolDamaged("it is not of this spool")
         missed = words.missed()
         for first in range(0, len(missed), SLICE):
             if self._closed:
@@ -156,7 +156,7 @@ class Indexer:
         with self._changed:
             self._changed.wait_for(lambda: growing or self._pending or self._tidy or self._distrusted or self._closed)
             if self._distrusted:
-                raise sqlite3.DatabaseError("a search found it damaged")
+                raise SpoolDamaged("a search found it damaged")
             return not self._closed
 
     def _batch(self) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 
 from smtprelay.message import Envelope, Message, Origin
 from smtprelay.spool.sqlite import rows
@@ -29,9 +30,8 @@ _FATE = """CASE r.state WHEN 'delivered' THEN (
 ) END"""
 _BODY_KEPT = "iif(m.ended_at, EXISTS (SELECT 1 FROM recipients WHERE message = m.id AND state = 'captured'), 1)"
 _MESSAGE = f"SELECT m.*, {_BODY_KEPT} AS body_kept FROM messages AS m WHERE m.id = ?"  # noqa: S608 - our own words
-_RECIPIENTS = f"""
-    SELECT r.*, {_REPLY} AS reply, {_FATE} AS fate FROM recipients AS r JOIN messages AS m ON m.id = r.message
-"""  # noqa: S608
+# What may be left out of a record where it cannot be read, less first.
+_LEFT_OUT = ((), ("fates",), ("attempts",), ("fates", "attempts"))
 
 
 def _pairs(table: str, columns: str) -> str:
@@ -54,24 +54,46 @@ _TOGETHER = f"""
 
 
 def record_of(
-    connection: sqlite3.Connection,
-    message_id: str,
-    chosen: Where = _ALL,
-    history: Mapping[int, Sequence[Attempt]] | None = None,
+    connection: sqlite3.Connection, message_id: str, chosen: Where = _ALL, *, with_attempts: bool = False
 ) -> MessageRecord:
-    """One message that is there, with those of its recipients that were chosen."""
-    history = history or {}
-    try:
-        row = connection.execute(_MESSAGE, (message_id,)).fetchone()
-        recipients = connection.execute(
-            f"{_RECIPIENTS} WHERE r.message = ? AND {chosen} ORDER BY r.n", (message_id, *chosen.values)
-        )
-        return _record(row, [rows.recipient_record_of(one, history.get(one["n"], ())) for one in recipients])
-    except Exception as error:
-        if not is_damage(error):
-            raise
-        _log.error("message %s is damaged in the spool: %s", message_id, error)
-        return MessageRecord(_unreadable(message_id), ())
+    """One message that is there, with those of its recipients that were chosen; without what cannot be read of it."""
+    damage: Exception | None = None
+    for left_out in _LEFT_OUT:
+        try:
+            record = _read(connection, message_id, chosen, left_out, with_attempts)
+        except Exception as error:
+            if not is_damage(error):
+                raise
+            damage = damage or error
+        else:
+            break
+    else:
+        record = MessageRecord(_unreadable(message_id), ())
+    if damage:
+        _log.error("message %s is damaged in the spool: %s", message_id, damage)
+    return record
+
+
+def _read(
+    connection: sqlite3.Connection, message_id: str, chosen: Where, left_out: tuple[str, ...], with_attempts: bool
+) -> MessageRecord:
+    history: defaultdict[int, list[Attempt]] = defaultdict(list)
+    if with_attempts and "attempts" not in left_out:
+        for attempt in connection.execute("SELECT * FROM attempts WHERE message = ? ORDER BY number", (message_id,)):
+            history[attempt["n"]].append(rows.attempt_of(attempt))
+    row = connection.execute(_MESSAGE, (message_id,)).fetchone()
+    recipients = connection.execute(
+        f"{_recipients(left_out)} WHERE r.message = ? AND {chosen} ORDER BY r.n", (message_id, *chosen.values)
+    )
+    return _record(row, [rows.recipient_record_of(one, history[one["n"]]) for one in recipients], left_out)
+
+
+def _recipients(left_out: Collection[str]) -> str:
+    reply = "''" if "attempts" in left_out else _REPLY
+    fate = "NULL" if "fates" in left_out else _FATE
+    return f"""
+        SELECT r.*, {reply} AS reply, {fate} AS fate FROM recipients AS r JOIN messages AS m ON m.id = r.message
+    """  # noqa: S608 - our own words
 
 
 def records_of(connection: sqlite3.Connection, ids: Sequence[str]) -> list[MessageRecord]:
@@ -86,11 +108,11 @@ def records_of(connection: sqlite3.Connection, ids: Sequence[str]) -> list[Messa
         return [record_of(connection, message_id) for message_id in sorted(ids, reverse=True)]
 
 
-def _record(row: rows.Row, recipients: Iterable[RecipientRecord]) -> MessageRecord:
-    """:raises ValueError: the row is damaged."""
+def _record(row: rows.Row, recipients: Iterable[RecipientRecord], unreadable: tuple[str, ...] = ()) -> MessageRecord:
+    """:raises SpoolDamaged: a row holds something else than was written."""
     in_order = sorted(recipients, key=lambda record: record.id)
     message = rows.message_of(row, [record.recipient for record in in_order])
-    return MessageRecord(message, tuple(in_order), body_kept=bool(row["body_kept"]))
+    return MessageRecord(message, tuple(in_order), bool(row["body_kept"]), unreadable)
 
 
 def _unreadable(message_id: str) -> Message:

@@ -1,17 +1,33 @@
-"""Values ↔ rows."""
+"""Values ↔ rows. What a damaged row holds in place of a value is found here, and goes no further."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from smtprelay.message import Envelope, Message, Origin, Recipient
 from smtprelay.outcome import Phase
-from smtprelay.spool.values import OUTCOMES, Attempt, Fate, LeasedRecipient, RecipientRecord, State, Suppression
+from smtprelay.spool.values import (
+    OUTCOMES,
+    Attempt,
+    Fate,
+    LeasedRecipient,
+    RecipientRecord,
+    SpoolDamaged,
+    State,
+    Suppression,
+)
 
 Row = sqlite3.Row | Mapping[str, Any]
+
+_STATES = frozenset(State)
+_MESSAGE_TEXTS = (
+    "id", "reverse_path", "ret", "envid", "client", "helo", "protocol", "account", "credential", "domain", "selectors",
+    "author_domain", "subject", "message_id", "hold", "dsn_for", "idempotency_key",
+)  # fmt: skip
+_MESSAGE_NUMBERS = ("smtputf8", "size", "received_at", "due_at", "bulk")
 
 INSERT_MESSAGE = """
     INSERT INTO messages (
@@ -96,14 +112,14 @@ def attempt_rows(message: Message) -> list[tuple[str | int, ...]]:
     ]
 
 
-def message_of(row: Row, recipients: Sequence[Recipient]) -> Message:
+def message_of(row: Row | None, recipients: Sequence[Recipient]) -> Message:
     """The message without its content.
 
-    :raises ValueError: the row is damaged.
+    :raises SpoolDamaged: the row is gone, or holds something else than was written.
     """
-    repairs, tags, changes = (json.loads(row[column]) for column in ("repairs", "tags", "changes"))
-    if not all(isinstance(value, list) for value in (repairs, tags, changes)):
-        raise ValueError("repairs, tags or changes is not a list")
+    if row is None:
+        raise SpoolDamaged("its row in messages is gone")
+    _check(row, _MESSAGE_TEXTS, _MESSAGE_NUMBERS)
     return Message(
         id=row["id"],
         envelope=Envelope(
@@ -120,25 +136,35 @@ def message_of(row: Row, recipients: Sequence[Recipient]) -> Message:
         author_domain=row["author_domain"],
         subject=row["subject"],
         message_id=row["message_id"],
-        repairs=tuple(repairs),
+        repairs=_texts(row, "repairs"),
         hold=row["hold"],
         dsn_for=row["dsn_for"],
         idempotency_key=row["idempotency_key"],
-        tags=tuple(tags),
-        changes=tuple(changes),
+        tags=_texts(row, "tags"),
+        changes=_texts(row, "changes"),
         bulk=bool(row["bulk"]),
     )
 
 
 def recipient_of(row: Row) -> Recipient:
+    """:raises SpoolDamaged: as `message_of`."""
+    _check(row, ("address", "notify", "orcpt"))
     return Recipient(row["address"], row["notify"], row["orcpt"])
 
 
 def leased_recipient_of(row: sqlite3.Row) -> LeasedRecipient:
+    """:raises SpoolDamaged: as `message_of`."""
+    _check(row, (), ("n", "attempts", "held_ms", "warned"))
     return LeasedRecipient(row["n"], recipient_of(row), row["attempts"], row["held_ms"], bool(row["warned"]))
 
 
 def recipient_record_of(row: Row, history: Sequence[Attempt] = ()) -> RecipientRecord:
+    """:raises SpoolDamaged: as `message_of`."""
+    _check(row, ("state", "reason", "dsn"), ("n", "next_at", "attempts", "updated_at"))
+    if row["state"] not in _STATES:
+        raise _damaged(row, "state")
+    if not isinstance(row["reply"], str | None):
+        raise _damaged(row, "reply")
     return RecipientRecord(
         id=row["n"],
         recipient=recipient_of(row),
@@ -150,11 +176,20 @@ def recipient_record_of(row: Row, history: Sequence[Attempt] = ()) -> RecipientR
         dsn=row["dsn"],
         reply=row["reply"] or "",
         history=tuple(history),
-        fate=Fate(*json.loads(row["fate"])) if row["fate"] else None,
+        fate=_fate_of(row) if row["fate"] else None,
     )
 
 
+def _fate_of(row: Row) -> Fate:
+    match _json(row, "fate"):
+        case [str(address), int(at), str(cause), str(source)]:
+            return Fate(address, at, cause, source)
+    raise _damaged(row, "fate")
+
+
 def attempt_of(row: sqlite3.Row) -> Attempt:
+    """:raises SpoolDamaged: as `message_of`."""
+    _check(row, ("outcome", "phase", "reply", "smarthost"), ("n", "number", "started_at", "ended_at", "ambiguous"))
     return Attempt(
         number=row["number"],
         started_at=row["started_at"],
@@ -168,7 +203,36 @@ def attempt_of(row: sqlite3.Row) -> Attempt:
 
 
 def suppression_of(row: sqlite3.Row) -> Suppression:
+    """:raises SpoolDamaged: as `message_of`."""
+    _check(row, ("address", "cause", "source", "note"), ("since", "expires"))
     return Suppression(row["address"], row["cause"], row["since"], row["expires"], row["source"], row["note"])
+
+
+def _check(row: Row, texts: Iterable[str], numbers: Iterable[str] = ()) -> None:
+    for column in texts:
+        if not isinstance(row[column], str):
+            raise _damaged(row, column)
+    for column in numbers:
+        if not isinstance(row[column], int):
+            raise _damaged(row, column)
+
+
+def _texts(row: Row, column: str) -> tuple[str, ...]:
+    values = _json(row, column)
+    if not (isinstance(values, list) and all(isinstance(value, str) for value in values)):
+        raise _damaged(row, column)
+    return tuple(values)
+
+
+def _json(row: Row, column: str) -> Any:
+    try:
+        return json.loads(row[column])
+    except (ValueError, TypeError) as error:
+        raise _damaged(row, column) from error
+
+
+def _damaged(row: Row, column: str) -> SpoolDamaged:
+    return SpoolDamaged(f"in {column} stands {type(row[column]).__name__}, or what was never written there")
 
 
 def for_people(text: str) -> str:

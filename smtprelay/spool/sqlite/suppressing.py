@@ -127,10 +127,10 @@ class Suppressing:
             return None
         try:
             row = self._connection.execute(_LOOK_UP, (address, now)).fetchone()
-        except sqlite3.Error as error:
+            return rows.suppression_of(row) if row else None
+        except (sqlite3.Error, SpoolDamaged) as error:
             self._failed(address, now, error)
             return None
-        return rows.suppression_of(row) if row else None
 
     async def page(self, after: str, limit: int, cause: str, text: str) -> list[Suppression]:
         search = partial(_page, cause=cause, text=text)
@@ -157,7 +157,7 @@ class Suppressing:
     def close(self) -> None:
         self._connection.close()
 
-    def _failed(self, address: str, now: int, error: sqlite3.Error) -> None:
+    def _failed(self, address: str, now: int, error: Exception) -> None:
         explained = explain(error, self._path)
         _log.error("%s cannot be looked up among the suppressed addresses, and is sent to: %s", address, explained)
         self.fault = self.fault or Fault(now, str(explained))
