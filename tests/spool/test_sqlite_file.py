@@ -85,6 +85,25 @@ async def test_the_database_of_another_program_is_refused(path: Path) -> None:
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    "garbled",
+    [
+        (b"CREATE TABLE facts", b"CREATE TABXE facts"),
+        (b"value TEXT NOT NULL", b"valxe TEXT NOT NULL"),
+        (b"CREATE INDEX queued", b"CREATE INDEX qu\xffued"),
+        (b"subject      TEXT", b"sub\xffect      TEXT"),
+    ],
+    ids=["keyword", "column", "index", "utf-8"],
+)
+async def test_a_garbled_schema_is_told(path: Path, garbled: tuple[bytes, bytes]) -> None:
+    """The fault: an IndexError, or a UnicodeDecodeError, and a traceback."""
+    await put_and_close(path)
+    path.write_bytes(path.read_bytes().replace(*garbled))
+    for _ in range(2):  # the lock is not kept
+        with pytest.raises(SpoolError, match=r"damaged .*\.recover"):
+            await SQLiteSpool.open(path, now=NOW)
+
+
 async def test_a_migration_copies_first_and_is_completed_after_a_crash(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

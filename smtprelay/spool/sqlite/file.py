@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from smtprelay.spool.sqlite import schema
-from smtprelay.spool.sqlite.errors import explain
+from smtprelay.spool.sqlite.errors import damaged, explain
 from smtprelay.spool.values import SpoolError
 
 LOCK_NAME = "spool.lock"
 _BUSY_SECONDS = 5.0
+# Of all tables and indices, and of the tables' columns.
+_NAMES = """
+    SELECT s.name, c.name FROM sqlite_schema AS s LEFT JOIN pragma_table_info(s.name) AS c ON s.type = 'table'
+"""
 
 
 class Lock:
@@ -62,10 +66,13 @@ def open_for_writing(path: Path, now: int) -> sqlite3.Connection:
     connection = _connect(path, "rw")
     try:
         _migrate(connection, path)
+        _check_schema(connection, path)
         connection.execute("UPDATE leases SET until = min(until, ?)", (now,))
         connection.execute("DELETE FROM damaged")
     except Exception as error:
         connection.close()
+        if isinstance(error, UnicodeDecodeError):  # SQLite's word about it
+            raise damaged(path, "a name in its schema is not UTF-8") from error
         raise explain(error, path) from error
     return connection
 
@@ -106,6 +113,16 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
             _copy(connection, path.with_name(f"{path.name}.before-{number}"))
         # The number is part of the transaction: after a crash the migration is wholly there or not at all.
         connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT")
+
+
+def _check_schema(connection: sqlite3.Connection, path: Path) -> None:
+    """:raises SpoolDamaged: a table, a column or an index is not there, or has another name."""
+    with closing(sqlite3.connect(":memory:")) as sound:
+        sound.executescript(";".join(schema.MIGRATIONS))
+        missing = {tuple(row) for row in sound.execute(_NAMES)} - {tuple(row) for row in connection.execute(_NAMES)}
+    if missing:
+        names = sorted(".".join(filter(None, name)) for name in missing)
+        raise damaged(path, f"its schema has no {', '.join(names)}")
 
 
 def _set_up(connection: sqlite3.Connection, path: Path) -> None:
