@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from smtprelay.spool import Fate, Lease, Query, Selector, Spool, SpoolDamaged, State
+from smtprelay.spool import Fate, Lease, Query, Selector, Spool, SpoolDamaged, State, Suppression
 from smtprelay.spool.sqlite import SQLiteSpool
 from smtprelay.spool.sqlite import spool as sqlite_spool_module
 from tests.spool.support import (
@@ -228,6 +228,24 @@ async def test_a_delivered_message_is_shown_without_what_is_broken(path: Path, t
             assert bool(recipient.fate) is (table == "attempts")
         assert record
         assert bool(record.recipients[0].history) is (table == "fates")
+
+
+async def test_history_that_is_not_broken_is_pruned(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The fault: what came to a broken page ended there, each time, and the file grew."""
+    await filled(path)
+    async with opened(path) as spool:
+        await deliver_all(spool)
+        await spool.suppress([Suppression("bob@example.net", "2", NOW, expires=NOW + 1)])
+    execute(path, "VACUUM")
+    break_page(path, f"{IDS[0]}@")
+    async with opened(path) as spool:
+        while await spool.prune(LATER + 1, LATER):
+            pass
+        stay = [one for (one,) in execute(path, "SELECT id FROM messages INDEXED BY messages_by_end")]
+        assert IDS[0] in stay
+        assert len(stay) < COUNT * 3 / 4, "SQLite writes little to the neighbours of a broken page"
+        assert f"message {IDS[0]} is damaged in the spool and stays" in caplog.text
+        assert await spool.count_suppressions() == {}, "what comes after it goes too"
 
 
 async def test_what_is_first_due_and_what_waits_is_read_from_indices_alone(

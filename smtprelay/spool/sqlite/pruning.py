@@ -7,6 +7,8 @@ import sqlite3
 import time
 from collections.abc import Collection
 
+from smtprelay.spool.sqlite.damage import of_message
+
 _SLICE = 0.02  # seconds
 _CHUNKS_AT_ONCE = 4  # 1 MiB
 _PAGES_AT_ONCE = 64
@@ -18,15 +20,24 @@ _LOOSEN_BODY = """
 """
 
 
-def drop_messages(connection: sqlite3.Connection, before: int) -> int:
-    """Messages that ended before then, with all that belongs to them; the oldest ends first. Returns how many."""
+def drop_messages(connection: sqlite3.Connection, before: int, but: Collection[str]) -> int:
+    """Messages that ended before then, with all that belongs to them; the oldest ends first. Returns how many.
+
+    :param but: ids of those that stay.
+    :raises DamagedMessage: this one cannot be dropped, and nothing was.
+    """
     deadline = time.monotonic() + _SLICE
     ended = connection.execute(
-        "SELECT id FROM messages WHERE ended_at BETWEEN 1 AND ? ORDER BY ended_at LIMIT 1000", (before - 1,)
+        """
+        SELECT id FROM messages WHERE ended_at BETWEEN 1 AND ? AND id NOT IN (SELECT value FROM json_each(?))
+        ORDER BY ended_at LIMIT 1000
+        """,
+        (before - 1, json.dumps(list(but))),
     ).fetchall()
     for gone, row in enumerate(ended, 1):
-        connection.execute(_LOOSEN_BODY, {"id": row["id"]})
-        connection.execute("DELETE FROM messages WHERE id = ?", (row["id"],))
+        with of_message(row["id"], readable=True):
+            connection.execute(_LOOSEN_BODY, {"id": row["id"]})
+            connection.execute("DELETE FROM messages WHERE id = ?", (row["id"],))
         if time.monotonic() >= deadline:
             return gone
     return len(ended)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sqlite3
 import time
@@ -50,7 +51,10 @@ from smtprelay.spool.values import (
 if TYPE_CHECKING:
     from smtprelay.spool.sqlite.finding import Finder
 
+_log = logging.getLogger(__name__)
+
 DAMAGED_AT_ONCE = 100  # messages that one lease puts out of the way: some 0.3 s
+MOST_UNDROPPABLE = 1000  # messages
 FREE_HOLDS = 0.25  # seconds for which the room on the disk is not asked for again: every MAIL wants to know it
 
 
@@ -71,6 +75,7 @@ class SQLiteSpool:
         self._capturing = Capturing(self._writer, readers, self._fresh)
         self._free, self._free_until = 0, 0.0
         self._last_served = ""  # the credential of the last lease
+        self._undroppable: set[str] = set()  # messages that ended, and stay as they stand where the file is damaged
         self._closed = False
 
     @classmethod
@@ -261,7 +266,7 @@ class SQLiteSpool:
         return await self._suppressing.report(fates)
 
     async def prune(self, before: int, now: int) -> int:
-        gone = await self._writer.run(partial(pruning.drop_messages, before=before))
+        gone = await self._drop_messages(before)
         if not gone:
             while await self._writer.run(partial(pruning.sweep_bodies, being_written=frozenset(self._being_written))):
                 pass
@@ -270,6 +275,17 @@ class SQLiteSpool:
             self._indexer.tidy()
             await self._suppressing.prune(before, now)
         return gone
+
+    async def _drop_messages(self, before: int) -> int:
+        while True:
+            drop = partial(pruning.drop_messages, before=before, but=frozenset(self._undroppable))
+            try:
+                return await self._writer.run(drop)
+            except DamagedMessage as damaged:
+                if len(self._undroppable) == MOST_UNDROPPABLE:
+                    raise SpoolDamaged(f"the history cannot be pruned: {damaged.__cause__}") from damaged
+                self._undroppable.add(damaged.message_id)
+                _log.error("message %s is damaged in the spool and stays: %s", damaged.message_id, damaged.__cause__)
 
     async def answer(self) -> None:
         with suppress(SpoolError):
