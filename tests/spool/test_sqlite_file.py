@@ -160,6 +160,7 @@ async def test_mail_of_the_first_schema_is_delivered_by_this_one(path: Path) -> 
         [lease] = await lease_all(spool)
     assert (lease.message.id, lease.message.domain) == (sent.id, "example.com")
     assert (lease.message.selectors, lease.message.author_domain) == ((), "")
+    assert [copy.name for copy in path.parent.glob("*.before-*")] == ["spool.db.before-2"], "one, not one for each step"
 
 
 async def test_a_spool_from_before_suppression_has_an_empty_list(path: Path) -> None:

@@ -108,9 +108,9 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
             raise SpoolError(f"{path} is another program's database; nothing was changed. Give the spool its own path.")
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # counts only before anything is written
     _set_up(connection, path)
+    if 0 < version < newest:  # a new file has nothing to lose; one copy, for the disk may not have room for many
+        _copy(connection, path.with_name(f"{path.name}.before-{version + 1}"))
     for number, script in enumerate(schema.MIGRATIONS[version:], version + 1):
-        if version:  # a new file has nothing to lose
-            _copy(connection, path.with_name(f"{path.name}.before-{number}"))
         # The number is part of the transaction: after a crash the migration is wholly there or not at all.
         connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT")
 
