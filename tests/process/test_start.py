@@ -17,11 +17,13 @@ from pathlib import Path
 
 import pytest
 
+from smtprelay.clock import now_ms
 from smtprelay.platform import AsyncPlatformClient
 from smtprelay.sandbox.smarthost import SILENCE, Rule, Smarthost
 from smtprelay.values import SHANGHAI
 from tests.process.relay import ACCOUNT, PATIENCE, PLATFORM, Relay, make_relay, running
 from tests.process.test_outcomes import send
+from tests.spool.test_damage import COUNT, IDS, break_page, filled
 from tests.test_docs_sandbox import BESIDE_THE_DEMO
 
 pytestmark = pytest.mark.slow
@@ -68,6 +70,17 @@ async def test_an_address_that_is_taken_ends_with_78(tmp_path: Path) -> None:
 async def test_a_second_daemon_on_the_same_spool_is_refused(tmp_path: Path) -> None:
     async with running(tmp_path) as (relay, _):
         assert "is using the spool" in await relay.run("run", status=os.EX_TEMPFAIL)
+
+
+async def test_a_spool_with_a_broken_page_sends_what_lies_beyond_it(tmp_path: Path) -> None:
+    """The fault: nothing left any more, and the daemon did not even start."""
+    await filled(tmp_path / "spool.db", now=now_ms() - COUNT)
+    break_page(tmp_path / "spool.db", f"{IDS[0]}@")
+    async with running(tmp_path) as (relay, smarthost):
+        await smarthost.wait_for(1)
+        problem = await relay.logged("problem", key="damaged")
+        assert "can be neither read nor held" in problem["sentence"]
+    assert f"{IDS[0]}@example.net" not in {address for sent in smarthost.messages for address in sent.recipients}
 
 
 async def test_a_spool_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:

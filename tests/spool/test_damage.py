@@ -32,11 +32,11 @@ IDS = [f"{n:016}" for n in range(COUNT)]
 LATER = NOW + HOUR
 
 
-async def filled(path: Path, hold: str = "") -> None:
+async def filled(path: Path, hold: str = "", now: int = NOW) -> None:
     """Messages that are due one after the other, each in the file once."""
     async with opened(path) as spool:
         await spool.put(
-            [message(f"{one}@example.net", id=one, subject=f"S{one}", now=NOW + int(one), hold=hold) for one in IDS]
+            [message(f"{one}@example.net", id=one, subject=f"S{one}", now=now + int(one), hold=hold) for one in IDS]
         )
     execute(path, "VACUUM")
 
