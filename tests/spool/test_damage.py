@@ -205,6 +205,19 @@ async def test_what_is_not_broken_is_found(path: Path) -> None:
             assert [record.message.id for record in await spool.search(selector, COUNT)] == IDS[::-1]
 
 
+@pytest.mark.parametrize(("table", "text"), [("recipients", f"{IDS[80]}@"), ("messages", f"S{IDS[80]}")])
+@pytest.mark.parametrize("state", [None, State.QUEUED])
+async def test_a_search_finds_what_is_not_broken(path: Path, table: str, text: str, state: State | None) -> None:
+    """The fault: it failed as a whole, be it for words or for a state."""
+    await filled(path)
+    break_page(path, text)
+    async with opened(path) as spool:
+        by_words = {record.message.id for record in await found(spool, Query(text="example", state=state))}
+        assert {*IDS[:20], *IDS[140:]} <= by_words < set(IDS)
+        everything = {record.message.id for record in await found(spool, Query(state=state))}
+        assert everything == (by_words if state else set(IDS))
+
+
 @pytest.mark.parametrize("table", ["fates", "attempts"])
 async def test_a_delivered_message_is_shown_without_what_is_broken(path: Path, table: str) -> None:
     """The fault: it was neither shown nor found, for what was told of it later."""

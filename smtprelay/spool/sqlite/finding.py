@@ -39,6 +39,14 @@ GROUP = 20  # messages that are compared at once …
 CROWD = 500  # … with so many recipients together at most, or one with more
 MOST_LOOKUPS = 16
 
+# An index alone tells which messages there are: it is slow, as it is not in their order, and reads no page of theirs.
+_AROUND_DAMAGE = """
+    SELECT json_group_array(id) FROM (
+        SELECT id FROM messages INDEXED BY messages_by_end
+        WHERE ended_at >= 0 AND id < ? AND id >= ? ORDER BY +id DESC LIMIT ?
+    )
+"""
+
 Page = tuple[Sequence[str], str]  # candidates, the newest first, and the id down to which there are no others
 
 
@@ -165,7 +173,12 @@ class Search:
         statement = f"SELECT json_group_array(id) FROM ({_ids_in(self._state)} ORDER BY id DESC LIMIT ?)"  # noqa: S608
         full = low < high
         while full:
-            ids = self._list(statement, high, low, PAGE)
+            try:
+                ids = self._list(statement, high, low, PAGE)
+            except sqlite3.DatabaseError as error:
+                if not is_damage(error):
+                    raise
+                ids = self._list(_AROUND_DAMAGE, high, low, PAGE)
             full = len(ids) == PAGE
             high = ids[-1] if full else low
             yield ids, high
@@ -243,15 +256,27 @@ class Search:
         in_state = "true"
         if self._state:
             in_state = f"EXISTS (SELECT 1 FROM recipients WHERE message = m.id AND state = '{self._state}')"  # noqa: S608
-        kept = self._list(
-            f"""
+        statement = f"""
             SELECT json_group_array(json_array(m.id, coalesce(m.recipients, 1)))
             FROM json_each(?) CROSS JOIN messages AS m ON m.id = value WHERE {in_state}
-            """,  # noqa: S608 - our own words
-            json.dumps(ids),
-        )
+        """  # noqa: S608 - our own words
+        try:
+            kept = self._list(statement, json.dumps(ids))
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            kept = [one for message_id in ids for one in self._kept_of(statement, message_id)]
         self._state_parts = self._state_parts or len(kept) * 10 < len(ids)
         return kept
+
+    def _kept_of(self, statement: str, message_id: str) -> list[tuple[str, int]]:
+        """One that is damaged is kept where no state is asked for, which nobody can tell."""
+        try:
+            return self._list(statement, json.dumps([message_id]))
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            return [] if self._state else [(message_id, 1)]
 
     def _list(self, statement: str, *values: str | int) -> list[Any]:
         """The JSON array that a statement makes, the greatest first."""
