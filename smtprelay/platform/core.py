@@ -125,6 +125,9 @@ class Core:
         if status in _BUSY:
             ambiguous = not call.repeatable and status != 429
             raise PlatformUnreachable(f"{self._host} answers HTTP {status}", ambiguous=ambiguous)
+        if 300 <= status < 400:
+            words = "and sends elsewhere, where the password does not go: look at base_url"
+            raise UnreadableAnswer(f"{self._host} answers HTTP {status}, {words}")
         if status != 200:
             raise UnreadableAnswer(f"{self._host} answers HTTP {status}", answer.excerpt)
         return call.read(answer)

@@ -35,7 +35,7 @@ def text(row: Row, *names: str) -> str:
 
 def _of_json(value: object, name: str) -> str:
     match value:
-        case None:
+        case None | False:  # PHP's word for nothing, too
             return ""
         case str():
             return NO_CHARACTERS.sub("", value)

@@ -250,7 +250,7 @@ def test_a_refused_log_in_says_whose(ask: Asking, status: str) -> None:
     ("told", "words"),
     [
         (answer("<html><h1>Not Found</h1></html>", "404 Not Found"), r"^127.0.0.1:\d+ answers HTTP 404: 'Not Found'"),
-        (answer("", "302 Found", location="https://example.com/"), "answers HTTP 302"),
+        (answer("", "302 Found", location="https://example.com/"), "answers HTTP 302, and sends elsewhere"),
         (answer("<html><title>维护</title></html>".encode("gbk")), "a page of HTML came in place of an answer: '维护'"),
         (answer("ok"), "XML was expected, and text came: 'ok'"),
         (answer("<service><id>7</id>"), "the answer breaks off within <service>"),

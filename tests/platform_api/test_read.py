@@ -114,6 +114,9 @@ def test_the_first_name_that_has_something_counts() -> None:
     assert text(element, "lost") == "深圳"
     assert text(element, "lost2") == "b"
     assert text({"new": None, "old": 7}, "new", "old") == "7"
+    assert text({"new": False, "old": 0}, "new", "old") == "0"
+    with pytest.raises(UnreadableAnswer, match=r"<new> should be text: '\[7\]'"):
+        text({"new": [7]}, "new", "old")
 
 
 def test_a_list_of_one_may_be_left_out_and_a_list_of_none_is_empty() -> None:
