@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+_INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it
+
 
 def main() -> None:
     """The command line's entry. Two go their own way: sendmail has its own syntax and starts once per mail, and the
@@ -30,6 +32,8 @@ def main() -> None:
             app()
     except SystemExit as end:
         sys.exit(os.EX_USAGE if end.code == 2 else end.code)  # 2 is what typer and argparse say of bad arguments
+    except KeyboardInterrupt:  # while modules are imported; typer ends so for Ctrl-C too
+        sys.exit(_INTERRUPTED)
 
 
 def _fill_standard_descriptors() -> None:

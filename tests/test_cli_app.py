@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import typer
 from rich.text import Text
 from typer.testing import CliRunner
 
 from smtprelay import __version__
+from smtprelay.__main__ import main
 from smtprelay.cli.app import app
 
 
 def test_the_version() -> None:
     run = CliRunner().invoke(app, ["--version"])
     assert (run.exit_code, run.output) == (0, f"smtprelay {__version__}\n")
+
+
+def test_ctrl_c_while_modules_are_imported_shows_none_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fault: dozens of lines of a traceback, for a second on a slow machine."""
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "smtprelay.cli.app", SimpleNamespace(app=interrupted))
+    monkeypatch.setattr(sys, "argv", ["smtprelay", "queue", "list"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 130
 
 
 def test_help_shows_every_word() -> None:
