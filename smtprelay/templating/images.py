@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import mimetypes
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from html import escape
 
 from smtprelay.compose import Attachment
 
 # In HTML as css-inline writes it: names in lower case, values in double quotes.
 _SOURCE = re.compile(r'(<img(?:\s[^\s>"=]++(?:="[^"]*+")?)*?\ssrc=")([^"]*+)')
 _CID = re.compile(r"""cid:([^"'()\s<>]+)""")  # it begins with letters that are fast to find
+_CID_OF_ANY_CASE = re.compile(_CID.pattern, re.IGNORECASE)
 
 
 def sources(html: str) -> list[str]:
@@ -21,6 +23,14 @@ def sources(html: str) -> list[str]:
 def content_ids(html: str) -> frozenset[str]:
     """The content ids that HTML shows."""
     return frozenset(_CID.findall(html.replace("CID:", "cid:")))
+
+
+def on_the_web(html: str, urls: Mapping[str, str]) -> str:
+    """The HTML with pictures loaded from the web.
+
+    :param urls: of the pictures, by their content ids; others stay as they are.
+    """
+    return _CID_OF_ANY_CASE.sub(lambda match: escape(urls[match[1]]) if match[1] in urls else match[0], html)
 
 
 def is_relative(source: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from smtprelay.compose import Attachment
 from smtprelay.errors import TemplateError
@@ -13,7 +14,7 @@ from smtprelay.repair.fields import Field
 from smtprelay.templating.catalog import check_template
 from smtprelay.templating.content import Content
 from smtprelay.templating.engine import Engine, explained
-from smtprelay.templating.images import content_ids
+from smtprelay.templating.images import content_ids, on_the_web
 from smtprelay.templating.job import Part
 from smtprelay.templating.library import Draft, Templates
 from smtprelay.templating.meta import ALWAYS_DEFINED, Meta
@@ -153,12 +154,11 @@ def _on_the_web(template: str, draft: Draft, pictures: str) -> tuple[str, tuple[
     html = draft.html if draft.html is not None else to_html(draft.text)
     shown = content_ids(html)
     within = [attachment for attachment in draft.attachments if attachment.content_id in shown]
-    for picture in within:
-        if not pictures:
-            raise TemplateError(
-                template,
-                f"it shows {picture.filename} from within the mail, which the platform's templates cannot: put its "
-                "pictures on a web server, and say where with --pictures URL",
-            )
-        html = html.replace(f"cid:{picture.content_id}", f"{pictures.rstrip('/')}/{picture.filename}")
-    return html, tuple(attachment for attachment in draft.attachments if attachment not in within)
+    if within and not pictures:
+        raise TemplateError(
+            template,
+            f"it shows {within[0].filename} from within the mail, which the platform's templates cannot: put its "
+            "pictures on a web server, and say where with --pictures URL",
+        )
+    urls = {picture.content_id: f"{pictures.rstrip('/')}/{quote(picture.filename)}" for picture in within}
+    return on_the_web(html, urls), tuple(attachment for attachment in draft.attachments if attachment not in within)

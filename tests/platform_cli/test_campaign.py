@@ -91,6 +91,7 @@ def test_push_replaces_a_template_with_its_attachments(shell: Shell, platform: P
     ("words", "status", "told"),
     [
         (["news", "--map", "city=VAR11"], 64, "--map city=VAR11: NAME=FIELD is wanted, of RECIPIENTS, FULLNAME, "),
+        (["news", "--pictures", "www.example.com"], 64, "an address such as https://www.example.com/news is wanted."),
         (["none"], 78, "there is none of this name; there are news"),
         (["news", "--directory", "none"], 78, "none is not a directory"),
     ],

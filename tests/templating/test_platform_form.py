@@ -138,6 +138,18 @@ def test_pictures_lie_on_the_web(bench: Bench) -> None:
     assert [attachment.filename for attachment in made.attachments] == ["terms.pdf"]
 
 
+def test_each_picture_has_an_address_of_its_own(bench: Bench) -> None:
+    """The fault: cid:logo2 became the address of logo with a 2 behind it; and a space ends an address."""
+    bench.put("w/meta.toml", '[inline]\nlogo = "logo.png"\nlogo2 = "标志 2.png"\n')
+    for name in ("logo.png", "标志 2.png"):
+        bench.put(f"w/{name}", name)
+    bench.write(w__body_html='<img src="cid:logo"><img src="CID:logo2"><img src="cid:other">')
+    html = form(bench, pictures='https://a.test/"&').html
+    assert 'src="https://a.test/&quot;&amp;/logo.png"' in html
+    assert 'src="https://a.test/&quot;&amp;/%E6%A0%87%E5%BF%97%202.png"' in html
+    assert 'src="cid:other"' in html
+
+
 def test_text_alone_becomes_html(bench: Bench) -> None:
     bench.write(w__body_txt="Dear {{ fullname }} & Co\n")
     made = form(bench)

@@ -69,6 +69,8 @@ class Order:
         config: Path | None,
     ) -> Order:
         """Whatever is wrong with it ends the program."""
+        if pictures and not pictures.startswith(("http://", "https://")):
+            fail(os.EX_USAGE, f"--pictures {pictures}: an address such as https://www.example.com/news is wanted.")
         values = inputs.variables(var or (), vars_file)
         folder = directory or load_config(config).templates.directory
         if not folder.is_dir():
