@@ -37,6 +37,7 @@ class Mailboxes(Resource[M]):
     def list(self, domain: str, *, customer_id: int | None = None, limit: int = UNASKED) -> Pages[Mailbox]:
         """7.7: the mailboxes of a domain.
 
+        :param customer_id: of this customer: for managers only.
         :param limit: how many come with one call.
         :raises ValueError: it is no domain.
         """

@@ -101,8 +101,19 @@ class Tasks(Resource[M]):
         track_domain: str | None = None,
         reply_to: str | None = None,
     ) -> Call[Result]:
-        """6.3: change what is given of a task. The parameters are those of `create`.
+        """6.3: change what is given of a task that was not sent yet.
 
+        :param tpl_id: of a template that passed its check, or of several.
+        :param list_id: of the contacts that it goes to.
+        :param sender: whom it comes from.
+        :param sender_name: shown with that address.
+        :param time: when it is to be sent.
+        :param first: the first address of the list that it goes to, from 1.
+        :param last: the last address of the list that it goes to; 0: all.
+        :param unsubscribe_link: whether each mail gets a link to unsubscribe.
+        :param tracking: what is counted of those who read it.
+        :param track_domain: of the links by which that is done.
+        :param reply_to: the address that answers go to.
         :raises ValueError: nothing is given, or a parameter cannot be right.
         """
         due = _time(

@@ -63,6 +63,13 @@ def test_no_option_is_explained_in_python() -> None:
     assert not {key: told for key, told in helps.items() if "None" in told}
 
 
+def test_every_option_of_a_task_is_explained() -> None:
+    """The fault: those of `tasks edit` were explained by those of `create`, in Python alone."""
+    [edit] = [method for method in methods() if (method.resource, method.name) == ("tasks", "edit")]
+    told = {"id", "start"}  # an argument, and one whose values say it
+    assert {parameter.name for parameter in edit.parameters} == edit.helps.keys() | told
+
+
 def test_what_is_by_hand_is_a_call() -> None:
     assert set(BY_HAND) <= {(method.resource, method.command) for method in methods()}
 
@@ -184,3 +191,12 @@ def test_a_person_is_asked(
     result = shell("contacts", "empty", "7", stdin=answer)
     assert (result.exit_code, platform.numbers) == (status, calls)
     assert "contacts empty 7 cannot be undone. Go on?" in result.stderr
+
+
+def test_nobody_is_asked_about_what_cannot_be(
+    shell: Shell, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smtprelay.cli.platform.ask.somebody_is_there", lambda: True)
+    result = shell("templates", "detach", "7", stdin="y\n")
+    assert (result.exit_code, platform.calls) == (64, [])
+    assert result.stderr == "give one of attachment_id and all, and only one.\n"

@@ -106,6 +106,7 @@ def command_of(method: Method) -> Callable[..., None]:
     ) -> None:
         positional, named = _arguments(method.parameters, given)
         if not yes:
+            method.made.describe(None, *positional, **named)  # raises what is wrong with them before anybody is asked
             confirm(" ".join(map(str, (method.resource, method.command, *positional))))
         ask = getattr(getattr(platform, method.resource), method.name)
         with uploading(method.command) if method.uploads else nullcontext() as progress:
