@@ -95,7 +95,9 @@ class _Figure:
 
     def after(self, last: _Figure | None) -> _Figure:
         """The same figure as before may be one that does not know yet what went meanwhile."""
-        if not last or self.available != last.available or self.since - last.since >= LATE:
+        if not last or self.available != last.available:
+            return self
+        if not 0 <= self.since - last.since < LATE:  # the clock may have been set back
             return self
         return _Figure(self.available, last.since, max(self.going, last.going))
 

@@ -236,8 +236,10 @@ async def test_what_is_to_be_sent_in_weeks_spends_nothing_until_then(tmp_path: P
         assert await of.held() == 3, "now it counts"
 
 
-async def test_a_platform_that_counts_late_is_not_sent_more_than_it_has(tmp_path: Path) -> None:
-    """The fault: with each poll as much was let go again, until the platform had counted the first of it."""
+@pytest.mark.parametrize("passes", [LATE, LATE - 30 * DAY])
+async def test_a_platform_that_counts_late_is_not_sent_more_than_it_has(tmp_path: Path, passes: int) -> None:
+    """The faults: with each poll as much was let go again, until the platform had counted the first of it; and once the
+    clock had been set back by a month, that was waited for as long."""
     async with parts(tmp_path) as of:
         await of.ask(RESERVE)
         for _ in range(10):
@@ -252,7 +254,7 @@ async def test_a_platform_that_counts_late_is_not_sent_more_than_it_has(tmp_path
         await of.ask(RESERVE + 1)
         assert await of.held() == 5
         await of.send()
-        of.now += LATE
+        of.now += passes
         await of.ask(RESERVE + 1)
         assert await of.held() == 4, "but it is not waited for for good: that figure may be true"
 
