@@ -246,6 +246,9 @@ class Feedback:
             self._contacts.pop(id_, None)
             await asking.is_told(self._ask_for_list(asking, id_))
             self._contacts[id_] = lists[id_].count
+        remembered = {key for key in asking.known if key.startswith(self._fact("unsubscribed/"))}
+        for key in remembered - {self._fact(f"unsubscribed/{id_}") for id_ in lists}:
+            await self._spool.remember(key, None)
 
     async def _ask_for_list(self, asking: _Round, list_id: int) -> None:
         key = self._fact(f"unsubscribed/{list_id}")

@@ -373,6 +373,17 @@ async def test_what_is_remembered_does_not_grow(tmp_path: Path) -> None:
         assert len(await of.spool.recall("platform/example/failures/")) <= 5
 
 
+async def test_a_list_that_is_gone_is_remembered_no_more(tmp_path: Path) -> None:
+    async with parts(tmp_path) as of:
+        of.platform.counts = {3: 0, 7: 0}
+        of.platform.unsubscribed_.append(Unsubscribed("a@example.net", NOON))
+        await of.sync()
+        assert len(await of.spool.recall("platform/example/unsubscribed/")) == 2
+        del of.platform.counts[3]
+        await of.sync()
+        assert list(await of.spool.recall("platform/example/unsubscribed/")) == ["platform/example/unsubscribed/7"]
+
+
 @pytest.mark.parametrize("text", ['{"at": 1796000000000, "count": 2}', "{", "[]", ""])
 async def test_an_alarm_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> None:
     """The fault: one of another version, without a day, had /readyz and the page answer 500."""
