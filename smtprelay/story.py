@@ -199,14 +199,21 @@ def _standing(recipient: Mapping[str, Any], say: Say, now: int) -> str:
             return say("suppressed {at}: {cause}; notification: {dsn}", at=updated, cause=named(reason, say), dsn=dsn)
         case State.DELIVERED if fate := recipient["fate"]:
             return say(
-                "delivered to the platform {at} after {attempts}, then refused: {cause} (told on {day})",
+                "delivered to the platform {at} after {attempts}, {later}",
                 at=updated,
                 attempts=attempts,
-                cause=named(fate["cause"], say),
-                day=day_of(fate["at"]),
+                later=refused_later(fate["cause"], fate["at"], say),
             )
         case state:
             return say(_ENDED[state], at=updated, attempts=attempts)
+
+
+def refused_later(cause: str, at: int, say: Say = english) -> str:
+    """What the platform told of a recipient that it had taken.
+
+    :param at: when, in Unix milliseconds; the day is told.
+    """
+    return say("then refused: {cause} (told on {day})", cause=named(cause, say), day=day_of(at))
 
 
 def _attempt(attempt: Mapping[str, Any], say: Say) -> AttemptStory:

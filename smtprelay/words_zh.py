@@ -60,9 +60,8 @@ _STORY: Mapping[str, str] = {
     ),
     "none": "无",
     "delivered {at} after {attempts}": "已投递，{at}，共 {attempts}",
-    "delivered to the platform {at} after {attempts}, then refused: {cause} (told on {day})": (
-        "已投递至平台，{at}，共 {attempts}，之后被拒收：{cause}（{day} 告知）"
-    ),
+    "delivered to the platform {at} after {attempts}, {later}": "已投递至平台，{at}，共 {attempts}，{later}",
+    "then refused: {cause} (told on {day})": "之后被拒收：{cause}（{day} 告知）",
     "suppressed {at}: {cause}; notification: {dsn}": "已屏蔽，{at}：{cause}；退信通知：{dsn}",
     "cancelled {at} after {attempts}": "已取消，{at}，共 {attempts}",
     "captured {at}: kept here, not sent": "已截留，{at}：保存在本机，未发送",

@@ -16,7 +16,7 @@ from smtprelay.cli.configuration import fail
 from smtprelay.cli.remote import connect
 from smtprelay.clock import now_ms
 from smtprelay.spool import Query, Selector, State
-from smtprelay.story import tell
+from smtprelay.story import refused_later, tell
 from smtprelay.values import parse_duration
 from smtprelay.words import in_language, interval, language_of, local_time, octets, without_bidi_controls
 
@@ -84,7 +84,7 @@ def list_(
             state_words = f"{r['state']} ({r['reason']})" if r["reason"] else r["state"]
             cells = (
                 *(first if i == 0 else ("", "", "")),
-                *(r["recipient"], state_words, local_time(at)[:19], r["reply"]),
+                *(r["recipient"], state_words, local_time(at)[:19], _later(r) or r["reply"]),
             )
             table.add_row(*map(without_bidi_controls, cells))
     print_table(table)
@@ -283,6 +283,13 @@ def _standing(recipient: dict[str, Any]) -> str:
         words.append(f"next attempt {local_time(recipient['next_at'])}")
     else:
         words.append(local_time(recipient["updated_at"]))
+    if later := _later(recipient):
+        words.append(later)
     if recipient["dsn"]:
         words.append(f"notification {recipient['dsn']}")
     return " ".join(words)
+
+
+def _later(recipient: dict[str, Any]) -> str:
+    fate = recipient["fate"]
+    return refused_later(fate["cause"], fate["at"]) if fate else ""

@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 from starlette.responses import RedirectResponse, Response
 
 from smtprelay.message import Message, time_of
-from smtprelay.spool import MessageRecord, Query, State
-from smtprelay.story import told_reply
+from smtprelay.spool import MessageRecord, Query, RecipientRecord, State
+from smtprelay.story import refused_later, told_reply
 from smtprelay.web.access import Visit
 from smtprelay.web.language import offset
 from smtprelay.web.site import Problem, Site
@@ -33,7 +33,7 @@ class Row:
     """A message in the list.
 
     :param states: how many recipients are in each.
-    :param reply: the last words about one that has not been delivered to.
+    :param reply: the last words about one that has not been delivered to, or has been refused later.
     """
 
     message: Message
@@ -92,14 +92,19 @@ def _moment(text: str) -> int:
 
 def _row(record: MessageRecord, say: Say) -> Row:
     recipients = record.recipients  # a thousand, perhaps
-    told = next((r for r in recipients if r.reply and r.state is not State.DELIVERED), None)
     return Row(
         record.message,
         recipients[0].recipient.address if recipients else "",
         max(len(recipients) - 1, 0),
         Counter(recipient.state for recipient in recipients),
-        told_reply(told.reply, told.state, say) if told else "",
+        next((told for recipient in recipients if (told := _told(recipient, say))), ""),
     )
+
+
+def _told(recipient: RecipientRecord, say: Say) -> str:
+    if recipient.state is not State.DELIVERED:
+        return told_reply(recipient.reply, recipient.state, say)
+    return refused_later(recipient.fate.cause, recipient.fate.at, say) if recipient.fate else ""
 
 
 def _address(words: Mapping[str, str]) -> str:

@@ -20,7 +20,7 @@ from smtprelay.pulse import Point
 from smtprelay.resolver import Failed, Found
 from smtprelay.scheduler import Pause
 from smtprelay.signing import Signer, generate_key, load_key
-from smtprelay.spool import Result, SpoolError, State, Suppression, Waiting
+from smtprelay.spool import Fate, Result, SpoolError, State, Suppression, Waiting
 from smtprelay.web import domains, live, sessions
 from smtprelay.web.message import AT_ONCE
 from smtprelay.web.message import SHOWN as SHOWN_RECIPIENTS
@@ -220,6 +220,15 @@ class TestMessages:
             assert f"/messages/{found}" in text, query
             assert "carol" not in text
         assert "No such message." in (await browser.get("/messages?text=nothing")).text
+
+    async def test_what_was_refused_after_it_was_delivered(self, page: Page) -> None:
+        """The fault: of mail that the platform had failed to deliver, the list said no more than that of the rest."""
+        await page.behind.put("bob@example.net")
+        await page.behind.attempt(Result(0, State.DELIVERED, phase="dot", reply="250 2.0.0 Ok"))
+        await page.behind.spool.report([Fate("bob@example.net", NOW, "1", "platform news")])
+        browser = await page.logged_in()
+        assert "then refused: no such mailbox (told on" in words((await browser.get("/messages")).text)
+        assert "之后被拒收：邮箱不存在" in words((await browser.get("/messages", accept_language="zh")).text)
 
     async def test_an_id_leads_to_its_message(self, page: Page) -> None:
         found = await page.behind.put("bob@example.net")
