@@ -63,8 +63,6 @@ def read_webhook_keys(config: Config) -> dict[str, tuple[bytes, ...]]:
         try:
             secret = _read_secret(webhook.secret_file, webhook.secret_env, webhook.secret_credential)
             keys[webhook.url] = tuple(map(_webhook_key, secret.split()))
-            if not keys[webhook.url]:
-                raise ValueError("it is empty")
         except ValueError as error:
             problems.append(f"webhooks {names[webhook.url]}: the secret cannot be used: {error}")
     if problems:
@@ -86,8 +84,15 @@ def _webhook_key(secret: str) -> bytes:
 def _read_secret(path: Path | None, variable: str, credential: str) -> str:
     """What a file, the environment or a systemd credential holds.
 
-    :raises ValueError: it cannot be read; the text says why.
+    :raises ValueError: it cannot be read, or is empty; the text says why.
     """
+    secret = _kept_secret(path, variable, credential)
+    if not secret.strip():
+        raise ValueError("it is empty")
+    return secret
+
+
+def _kept_secret(path: Path | None, variable: str, credential: str) -> str:
     if variable:
         if variable not in os.environ:
             raise ValueError(f"${variable} is not set")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from smtprelay.config import Config, ConfigError, parse_config
-from smtprelay.credentials import read_lanes, read_platform_passwords, read_webhook_keys
-from tests.test_config import LEAST
+from smtprelay.credentials import read_lanes, read_passwords, read_platform_passwords, read_webhook_keys
+from tests.test_config import DOMAIN, LEAST
 
 KEY, OTHER_KEY = bytes(range(24)), bytes(range(32, 64))
 SECRET = "whsec_" + base64.b64encode(KEY).decode()
@@ -78,6 +78,16 @@ def test_the_password_of_a_platform_account(tmp_path: Path) -> None:
         read_platform_passwords(settings)
     (tmp_path / "password").write_text("secret\n")
     assert read_platform_passwords(settings) == {"main": "secret"}
+
+
+def test_a_password_that_is_empty_is_none(tmp_path: Path) -> None:
+    """The fault: `check --offline` had nothing to say of it, and the platform only that the log-in was wrong."""
+    (tmp_path / "password").write_text("\n")
+    source = 'username = "news@example.com"\npassword_file = "password"\n'
+    settings = parse_config((f"[[upstream.credentials]]\n{source}{DOMAIN}" + ACCOUNT).encode(), tmp_path)
+    for read in (read_passwords, read_platform_passwords):
+        with pytest.raises(ConfigError, match="the password cannot be read: it is empty"):
+            read(settings)
 
 
 def upstream(folder: Path, keys: str) -> Config:
