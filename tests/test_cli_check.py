@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from dataclasses import replace
@@ -16,6 +17,8 @@ from typer.testing import CliRunner
 from smtprelay.cli.app import app
 from smtprelay.platform import PlatformClient
 from smtprelay.platform.account import SendType, Service, ServiceStatus, ServiceType
+from smtprelay.sandbox.nameserver import NameServer
+from smtprelay.signing import generate_key, load_key
 
 CONFIG = """\
 [spool]
@@ -95,6 +98,32 @@ def test_a_directory_of_templates_that_was_set_has_to_exist(tmp_path: Path) -> N
     told = f"[templates] directory {tmp_path}/tempaltes does not exist: mail that names a template is refused (550)"
     assert found(tmp_path, "templates", '[templates]\ndirectory = "tempaltes"') == [("warning", told)]
     assert found(tmp_path, "templates") == []
+
+
+async def test_a_key_of_which_dns_has_another_one(tmp_path: Path) -> None:
+    """The fault: it was ok, as the file is, while no receiver could verify what it signs."""
+    for name in ("ours", "theirs"):
+        (tmp_path / f"{name}.pem").write_bytes(generate_key("ed25519"))
+    theirs = load_key((tmp_path / "theirs.pem").read_bytes(), "example.com", "relay1")
+    zone = [
+        'example.com. IN TXT "v=spf1 include:spf.bestedm.org -all"',
+        "example.com. IN MX 10 mail.bestedm.org.",
+        f'{theirs.record_name}. IN TXT "{theirs.record}"',
+    ]
+    async with NameServer(*zone) as dns:
+        more = f'''keys = [{{ selector = "relay1", file = "ours.pem" }}]
+[upstream]
+mode = "sandbox"
+[domain_rules]
+nameservers = ["{dns.address}"]'''
+        config = CONFIG.replace('name = "example.com"', f'name = "example.com"\n{more}')
+        (tmp_path / "config.toml").write_text(config)
+        command = ["check", "--json", "-c", str(tmp_path / "config.toml")]
+        result = await asyncio.to_thread(CliRunner().invoke, app, command)
+    assert result.exit_code == 0, result.output
+    found = [(f["result"], f["detail"]) for f in json.loads(result.stdout) if f["what"] == "domain"]
+    assert [level for level, _ in found] == ["ok", "ok", "warning"]
+    assert "DKIM relay1: the key at relay1._domainkey.example.com is another one than our key; publish" in found[-1][1]
 
 
 ACCOUNT = """
