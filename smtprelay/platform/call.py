@@ -90,7 +90,7 @@ def only_one(**values: object) -> dict[str, str]:
     given = {name: value for name, value in values.items() if value is not None and value != ""}
     if len(given) != 1:
         *names, last = values
-        raise ValueError(f"give one of {', '.join(names)} and {last}, and only one")
+        raise ValueError(f"give one of {', '.join(f'`{name}`' for name in names)} and `{last}`, and only one")
     return parameters(**given)
 
 

@@ -113,10 +113,10 @@ class Failures(Resource[M]):
 
 def _which(first: date, type_: FailureType, task_id: int | None, task_ident: str, last: date | None) -> dict[str, str]:
     if type_ in _OF_A_TASK and task_id is None and not task_ident:
-        raise ValueError(f"give task_id or task_ident as well: the platform wants one of them with type {type_}")
+        raise ValueError(f"give `task_id` or `task_ident` as well: the platform wants one of them with type {type_}")
     date, date_end = on_day(first), on_day(last)
     if date_end and date and date_end < date:
-        raise ValueError("date_end is before date: give the first day as date, and the last as date_end")
+        raise ValueError("`date_end` is before `date`: give the first day as `date`, and the last as `date_end`")
     return parameters(
         date=date, date_end=date_end, type=type_, task_id=task_id, task_ident=task_ident or None, out_type="json"
     )

@@ -31,7 +31,7 @@ class Mailbox:
 
 
 class Mailboxes(Resource[M]):
-    """The mailboxes of a domain: 20 at most. `customer_id` is for managers only: a customer of theirs."""
+    """The mailboxes of a domain: 20 at most. Managers have those of their customers too."""
 
     @paged
     def list(self, domain: str, *, customer_id: int | None = None, limit: int = UNASKED) -> Pages[Mailbox]:

@@ -193,7 +193,7 @@ class Statistics(Resource[M]):
         """
         given = (bool(ident), id is not None)
         if all(given) or not (date or any(given)):
-            raise ValueError("give date, ident or id, and not both of the last two")
+            raise ValueError("give `date`, `ident` or `id`, and not both of the last two")
         query = parameters(date=on_day(date), ident=ident or None, id=id)
         return Call("2.4", "stask.php", query, _batches, repeatable=True)
 

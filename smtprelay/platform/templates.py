@@ -91,7 +91,7 @@ class Templates(Resource[M]):
         :raises ValueError: neither name nor subject nor content is given, or a subject has a ``|``.
         """
         if name is None and subject is None and content is None:
-            raise ValueError("give one of name, subject and content, or several")
+            raise ValueError("give one of `name`, `subject` and `content`, or several")
         form = parameters(
             name=name,
             subject=None if subject is None else _joined(subject),

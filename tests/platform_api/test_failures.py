@@ -174,7 +174,7 @@ def test_the_day_of_a_moment_is_the_one_of_shanghai() -> None:
 
 @pytest.mark.parametrize("name", ["not_exist", "over_quota", "user_reject"])
 def test_some_types_want_a_task(name: str) -> None:
-    with pytest.raises(ValueError, match="give task_id or task_ident as well"):
+    with pytest.raises(ValueError, match="give `task_id` or `task_ident` as well"):
         Failures.all.describe(None, DAY, FailureType(name))
     query = Failures.addresses.describe(None, DAY, FailureType(name), task_id=7).query
     assert (query["type"], query["task_id"]) == (FailureType(name).value, "7")
@@ -182,5 +182,5 @@ def test_some_types_want_a_task(name: str) -> None:
 
 
 def test_days_in_the_wrong_order_are_refused() -> None:
-    with pytest.raises(ValueError, match="date_end is before date"):
+    with pytest.raises(ValueError, match="`date_end` is before `date`"):
         Failures.all.describe(None, DAY, date_end=date(2012, 3, 1))

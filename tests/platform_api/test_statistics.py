@@ -27,7 +27,7 @@ def test_the_tasks_of_a_day_or_one_task() -> None:
 
 def test_not_two_of_day_batch_and_task_and_not_none() -> None:
     describe = Statistics.web_tasks.describe
-    with pytest.raises(ValueError, match="give one of date, ident and id, and only one"):
+    with pytest.raises(ValueError, match="give one of `date`, `ident` and `id`, and only one"):
         describe(None)
     with pytest.raises(ValueError, match="only one"):
         describe(None, DAY, id=7)
@@ -44,7 +44,7 @@ def test_a_batch_may_be_asked_for_with_its_day() -> None:
     assert describe(None, DAY).query == {"date": "2012-03-02"}
     assert describe(None, DAY, ident=IDENT).query == {"date": "2012-03-02", "ident": IDENT}
     assert describe(None, id=7).query == {"id": "7"}
-    with pytest.raises(ValueError, match="give date, ident or id"):
+    with pytest.raises(ValueError, match="give `date`, `ident` or `id`"):
         describe(None)
     with pytest.raises(ValueError, match="not both"):
         describe(None, DAY, ident=IDENT, id=7)
@@ -57,7 +57,7 @@ def test_tracking_is_of_a_task_or_a_batch(describe: Callable[..., Call[object]])
     assert describe(None, 7).query["id"] == "7"
     assert describe(None, ident=IDENT).query["ident"] == IDENT
     for wrong in ({}, {"id": 7, "ident": IDENT}):
-        with pytest.raises(ValueError, match="give one of id and ident, and only one"):
+        with pytest.raises(ValueError, match="give one of `id` and `ident`, and only one"):
             describe(None, **wrong)
 
 

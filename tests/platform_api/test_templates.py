@@ -82,7 +82,7 @@ def test_what_is_changed_goes_by_post() -> None:
     described = Templates.edit.describe(None, 7, content="<p>", encoding=Encoding.QUOTED_PRINTABLE)
     assert described.query == {"do": "edit-tpl", "tpl_id": "7"}
     assert described.form == {"content": "<p>", "encoding": "quoted-printable"}
-    with pytest.raises(ValueError, match="give one of name, subject and content"):
+    with pytest.raises(ValueError, match="give one of `name`, `subject` and `content`"):
         Templates.edit.describe(None, 7, text_content="t")
 
 
@@ -91,7 +91,7 @@ def test_all_attachments_are_deleted_only_where_that_is_said() -> None:
     assert Templates.detach.describe(None, 7, attachment_id=1).query == query | {"attachment_id": "1"}
     assert Templates.detach.describe(None, 7, all=True).query == query | {"attachment_id": "all"}
     for attachment_id, all_ in ((None, False), (1, True)):
-        with pytest.raises(ValueError, match="give one of attachment_id and all, and only one"):
+        with pytest.raises(ValueError, match="give one of `attachment_id` and `all`, and only one"):
             Templates.detach.describe(None, 7, attachment_id=attachment_id, all=all_)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -58,9 +60,17 @@ def test_every_command_says_what_it_does(shell: Shell) -> None:
 
 
 def test_no_option_is_explained_in_python() -> None:
-    """The fault: that of `contacts addresses --list-id` ended with "None: all."."""
+    """The faults: that of `contacts addresses --list-id` ended with "None: all.", and `contacts upload` sent people to
+    `upload_state`."""
     helps = {(method.resource, name): told for method in methods() for name, told in method.helps.items()}
-    assert not {key: told for key, told in helps.items() if "None" in told}
+    helps |= {(method.resource, method.name): method.help for method in methods()}
+    assert not {key: told for key, told in helps.items() if "None" in told or re.search("`[a-z]+_", told)}
+
+
+def test_a_parameter_that_is_missing_has_the_name_of_its_option(shell: Shell) -> None:
+    """The fault: `templates detach` wanted an attachment_id, and no option is called that."""
+    told = shell("templates", "detach", "7", "--yes")
+    assert (told.exit_code, told.stderr) == (os.EX_USAGE, "give one of `attachment-id` and `all`, and only one.\n")
 
 
 def test_every_option_of_a_task_is_explained() -> None:

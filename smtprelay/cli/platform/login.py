@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -142,7 +143,12 @@ def ending_well() -> Iterator[None]:
     except OSError as error:
         fail(os.EX_NOINPUT, f"{error.filename or 'A file'} cannot be read: {error.strerror}.")
     except ValueError as error:  # of a parameter, before anything was sent
-        fail(os.EX_USAGE, f"{error}.")
+        fail(os.EX_USAGE, f"{as_commands(str(error))}.")
+
+
+def as_commands(text: str) -> str:
+    """What the client says of its calls and their parameters, with the names that commands and options have."""
+    return re.sub(r"`\w+`", lambda name: name[0].replace("_", "-"), text)
 
 
 def in_words(error: PlatformError) -> str:

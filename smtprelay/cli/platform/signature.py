@@ -15,7 +15,7 @@ import typer
 from smtprelay.cli.common import JsonOption
 from smtprelay.cli.platform.ask import YesOption, confirm
 from smtprelay.cli.platform.kinds import kind_of
-from smtprelay.cli.platform.login import logged_in
+from smtprelay.cli.platform.login import as_commands, logged_in
 from smtprelay.cli.platform.progress import uploading
 from smtprelay.cli.platform.show import OutputOption, show, write_lines
 from smtprelay.platform import PlatformClient
@@ -69,12 +69,12 @@ class Method:
         text = " ".join(re.split(r"^:|:raises ", self._doc, maxsplit=1, flags=re.MULTILINE)[0].split())
         if not (match := _NUMBERS.match(text)):
             return text
-        return f"{_sentence(text[match.end() :])} ({match['numbers']})"
+        return f"{_sentence(as_commands(text[match.end() :]))} ({match['numbers']})"
 
     @property
     def helps(self) -> dict[str, str]:
         """The same of its parameters."""
-        return {name: _sentence(" ".join(text.split())) for name, text in _PARAMETER.findall(self._doc)}
+        return {name: _sentence(as_commands(" ".join(text.split()))) for name, text in _PARAMETER.findall(self._doc)}
 
     @property
     def _doc(self) -> str:
