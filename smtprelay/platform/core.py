@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from smtprelay.network import why_failed
 from smtprelay.platform import uploads
 from smtprelay.platform.answer import Answer
 from smtprelay.platform.call import Call
@@ -126,10 +127,11 @@ class Core:
             ambiguous = not call.repeatable and status != 429
             raise PlatformUnreachable(f"{self._host} answers HTTP {status}", ambiguous=ambiguous)
         if 300 <= status < 400:
-            words = "and sends elsewhere, where the password does not go: look at base_url"
-            raise UnreadableAnswer(f"{self._host} answers HTTP {status}, {words}")
+            words = "and sends elsewhere, where the password does not go"
+            raise UnreadableAnswer(f"{self._host} answers HTTP {status}, {words} (look at base_url, {self.base_url})")
         if status != 200:
-            raise UnreadableAnswer(f"{self._host} answers HTTP {status}", answer.excerpt)
+            advice = f" (look at base_url, {self.base_url})" if status == 404 else ""
+            raise UnreadableAnswer(f"{self._host} answers HTTP {status}{advice}", answer.excerpt)
         return call.read(answer)
 
     @property
@@ -149,5 +151,13 @@ def _words(error: Exception) -> str:
     if isinstance(error, httpx.ProxyError):  # the first line of its reply
         return f"the proxy answers {error}"
     if isinstance(error, httpx.ConnectError | OSError):
-        return str(error) or type(error).__name__
+        return why_failed(_beneath(error)) or type(error).__name__
     return f"the connection broke ({type(error).__name__})"
+
+
+def _beneath(error: BaseException) -> OSError:
+    """The system's own error, or OpenSSL's, of which the library made its own."""
+    cause: BaseException | None = error
+    while cause and not (isinstance(cause, OSError) and cause.errno):
+        cause = cause.__cause__ or cause.__context__
+    return cause if isinstance(cause, OSError) else OSError(str(error))

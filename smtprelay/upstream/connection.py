@@ -8,10 +8,7 @@ Some of that protocol's protected members are used, with care: pyproject.toml ke
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import socket
-import ssl
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, suppress
@@ -23,6 +20,7 @@ from aiosmtplib.errors import SMTPException, SMTPResponseException, SMTPServerDi
 from aiosmtplib.protocol import MAX_RESPONSE_LENGTH, SMTPProtocol
 
 from smtprelay.config import Timeouts
+from smtprelay.network import why_failed
 from smtprelay.outcome import Fact, Phase
 from smtprelay.reply import Reply
 
@@ -335,14 +333,8 @@ def _words(error: Exception, timeout: int) -> str:
             return f"it does not keep to SMTP: {_printable(error.message)}"
         case SMTPServerDisconnected() | ConnectionResetError():
             return "it closed the connection"
-        case ssl.SSLCertVerificationError():
-            return f"its certificate cannot be verified: {error.verify_message}"
-        case ssl.SSLError():
-            return f"TLS failed: {error.reason or error}"
-        case socket.gaierror():
-            return f"the name cannot be resolved: {error.strerror}"
-        case OSError() if error.errno:
-            return os.strerror(error.errno)
-        case TimeoutError():
+        case TimeoutError() if not error.errno:
             return f"no answer within {timeout / 1000:g} s"
+        case OSError():
+            return why_failed(error)
     return str(error)

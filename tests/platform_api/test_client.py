@@ -125,6 +125,25 @@ def test_what_changes_nothing_is_tried_again(ask: Asking, trouble: bytes) -> Non
     assert ask.pauses == [1.0, 4.0]
 
 
+def test_why_nobody_answers_is_told_without_numbers(ask: Asking) -> None:
+    """The fault: "[Errno 111] Connection refused"; "[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)"."""
+    with pytest.raises(PlatformUnreachable, match=r"^127.0.0.1:\d+: Connection refused\n"):
+        ask(unused(), service)
+    with (
+        Server(SERVICE, SERVICE, SERVICE) as server,
+        pytest.raises(PlatformUnreachable, match=r": TLS failed: there is no TLS at this port\n"),
+    ):
+        ask(server.url.replace("http:", "https:"), service)
+
+
+@pytest.mark.parametrize("status", ["404 Not Found", "301 Moved Permanently"])
+def test_another_address_is_looked_for_where_nothing_is_there(ask: Asking, status: str) -> None:
+    with Server(answer("not here", status)) as server, pytest.raises(UnreadableAnswer) as caught:
+        ask(server.url, service)
+    assert f"answers HTTP {status[:3]}" in str(caught.value)
+    assert f"(look at base_url, {server.url}" in str(caught.value)
+
+
 def test_but_not_without_end(ask: Asking) -> None:
     with (
         Server(*BUSY) as server,
@@ -249,7 +268,10 @@ def test_a_refused_log_in_says_whose(ask: Asking, status: str) -> None:
 @pytest.mark.parametrize(
     ("told", "words"),
     [
-        (answer("<html><h1>Not Found</h1></html>", "404 Not Found"), r"^127.0.0.1:\d+ answers HTTP 404: 'Not Found'"),
+        (
+            answer("<html><h1>Not Found</h1></html>", "404 Not Found"),
+            r"^127.0.0.1:\d+ answers HTTP 404 \(look at base_url, .*\): 'Not Found'",
+        ),
         (answer("", "302 Found", location="https://example.com/"), "answers HTTP 302, and sends elsewhere"),
         (answer("<html><title>维护</title></html>".encode("gbk")), "a page of HTML came in place of an answer: '维护'"),
         (answer("ok"), "XML was expected, and text came: 'ok'"),
@@ -365,7 +387,7 @@ def test_an_address_may_be_written_as_people_write_it(
 def test_https_with_any_other_sends_no_password(ask: Asking, authority: tuple[trustme.CA, Path]) -> None:
     with (
         Server(SERVICE, tls=tls(authority[0])) as server,
-        pytest.raises(PlatformUnreachable, match="CERTIFICATE_VERIFY_FAILED"),
+        pytest.raises(PlatformUnreachable, match="its certificate cannot be verified: "),
     ):
         ask(server.url, add)
     assert server.requests == []
