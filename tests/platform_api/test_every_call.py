@@ -100,6 +100,7 @@ async def test_statistics(caller: Caller) -> None:
     assert (batch.ident, batch.delivered, batch.not_exist) == (task.ident, 1, 1)
     batches = await caller.ask(Statistics.batches, DAY)
     assert len(batches) == 2
+    assert await caller.ask(Statistics.batches, id=0) == []  # mail over SMTP is of no task
     deductions = await caller.ask(Statistics.deductions, DAY)
     assert sum(each.deducted for each in deductions) == 2
     assert caller.made >= calls_of(Statistics)

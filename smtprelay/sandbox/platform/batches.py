@@ -80,6 +80,10 @@ class Batch:
     recipients: list[Recipient] = field(default_factory=list)
     _last: dict[str, Recipient] = field(default_factory=dict)
 
+    def is_called(self, ident: str, id_: str) -> bool:
+        """Whether it is the one of this number; without one, of this task, which mail over SMTP has not."""
+        return self.ident == ident if ident else bool(self.send_id) and str(self.send_id) == id_
+
     def add(self, address: str, at: datetime, failure: str) -> Recipient:
         recipient = Recipient(len(self.recipients) + 1, address, failure)
         clicks = address.lower().startswith("clicks")

@@ -79,7 +79,7 @@ def batches(state: State, request: Request) -> Node:
     """2.4"""
     ident, id_ = request.get("ident"), request.get("id")
     if ident or id_:
-        found = [batch for batch in state.batches if ident == batch.ident or id_ == str(batch.send_id)]
+        found = [batch for batch in state.batches if batch.is_called(ident, id_)]
     else:
         asked = day(request.get("date"))
         found = [batch for batch in state.batches if batch.day == asked]

@@ -110,7 +110,7 @@ def _batch(state: State, request: Request) -> Batch:
     ident, id_ = request.get("ident"), request.get("id")
     need(ident or id_)
     for batch in state.batches:
-        if batch.ident == ident if ident else id_ == str(batch.send_id):
+        if batch.is_called(ident, id_):
             return batch
     raise Refused("not_exist", "任务不存在或者没有统计")
 
