@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain, repeat
 
+from smtprelay.platform import PlatformUnreachable, UnreadableAnswer
 from smtprelay.platform.call import Progress
 
 PAUSES = (0.5, 1.0, 2.0)  # seconds between the first questions
 PAUSE = 5.0  # and between all others: the platform looks for work from time to time
+PATIENCE = 5  # questions on end that may stay without an answer while the platform works on something
 
 
 @contextmanager
@@ -43,11 +45,21 @@ def waiting(what: str) -> Iterator[None]:
 
 
 def until(is_done: Callable[[], bool], seconds: float, sleep: Callable[[float], None] = time.sleep) -> bool:
-    """Ask until it is done; False where it is not within the time."""
+    """Ask until it is done; False where it is not within the time.
+
+    :raises PlatformError: it cannot be told; where the platform is only busy, after `PATIENCE` other questions.
+    """
     end = time.monotonic() + seconds
+    failures = 0
     for pause in chain(PAUSES, repeat(PAUSE)):
-        if is_done():
-            return True
+        try:
+            if is_done():
+                return True
+            failures = 0
+        except (PlatformUnreachable, UnreadableAnswer):
+            failures += 1
+            if failures > PATIENCE:
+                raise
         if time.monotonic() + pause > end:
             return False
         sleep(pause)
