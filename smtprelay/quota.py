@@ -102,6 +102,9 @@ class _Figure:
         return _Figure(self.available, last.since, max(self.going, last.going))
 
 
+_FIGURE = TypeAdapter(_Figure)
+
+
 class Quota:
     """That of one account.
 
@@ -131,13 +134,14 @@ class Quota:
         self._spool = spool
         self._wake = wake
         self._clock = clock
-        self._fact = f"platform/{account.key}/service"
-        self.standing = read_fact(facts, self._fact, _STANDING.validate_json)
+        self._standing_fact = f"platform/{account.key}/service"
+        self._figure_fact = f"platform/{account.key}/figure"
+        self.standing = read_fact(facts, self._standing_fact, _STANDING.validate_json)
         self._holding = holding or self._is_low()
         # Recipients that bulk may still be sent to, as far as is known: what is held stays so until there is an answer.
         self._room = 0 if self._holding else math.inf
         self._let_go = 0  # recipients that were let go since the start
-        self._figure: _Figure | None = None
+        self._figure = read_fact(facts, self._figure_fact, _FIGURE.validate_json)
         self._release_wanted = asyncio.Event()
         self._changing = asyncio.Lock()
 
@@ -169,7 +173,10 @@ class Quota:
         standing = self._note(await client.account.service())
         async with self._changing:
             await self._measure(standing, going - let_go, by)
-        await self._spool.remember(self._fact, _STANDING.dump_json(standing).decode())
+        await self._spool.remember(self._standing_fact, _STANDING.dump_json(standing).decode())
+        if figure := self._figure:
+            gone = replace(figure, going=figure.going + self._let_go)  # as the next process counts from its own start
+            await self._spool.remember(self._figure_fact, _FIGURE.dump_json(gone).decode())
 
     async def run(self) -> None:
         """Release what is held although there is room; until it is cancelled."""

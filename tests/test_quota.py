@@ -259,6 +259,25 @@ async def test_a_platform_that_counts_late_is_not_sent_more_than_it_has(tmp_path
         assert await of.held() == 4, "but it is not waited for for good: that figure may be true"
 
 
+async def test_what_a_late_platform_has_not_counted_is_known_after_a_restart(tmp_path: Path) -> None:
+    """The fault: as much again was let go, which spent the reserve."""
+    async with parts(tmp_path) as of:
+        of.platform.counts = False
+        await of.ask(RESERVE + 5)
+        for _ in range(3):
+            await of.accept()
+        await of.send()
+        await of.ask(RESERVE + 5)
+    async with parts(tmp_path) as of:
+        await of.ask(RESERVE + 5)
+        assert [(await of.accept()).hold for _ in range(3)] == ["", "", QUOTA]
+        await of.ask(RESERVE + 2)
+        assert await of.held() == 1, "it has counted what went before, and two wait"
+    async with parts(tmp_path) as of:
+        await of.ask(RESERVE + 2)
+        assert await of.held() == 1
+
+
 async def test_who_is_suppressed_spends_nothing(tmp_path: Path) -> None:
     async with parts(tmp_path) as of:
         await of.ask(RESERVE + 1)
