@@ -297,7 +297,7 @@ SPAM = Kind(
     "spam",
     "warning",
     Sentence(
-        "The platform judged mail of {name} as spam and did not send it to {count} recipients since {since}. The "
+        "The platform judged mail of {name} as spam and did not send it (recipients since {since}: {count}). The "
         "domain's reputation suffers."
     ),
     Sentence(

@@ -187,7 +187,7 @@ PROBLEMS: Final[Mapping[str, str]] = {
     "smtprelay'.": (
         "请检查该账户的用户名和密码（'smtprelay check' 可尝试登录），然后执行 'systemctl reload smtprelay'。"
     ),
-    "The platform judged mail of {name} as spam and did not send it to {count} recipients since {since}. The domain's "
+    "The platform judged mail of {name} as spam and did not send it (recipients since {since}: {count}). The domain's "
     "reputation suffers.": (
         "自 {since} 起，平台将 {name} 发往 {count} 个收件人的邮件判为垃圾邮件而未发送。这会损害域名信誉。"
     ),

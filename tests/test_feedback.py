@@ -359,7 +359,7 @@ async def test_mail_that_was_judged_as_spam_is_a_problem_for_a_day(tmp_path: Pat
         await of.sync()
         restarted = await of.new_feedback()
         [problem] = restarted.problems()
-        assert "to 2 recipients since 2026-11-27." in problem.sentence
+        assert "(recipients since 2026-11-27: 2)." in problem.sentence
         of.now += DAY
         assert not list(restarted.problems())
 
@@ -393,7 +393,7 @@ async def test_an_alarm_that_cannot_be_read_is_none(tmp_path: Path, text: str) -
         assert not list(restarted.problems())
         of.platform.fail("a@example.net", "5")
         await of.sync()
-        assert "to 1 recipients since 2026-11-28." in next(restarted.problems()).sentence
+        assert "did not send it (recipients since 2026-11-28: 1)." in next(restarted.problems()).sentence
 
 
 async def test_what_was_asked_for_before_and_cannot_be_read_is_asked_for_again(tmp_path: Path) -> None:
