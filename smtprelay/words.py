@@ -30,6 +30,11 @@ def english(sentence: str, /, **values: object) -> str:
     return sentence.format(**values) if values else sentence
 
 
+def capitalised(clause: str) -> str:
+    """A clause as a sentence begins. A domain's name keeps its case."""
+    return clause if "." in clause.partition(" ")[0] else clause[:1].upper() + clause[1:]
+
+
 def in_language(language: str) -> Say:
     """How to tell something in a language: in Chinese, or else in English.
 

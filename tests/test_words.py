@@ -11,7 +11,16 @@ import jinja2
 import pytest
 
 from smtprelay.web.words_zh import PAGE
-from smtprelay.words import english, in_language, interval, language_of, local_time, octets, without_bidi_controls
+from smtprelay.words import (
+    capitalised,
+    english,
+    in_language,
+    interval,
+    language_of,
+    local_time,
+    octets,
+    without_bidi_controls,
+)
 from smtprelay.words_zh import CHINESE
 from tests.test_imports import MODULES
 
@@ -59,6 +68,11 @@ def test_the_catalogues_have_nothing_that_is_not_told() -> None:
 )
 def test_languages(language: str, told: str) -> None:
     assert in_language(language)("{count} attempts", count=3) == told
+
+
+def test_a_sentence_begins_with_a_capital_but_where_a_domain_does() -> None:
+    assert capitalised("the key at a.example.com is another one") == "The key at a.example.com is another one"
+    assert capitalised("example.com has no SPF record") == "example.com has no SPF record"
 
 
 def test_what_is_put_in_is_not_read_as_a_sentence() -> None:

@@ -13,6 +13,7 @@ import typer
 from smtprelay.cli import records
 from smtprelay.config import DomainRules
 from smtprelay.domains.verdict import Finding, Record, Status, Verdict, rule_name
+from smtprelay.words import capitalised
 
 WIDTH = 100  # columns of prose; records are never broken
 _INDENT = " " * 9
@@ -98,7 +99,7 @@ def _finding(finding: Finding, rules: DomainRules) -> Iterator[str]:
     if finding.found:
         yield f"{_INDENT}found: {finding.found}"
     if finding.problem:
-        yield prose(_sentence(finding.problem), _INDENT)
+        yield prose(f"{capitalised(finding.problem)}.", _INDENT)
     if finding.status is Status.STALE:
         yield prose("DNS fails now; so it was when DNS last answered.", _INDENT)
     for warning in finding.warnings:
@@ -124,12 +125,6 @@ def _mark(finding: Finding, required: bool) -> str:
             return typer.style("?     ", fg="yellow")
         case Status.FAIL:
             return typer.style("FAILED", fg="red", bold=True) if required else typer.style("advice", fg="yellow")
-
-
-def _sentence(clause: str) -> str:
-    # A domain's name keeps its case.
-    first = clause.partition(" ")[0]
-    return f"{clause}." if "." in first else f"{clause[:1].upper()}{clause[1:]}."
 
 
 def _fields(listed: Iterable[Record], *, zone_lines: bool = True) -> Iterator[str]:

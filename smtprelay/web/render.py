@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from smtprelay.web.access import Visit
 from smtprelay.web.language import clock_time, list_time, number
-from smtprelay.words import local_time, octets
+from smtprelay.words import capitalised, local_time, octets
 
 _FOLDER = Path(__file__).parent
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -44,6 +44,7 @@ _environment.filters.update(
     clock_time=clock_time,
     list_time=list_time,
     breakable=breakable,
+    capitalised=capitalised,
 )
 _environment.globals["static"] = lambda name: f"/static/{name}?v={VERSION}"
 for _name in _environment.list_templates():

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from smtprelay.domains.verdict import Finding, Status
 from smtprelay.health import Smarthosts
 from smtprelay.keyring import KeyState
 from smtprelay.problems import NOT_SET_UP, SPOOL
@@ -507,6 +508,13 @@ class TestDomains:
         assert "MX ok There is: mail.bestedm.org" in text
         assert "relay1 rsa 2048 active · DNS: published" in text
         assert "relay1._domainkey.example.com. IN TXT" in text
+
+    async def test_what_is_wrong_is_a_sentence(self, page: Page) -> None:
+        """The fault: it began with a small letter, which it does not in `domain check`."""
+        wrong = Finding("dkim", Status.FAIL, problem="the key at a.example.com is another one than our key")
+        page.behind.watch.verdicts["example.com"] = replace(bad_verdict(), findings=(wrong,))
+        text = words((await (await page.logged_in()).get("/domains")).text)
+        assert "The key at a.example.com is another one than our key." in text
 
     async def test_what_was_found_is_told_in_the_readers_language(self, page: Page) -> None:
         """The fault: findings were in English on Chinese pages, as were problems of domains; and had no full stop."""
