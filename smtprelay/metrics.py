@@ -181,7 +181,7 @@ DISK_FLOOR = Gauge("disk_floor_bytes", "[spool] min_free: below this, mail is no
 DNS_QUESTIONS = Counter("dns_questions_total", "Questions that DNS was asked.", "outcome")
 DNS_SECONDS = Histogram("dns_seconds", "How long DNS took for an answer, or for failing.", _SLOW)
 LOOP_LAG_SECONDS = Histogram("loop_lag_seconds", "How late the event loop comes to what is due.", _QUICK)
-WORKERS = Gauge("worker_processes", "Processes beside the daemon: preparation, rendering.", "worker")
+WORKERS = Gauge("worker_processes", "Processes beside the daemon: preparation, rendering, slow_rendering.", "worker")
 WORKER_BYTES = Gauge("worker_resident_memory_bytes", "Resident memory of the processes beside the daemon.", "worker")
 CERTIFICATE_EXPIRY = Gauge(
     "certificate_expiry_timestamp_seconds", "When our certificate expires, in Unix time.", "section"

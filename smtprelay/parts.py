@@ -122,7 +122,7 @@ class Parts:
         self.pulse = Pulse(
             spool,
             self.health,
-            workers=lambda: {"preparation": way_in.offload.pid, "rendering": way_in.rendering.pid},
+            workers=way_in.workers,
             open_connections=lambda: way_out.upstream.open_connections,
             clock=now_ms,
         )

@@ -1,4 +1,7 @@
-"""Templates are rendered in a process of its own, so that none can do harm: its time, memory and output are limited."""
+"""Templates are rendered in a process of its own, so that none can do harm: its time, memory and output are limited.
+
+There are two lanes, each with such a process: a template that takes long is in nobody's way but its like's.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import asyncio
 import math
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,8 +34,8 @@ from smtprelay.worker.parent import REST, Worker, started
 log = get_logger("rendering")
 
 _MODULE = "smtprelay.templating.process"
-WARY_SECONDS = 2.0  # that a message may take where its template took too long a moment ago
-_WARY = 60.0  # seconds that this is remembered
+QUICK_SECONDS = 2.0  # that a message may take in the quick lane
+_SLOW = 60.0  # seconds for which all mail of a template goes to the slow lane, once a message of it took longer
 _TURN = 0.1  # seconds after its first message that a job goes on for before another has its turn
 _PIECE = 256 * 2**10  # octets of the app's message that are handed over at once
 _START = 60.0  # seconds until the process is ready
@@ -103,20 +107,22 @@ class _Order:
         return TemplateError(self.job.template, problem)
 
 
+class _TooSlow(TemplateError):
+    """It takes longer than its lane has time for."""
+
+
 class Rendering:
-    """Renders templates. The process is started for the first job, and ends when it has had nothing to do for a while.
+    """Renders templates.
 
     :param directory: where the templates are.
+    :ivar quick: where jobs begin.
+    :ivar slow: where those whose template takes long are carried out.
     """
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._orders: asyncio.Queue[_Order] = asyncio.Queue()
-        self._next: _Order | None = None  # whose turn is the next one, where that is settled
-        # One that never ends must not make the mail of the others wait for ten seconds, over and over.
-        self._wary_until: dict[str, float] = {}  # by template
-        self._life: asyncio.Task[None] | None = None
-        self.pid: int | None = None  # of the process, where there is one
+        self._slow_until: dict[str, float] = {}  # by template
+        self.quick = Lane(directory, QUICK_SECONDS, leaves_out=self._is_slow)
+        self.slow = Lane(directory, SECONDS, leaves_out=lambda template: False)
 
     async def render(self, job: Job, limit: int) -> list[bytes]:
         """A whole message for each part.
@@ -127,6 +133,46 @@ class Rendering:
         :raises TemplateError: also where it takes too long, or too much memory.
         :raises OSError: the process cannot be started.
         """
+        if not self._is_slow(job.template):
+            try:
+                return await self.quick.render(job, limit)
+            except _TooSlow:
+                self._slow_until[job.template] = time.monotonic() + _SLOW
+        return await self.slow.render(job, limit)
+
+    def use(self, directory: Path) -> None:
+        """Take templates from another directory from now on. What is being rendered is not disturbed."""
+        for lane in (self.quick, self.slow):
+            lane.use(directory)
+
+    async def close(self) -> None:
+        """End the processes. What is being rendered is cancelled."""
+        await asyncio.gather(self.quick.close(), self.slow.close())
+
+    def _is_slow(self, template: str) -> bool:
+        return time.monotonic() < self._slow_until.get(template, 0.0)
+
+
+class Lane:
+    """Jobs that take turns. The process is started for the first one, and ends when it has had nothing to do for a
+    while.
+
+    :param seconds: that a message may take.
+    :param leaves_out: says whether the jobs of a template are none of this lane's by now.
+    :ivar pid: of the process, where there is one.
+    """
+
+    def __init__(self, directory: Path, seconds: float, *, leaves_out: Callable[[str], bool]) -> None:
+        self._directory = directory
+        self._seconds = seconds
+        self._leaves_out = leaves_out
+        self._orders: asyncio.Queue[_Order] = asyncio.Queue()
+        self._next: _Order | None = None  # whose turn is the next one, where that is settled
+        self._life: asyncio.Task[None] | None = None
+        self.pid: int | None = None
+
+    async def render(self, job: Job, limit: int) -> list[bytes]:
+        """See `Rendering.render`."""
         if not job.parts:
             return []
         order = _Order(job, limit, limit, asyncio.get_running_loop().create_future())
@@ -136,11 +182,11 @@ class Rendering:
         return await order.done
 
     def use(self, directory: Path) -> None:
-        """Take templates from another directory from now on. What is being rendered is not disturbed."""
+        """See `Rendering.use`."""
         self._directory = directory
 
     async def close(self) -> None:
-        """End the process. What is being rendered is cancelled."""
+        """See `Rendering.close`."""
         if self._life:
             self._life.cancel()
             await asyncio.wait([self._life])
@@ -205,6 +251,8 @@ class Rendering:
 
         :raises TemplateError:
         """
+        if not order.asked and self._leaves_out(order.job.template):
+            raise self._too_slow(order)
         coming = order.asked or await self._begin(order, process)
         end = math.inf
         while True:
@@ -240,22 +288,23 @@ class Rendering:
 
         :raises TemplateError: there is none in time.
         """
-        template = order.job.template
-        wary = time.monotonic() < self._wary_until.get(template, 0.0)
-        seconds = WARY_SECONDS if wary else SECONDS
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(self._seconds):
                 return await coming
         except TimeoutError:
-            self._wary_until[template] = time.monotonic() + _WARY
-            raise _ended(process, order, f"a message takes longer than {seconds:.0f} s") from None
+            error = self._too_slow(order)
+            _end(process, error)
+            raise error from None
+
+    def _too_slow(self, order: _Order) -> _TooSlow:
+        return _TooSlow(order.job.template, f"a message takes longer than {self._seconds:.0f} s")
 
     def _look_ahead(self, process: Worker) -> None:
         """Ask for the first message of the next order: the process would else wait for the loop after each message."""
         if self._next or self._orders.empty():
             return
         self._next = following = self._orders.get_nowait()
-        if following.open and len(following.job.content) <= _PIECE:
+        if following.open and not self._leaves_out(following.job.template) and len(following.job.content) <= _PIECE:
             with suppress(RecursionError):  # told in its turn
                 following.asked = following.begin(following.job.content, 0, process)
 
@@ -290,15 +339,15 @@ def _message(kind: bytes, octets: bytes, process: Worker, order: _Order) -> byte
             raise ValueError
         error = read_error(order.job.template, octets)
     except ValueError:
-        raise _ended(process, order, "the process that renders made no sense, and was ended") from None
+        error = order.error("the process that renders made no sense, and was ended")
+        _end(process, error)
     raise error
 
 
-def _ended(process: Worker, order: _Order, problem: str) -> TemplateError:
-    """The error over which the process is ended: it could do no more good."""
+def _end(process: Worker, error: TemplateError) -> None:
+    """End it over an error: it could do no more good."""
     process.kill()
-    log.error("the process that renders is ended", template=order.job.template, reason=problem, pid=process.pid)
-    return order.error(problem)
+    log.error("the process that renders is ended", template=error.template, reason=error.problem, pid=process.pid)
 
 
 def _environment() -> dict[str, str]:

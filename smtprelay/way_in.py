@@ -84,6 +84,11 @@ class WayIn:
         self._lay(preparer)
         self.listeners.hand_to(self.pipeline)
 
+    def workers(self) -> dict[str, int | None]:
+        """The numbers of its processes, by what they do; None for one that does not run."""
+        lanes = self.rendering
+        return {"preparation": self.offload.pid, "rendering": lanes.quick.pid, "slow_rendering": lanes.slow.pid}
+
     async def notification(
         self, message: Message, statuses: Sequence[bounce.Status], header: bytes, body: bytes | None
     ) -> Message | str:
