@@ -18,6 +18,7 @@ from tests.spool.support import (
     TTL,
     execute,
     found,
+    indexed,
     lease_all,
     lease_one,
     message,
@@ -216,6 +217,8 @@ async def test_a_search_finds_what_is_not_broken(path: Path, table: str, text: s
         assert {*IDS[:20], *IDS[140:]} <= by_words < set(IDS)
         everything = {record.message.id for record in await found(spool, Query(state=state))}
         assert everything == (by_words if state else set(IDS))
+        await indexed(spool)
+        assert {record.message.id for record in await found(spool, Query(text="example", state=state))} == by_words
 
 
 @pytest.mark.parametrize("table", ["fates", "attempts"])

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +36,12 @@ _READ = """
         SELECT json_group_array(address) FROM spool.recipients WHERE message = m.id
     )))
     FROM json_each(?) CROSS JOIN spool.messages AS m ON m.id = value
+"""
+_OLDER = "SELECT id FROM spool.messages WHERE id < ? ORDER BY id DESC LIMIT ?"
+# An index alone tells which messages there are: it is slow, as it is not in their order, and reads no page of theirs.
+_OLDER_AROUND_DAMAGE = """
+    SELECT id FROM spool.messages INDEXED BY messages_by_end
+    WHERE ended_at >= 0 AND id < ? ORDER BY +id DESC LIMIT ?
 """
 
 
@@ -94,24 +100,33 @@ class Index:
 
     def add(self, ids: Sequence[str]) -> None:
         """What was put into the spool lately, the smallest ids first. What is below the floor is left to `grow`."""
+        documents = list(self._read(sorted(message_id for message_id in ids if message_id >= self.floor)))
         with self._transaction():
-            self._insert(sorted(message_id for message_id in ids if message_id >= self.floor))
+            self._insert(documents)
             if ids:
                 self._remember("recent", min(ids))
 
     def grow(self, count: int) -> bool:
         """Lower the floor by so many messages. :returns: whether there may be more."""
+        ids = self._older(count)
+        documents = list(self._read(ids))
         with self._transaction():
-            older = self._connection.execute(
-                "SELECT id FROM spool.messages WHERE id < ? ORDER BY id DESC LIMIT ?", (self.floor, count)
-            ).fetchall()
-            ids = [message_id for (message_id,) in reversed(older)]
-            self._insert(ids)
+            self._insert(documents)
             if self.floor == BEYOND and ids:
                 self._remember("recent", ids[-1])
             self.floor = ids[0] if len(ids) == count else ""
             self._remember("floor", self.floor)
         return self.floor != ""
+
+    def _older(self, count: int) -> list[str]:
+        """The next messages below the floor, the smallest ids first."""
+        try:
+            older = self._connection.execute(_OLDER, (self.floor, count)).fetchall()
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            older = self._connection.execute(_OLDER_AROUND_DAMAGE, (self.floor, count)).fetchall()
+        return [message_id for (message_id,) in reversed(older)]
 
     def is_of_this_spool(self) -> bool:
         """Whether it has the first and the last message of each of its segments, as they are in the spool, and nothing
@@ -153,10 +168,10 @@ class Index:
                 self._segments.remove(segment)
         self._connection.execute("PRAGMA incremental_vacuum").fetchall()
 
-    def _insert(self, ids: Sequence[str]) -> None:
-        """Messages in the order of their ids; what is there already, and what has gone from the spool, is left out."""
+    def _insert(self, messages: Iterable[tuple[str, set[str]]]) -> None:
+        """Messages and their words, in the order of their ids; what is there already is left out."""
         groups: dict[int, tuple[Segment, dict[str, str]]] = {}
-        for message_id, words in self._read(ids):
+        for message_id, words in messages:
             segment = self._segment_for(message_id)
             _, documents = groups.setdefault(segment.n, (segment, {}))
             documents[message_id] = _unquoted(" ".join(words))
@@ -183,7 +198,8 @@ class Index:
         self._connection.execute("REPLACE INTO segments VALUES (?, ?, ?)", (segment.n, segment.first, segment.messages))
 
     def _read(self, ids: Sequence[str]) -> Iterator[tuple[str, set[str]]]:
-        """Messages and their words. One that is damaged in the spool is found by its id alone."""
+        """Messages and their words, but for what has gone from the spool. One that is damaged there is found by its id
+        alone. Not within a transaction: in one that came to a broken page, SQLite writes nothing more."""
         try:
             (rows,) = self._connection.execute(_READ, (json.dumps(ids),)).fetchone()
             for row in json.loads(rows):
