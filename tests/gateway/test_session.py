@@ -39,6 +39,7 @@ USER, SECRET = b64("app"), b64(PASSWORD)
 PLAIN = b64(f"\0app\0{PASSWORD}")
 MAIL, RCPT = "MAIL FROM:<a@example.com>", "RCPT TO:<b@example.org>"
 BODY = "Subject: hi\r\n\r\nHello\r\n."
+TRUSTING = {"trusted_networks": ["127.0.0.0/8"]}
 
 # (what the client says or None, what it then hears or None)
 Dialogue = Sequence[tuple[str | bytes | None, str | None]]
@@ -187,7 +188,7 @@ async def test_a_stranger_must_log_in() -> None:
 
 
 async def test_a_trusted_client_need_not() -> None:
-    async with serving({"trusted_networks": ["127.0.0.0/8"]}) as server, server.client() as client:
+    async with serving(TRUSTING) as server, server.client() as client:
         await converse(client, [("HELO app", "250 "), *SENT])
         [taken] = server.pipeline.taken
     assert (taken.origin.client, taken.origin.account, taken.origin.protocol) == ("127.0.0.1", "", "SMTP")
@@ -240,7 +241,7 @@ async def test_where_no_sender_can_be_read_the_log_tells_none(command: str) -> N
 
 
 async def test_a_name_at_ehlo_does_nothing_to_a_terminal() -> None:
-    async with serving({"trusted_networks": ["127.0.0.0/8"]}) as server, server.client() as client:
+    async with serving(TRUSTING) as server, server.client() as client:
         await client.ask("EHLO x\x1b[31m\x07\u202ey \xff", "250-")
         await converse(client, SENT)
         [taken] = server.pipeline.taken
@@ -275,7 +276,7 @@ async def test_a_full_disk_is_452() -> None:
 
 async def test_a_refusal_is_one_line_for_helo_and_several_for_ehlo() -> None:
     pipeline = refused(Reject(550, "7.1", "First\nSecond"), "check_sender")
-    async with serving({"trusted_networks": ["127.0.0.0/8"]}, pipeline=pipeline) as server, server.client() as client:
+    async with serving(TRUSTING, pipeline=pipeline) as server, server.client() as client:
         await client.ask("HELO app", "250 ")
         await client.ask(MAIL, r"550 5\.7\.1 First Second$")
         await client.ask("EHLO app", "250-")
@@ -407,8 +408,7 @@ async def test_storing_a_message_is_not_the_clients_silence(monkeypatch: pytest.
     """421 there would have the client send a second time what was stored."""
     monkeypatch.setattr(session, "IDLE", 0.2)
     pipeline = FakePipeline(gate=asyncio.Event())
-    trusting = serving({"trusted_networks": ["127.0.0.0/8"]}, pipeline=pipeline)
-    async with trusting as server, server.client("") as client:
+    async with serving(TRUSTING, pipeline=pipeline) as server, server.client("") as client:
         await client.say("\r\n".join(["EHLO app", MAIL, RCPT, "DATA", BODY]))  # at once: it is not silent before
         await pipeline.submitting.wait()
         await asyncio.sleep(0.5)
@@ -478,12 +478,12 @@ async def test_memory_is_held_until_the_message_is_stored() -> None:
 
 async def test_a_slow_upload_is_not_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stock aiosmtpd sets its timer by the command, so that a live upload is cut."""
-    monkeypatch.setattr(session, "IDLE", 0.4)
-    async with serving() as server, server.client("") as client:
-        await converse(client, [*LOGGED_IN, *SENT[:3]])
-        for _ in range(8):
+    monkeypatch.setattr(session, "IDLE", 1.0)
+    async with serving(TRUSTING) as server, server.client() as client:
+        await converse(client, [("EHLO app", "250"), *SENT[:3]])
+        for _ in range(6):
             await client.say("a line")
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.2)
         await client.ask(".", "250")
 
 
