@@ -169,5 +169,6 @@ def test_whom_a_task_comes_from_is_written_as_one_word(shell: Shell, platform: P
     assert shell("tasks", "edit", "9", "--sender", "example.com", "--time", "2026-12-01 09:00").exit_code == 0
     assert platform.last.form == {
         "send_domain": "example.com", "send_account": "all", "send_time": "2026-12-01 09:00:00",
+        "time": "2026-12-01 09:00:00",
     }  # fmt: skip
     assert shell("tasks", "edit", "9", "--sender", "not a domain").exit_code == 2
