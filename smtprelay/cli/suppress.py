@@ -19,7 +19,7 @@ from smtprelay.message import parse_address
 from smtprelay.spool import OPERATOR, Suppression
 from smtprelay.suppression import CAUSES, UNSUBSCRIBED, day_of, named
 from smtprelay.suppression_file import Format
-from smtprelay.suppression_list import Entry, parse_cause, parse_text, words_of
+from smtprelay.suppression_list import Entry, parse_cause, parse_text, parse_time, words_of
 from smtprelay.values import parse_duration
 from smtprelay.words import without_bidi_controls
 
@@ -71,7 +71,7 @@ def add(
     """Send to these addresses no more."""
     now = now_ms()
     try:
-        until = now + parse_duration(expires) if expires else None
+        until = _until(now, expires) if expires else None
         note = parse_text("--reason", reason)
         entries = [Entry(parse_address(address), OPERATOR, now, until, "", note) for address in addresses]
     except ValueError as error:
@@ -102,6 +102,13 @@ def remove(
         contacts = Inputs().contacts(file, None)
         sys.exit(remove_file(connect(config), contacts, as_json=as_json))
     _remove(addresses or [], config, as_json=as_json)
+
+
+def _until(now: int, expires: str) -> int | None:
+    """:raises ValueError: that is no time for which an address can be on the list."""
+    if not (lasts := parse_duration(expires)):
+        raise ValueError("--expires: an entry of no time is none")
+    return parse_time("--expires", now + lasts)
 
 
 def _remove(addresses: Sequence[str], config: Path | None, *, as_json: bool) -> None:

@@ -47,7 +47,8 @@ async def test_the_list_is_seen_and_changed(tmp_path: Path) -> None:
         told = await relay.run("suppress", "remove", "a@example.org", "c@example.org", status=os.EX_USAGE)
         assert told == "1 address removed: mail goes there again.\nc@example.org is not on the list\n"
         assert await relay.json("suppress", "remove", "b@example.org") == {"removed": 1}
-        for wrong in (("add", "nobody"), ("remove", "nobody"), ("add", "a@b.org", "--expires", "soon")):
+        expiring = (("add", "a@b.org", "--expires", text) for text in ("soon", "0s"))
+        for wrong in (("add", "nobody"), ("remove", "nobody"), *expiring):
             assert "Invalid value" in await relay.run("suppress", *wrong, status=os.EX_USAGE)
         assert "is no cause" in await relay.run("suppress", "list", "--cause", "full", status=os.EX_USAGE)
 
@@ -109,6 +110,9 @@ async def test_without_a_daemon_the_list_is_that_of_the_spool(tmp_path: Path) ->
         assert await relay.json("suppress", "remove", "7@example.org") == {"removed": 1}
         assert len((await relay.run("suppress", "export")).splitlines()) == 2500
         assert addresses(await relay.json("suppress", "list", "--limit", "1")) == ["0@example.org"]
+        # After the year 9999: the list could not be shown any more, nor mail to that address be refused.
+        far = await relay.run("suppress", "add", "far@example.org", "--expires", "3650000d", status=os.EX_USAGE)
+        assert "is no time" in far
         await relay.start()
         assert "2,499 addresses on the list: 2,499 entered by hand" in await relay.run("suppress", "list")
 
