@@ -37,6 +37,7 @@ class Report:
     :param deducted: what it deducted from the quota, by the statistics of the day.
     :param deductions: the same, by its list of deductions.
     :param whole: the history still had all that we handed over then; otherwise nothing can be said of a difference.
+    :param complete: the platform knows all of that day by now.
     """
 
     account: str
@@ -52,6 +53,7 @@ class Report:
     deducted: int
     deductions: int
     whole: bool = True
+    complete: bool = True
 
     @property
     def difference(self) -> int:
@@ -69,6 +71,8 @@ class Report:
 
 
 def _notes(report: Report) -> Iterator[str]:
+    if not report.complete:
+        yield f"The day is not complete: its figures change until {AFTER} o'clock in the morning after it."
     more = report.difference
     if not report.whole:
         yield (
@@ -166,6 +170,7 @@ class Books:
             deducted=figures.deducted,
             deductions=sum(deduction.deducted for deduction in deductions),
             whole=self._has_whole(day),
+            complete=day < self.yesterday() or (day == self.yesterday() and self._now().hour >= AFTER),
         )
 
     def _has_whole(self, day: date) -> bool:

@@ -90,6 +90,13 @@ def test_a_difference_is_explained(changes: dict[str, Any], notes: list[str]) ->
     assert all(part in sentence for part, sentence in zip(notes, told, strict=True)), told
 
 
+@pytest.mark.parametrize(("day", "hour", "complete"), [(27, 23, False), (28, 5, False), (28, 6, True), (29, 0, True)])
+async def test_a_day_that_is_not_complete_says_so(day: int, hour: int, complete: bool) -> None:
+    """The fault: what was asked of today was told like yesterday's, and its difference as if others had sent."""
+    report = await books(datetime(2026, 11, day, hour, tzinfo=SHANGHAI)).reconcile(Platform(), DAY)  # type: ignore[arg-type]
+    assert any("The day is not complete" in note for note in report.notes) is not complete
+
+
 async def test_a_day_is_kept_once_and_when_the_platform_knows_all_of_it() -> None:
     spool, kept = Spool(), list[date]()
     for hour in (0, 5, 6, 7, 23):

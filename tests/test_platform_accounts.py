@@ -340,7 +340,8 @@ async def test_a_days_books_on_demand(of: Parts) -> None:
     of.platform.state.took(["a@example.net", "b@example.net"])
     [told] = await of.accounts.books(of.platform.state.now().date())
     assert (told["handed_over"], told["taken"], told["difference"]) == (0, 2, 2)
-    assert "others send with this account" in told["notes"][0]
+    assert "The day is not complete" in told["notes"][0]
+    assert "others send with this account" in told["notes"][1]
 
 
 async def test_mail_that_stays_here_does_not_wait_for_a_quota(of: Parts) -> None:
