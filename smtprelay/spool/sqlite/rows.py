@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from smtprelay.message import Envelope, Message, Origin, Recipient
@@ -119,6 +119,7 @@ def message_of(row: Row | None, recipients: Sequence[Recipient]) -> Message:
     """
     if row is None:
         raise SpoolDamaged("its row in messages is gone")
+    row = _by_name(row)
     _check(row, _MESSAGE_TEXTS, _MESSAGE_NUMBERS)
     return Message(
         id=row["id"],
@@ -152,14 +153,16 @@ def recipient_of(row: Row) -> Recipient:
     return Recipient(row["address"], row["notify"], row["orcpt"])
 
 
-def leased_recipient_of(row: sqlite3.Row) -> LeasedRecipient:
+def leased_recipient_of(row: Row) -> LeasedRecipient:
     """:raises SpoolDamaged: as `message_of`."""
+    row = _by_name(row)
     _check(row, (), ("n", "attempts", "held_ms", "warned"))
     return LeasedRecipient(row["n"], recipient_of(row), row["attempts"], row["held_ms"], bool(row["warned"]))
 
 
 def recipient_record_of(row: Row, history: Sequence[Attempt] = ()) -> RecipientRecord:
     """:raises SpoolDamaged: as `message_of`."""
+    row = _by_name(row)
     _check(row, ("state", "reason", "dsn"), ("n", "next_at", "attempts", "updated_at"))
     if row["state"] not in _STATES:
         raise _damaged(row, "state")
@@ -208,13 +211,15 @@ def suppression_of(row: sqlite3.Row) -> Suppression:
     return Suppression(row["address"], row["cause"], row["since"], row["expires"], row["source"], row["note"])
 
 
-def _check(row: Row, texts: Iterable[str], numbers: Iterable[str] = ()) -> None:
-    for column in texts:
-        if not isinstance(row[column], str):
-            raise _damaged(row, column)
-    for column in numbers:
-        if not isinstance(row[column], int):
-            raise _damaged(row, column)
+def _by_name(row: Row) -> Mapping[str, Any]:
+    """SQLite's own row goes through all its columns to find one."""
+    return dict(zip(row.keys(), row, strict=True)) if isinstance(row, sqlite3.Row) else row
+
+
+def _check(row: Row, texts: Sequence[str], numbers: Sequence[str] = ()) -> None:
+    for columns, kind in ((texts, str), (numbers, int)):
+        if not {kind}.issuperset(map(type, map(row.__getitem__, columns))):
+            raise _damaged(row, next(column for column in columns if type(row[column]) is not kind))
 
 
 def _texts(row: Row, column: str) -> tuple[str, ...]:
