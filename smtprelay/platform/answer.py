@@ -55,12 +55,12 @@ class Answer:
 
     @property
     def excerpt(self) -> str:
-        """How it begins, on one line; of a page of HTML its title, or its words."""
+        """How it begins, on one line: more than an error shows. Of a page of HTML its title, or its words."""
         begin = self.text[: 32 * EXCERPT]
         if _PAGE.match(begin):
             title = _TITLE.search(begin)
             begin = unescape(title[2] if title else _TAG.sub(" ", begin))
-        return " ".join(begin.split())[:EXCERPT]
+        return " ".join(begin.split())
 
     def lines(self) -> list[str]:
         """The lines of a text file; empty ones are left out.

@@ -44,6 +44,7 @@ class Call(Generic[T_co]):
     :param query: in the URL, so never a secret.
     :param read: makes of the answer what the caller gets.
     :param form: what is POSTed; None: the call is a GET.
+    :param secrets: values of the form that no error may quote, where the platform repeats them.
     :param repeatable: it changes nothing, or the same to do twice: it may be tried again when nobody knows what came of
         it.
     :param hourly: how many of these the platform takes in an hour; 0: any number.
@@ -55,6 +56,7 @@ class Call(Generic[T_co]):
     query: Mapping[str, str]
     read: Callable[[Answer], T_co]
     form: Mapping[str, str] | None = field(default=None, repr=False)
+    secrets: Sequence[str] = field(default=(), repr=False, kw_only=True)
     uploads: Sequence[Upload] = ()
     repeatable: bool = False
     hourly: int = 0

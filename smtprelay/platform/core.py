@@ -17,7 +17,7 @@ from smtprelay.network import why_failed
 from smtprelay.platform import uploads
 from smtprelay.platform.answer import Answer
 from smtprelay.platform.call import Call
-from smtprelay.platform.errors import NotAuthorised, PlatformError, PlatformUnreachable, UnreadableAnswer
+from smtprelay.platform.errors import AnswerError, NotAuthorised, PlatformError, PlatformUnreachable, UnreadableAnswer
 from smtprelay.platform.hourly import Hourly
 from smtprelay.values import BASE_URL, check_base_url, check_platform_username
 
@@ -39,11 +39,13 @@ class Core:
     """One account at one address.
 
     :param headers: of every request; the password is in them.
+    :param secrets: the password, as it is and as it goes to the platform.
     """
 
     base_url: str
     username: str
     headers: Mapping[str, str]
+    secrets: tuple[str, ...]
     hourly: Hourly
 
     @classmethod
@@ -60,7 +62,7 @@ class Core:
         # "charset" is the document's own (remark 2, 4.9.3, 9.3), where there is Chinese in a parameter.
         ours = {"user-agent": "smtprelay", "accept-encoding": "gzip", "charset": "utf-8"}
         headers = {"authorization": f"Basic {token}", **ours}
-        return cls(url, username, headers, hourly or Hourly())
+        return cls(url, username, headers, (password, token), hourly or Hourly())
 
     def __repr__(self) -> str:
         return f"{self.username} at {self.base_url}"
@@ -119,8 +121,14 @@ class Core:
         return PlatformUnreachable(words, ambiguous=not (isinstance(error, _NEVER_ASKED) or call.repeatable))
 
     def judge(self, call: Call[T], status: int, body: bytes) -> T:
-        """What the caller gets. :raises PlatformError: it is none."""
-        answer = Answer(body)
+        """What the caller gets. :raises PlatformError: it is none; no secret of account or call is in it."""
+        try:
+            return self._read(call, status, Answer(body))
+        except AnswerError as error:
+            problem = error.without((*self.secrets, *call.secrets))
+        raise problem  # from here: within `except` the one that quotes them would hang on it
+
+    def _read(self, call: Call[T], status: int, answer: Answer) -> T:
         if status in (401, 403):
             raise NotAuthorised(f"{self!r} is refused (HTTP {status}): look at username and password")
         if status in _BUSY:

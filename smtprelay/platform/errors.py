@@ -5,12 +5,17 @@ Each is made of its own arguments, and puts them into words when it is asked: so
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from html import escape
 from math import ceil
+from typing import Self
+from urllib.parse import quote_plus
 
 from smtprelay.errors import SMTPRelayError
 from smtprelay.platform.statuses import Status
 
 EXCERPT = 120  # characters
+HIDDEN = "***"  # in the place of a secret
 
 
 class PlatformError(SMTPRelayError):
@@ -42,23 +47,31 @@ class NotAuthorised(PlatformError):
     """The platform refuses username and password, or the account may not do this (HTTP 401 and 403)."""
 
 
-class UnreadableAnswer(PlatformError):
+class AnswerError(PlatformError):
+    """The platform answered what is no success. What is told of it may quote the answer."""
+
+    def without(self, secrets: Sequence[str]) -> Self:
+        """The same, with none of these in it: there are platforms that repeat what they were sent."""
+        return type(self)(*(_hidden(argument, secrets) for argument in self.args))
+
+
+class UnreadableAnswer(AnswerError):
     """The platform answered what its document does not know.
 
     :ivar excerpt: how the answer begins, on one line.
     """
 
     def __init__(self, problem: str, excerpt: str = "") -> None:
-        excerpt = " ".join(excerpt[: 4 * EXCERPT].split())[:EXCERPT]
-        super().__init__(problem, excerpt)
+        excerpt = " ".join(excerpt[: 4 * EXCERPT].split())
+        super().__init__(problem, excerpt)  # more than is shown: half of a secret would not be recognised as one
         self.problem = problem
-        self.excerpt = excerpt
+        self.excerpt = excerpt[:EXCERPT]
 
     def _words(self) -> str:
         return f"{self.problem}: {self.excerpt!r}" if self.excerpt else self.problem
 
 
-class CallFailed(PlatformError):
+class CallFailed(AnswerError):
     """The platform says that it did not do it.
 
     :ivar status: the status string of its answer, with its meaning.
@@ -90,3 +103,15 @@ class TooManyCalls(PlatformError):
     def _words(self) -> str:
         minutes = ceil(self.again / 60)
         return f"the platform takes {self.limit} of these an hour: try again in {minutes} minute{'s' * (minutes != 1)}"
+
+
+def _hidden(text: str, secrets: Sequence[str]) -> str:
+    """A text without these, however they are written in XML and in a URL. Statuses of the document are no secrets."""
+    if isinstance(text, Status) and text.is_documented:
+        return text
+    told: str = text
+    for secret in filter(None, secrets):
+        on_one_line = " ".join(secret.split())
+        for written in {secret, on_one_line, escape(on_one_line), quote_plus(secret)}:
+            told = told.replace(written, HIDDEN)
+    return Status(told) if isinstance(text, Status) else told

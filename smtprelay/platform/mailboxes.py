@@ -50,7 +50,8 @@ class Mailboxes(Resource[M]):
     @call
     def add(self, address: str, password: str, *, customer_id: int | None = None) -> Call[Result]:
         """7.8: add a mailbox to its domain. :raises ValueError: the address is none, or the password empty."""
-        return Call("7.8", PATH, _about("mailbox-add", address, customer_id), read_result, _secret(password))
+        query, form = _about("mailbox-add", address, customer_id), _secret(password)
+        return Call("7.8", PATH, query, read_result, form, secrets=[password])
 
     @call
     def delete(self, address: str, *, customer_id: int | None = None) -> Call[Result]:
@@ -61,7 +62,7 @@ class Mailboxes(Resource[M]):
     def set_password(self, address: str, password: str, *, customer_id: int | None = None) -> Call[Result]:
         """7.10: change the password of a mailbox. :raises ValueError: the address is none, or the password empty."""
         query, form = _about("mailbox-edit", address, customer_id), _secret(password)
-        return Call("7.10", PATH, query, read_result, form, repeatable=True)
+        return Call("7.10", PATH, query, read_result, form, repeatable=True, secrets=[password])
 
 
 def _about(do: str, address: str, customer_id: int | None) -> dict[str, str]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import logging
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote_plus
 
 import httpx
 import pytest
@@ -20,7 +22,7 @@ from tests.platform_api.server import CUT, Server, answer
 
 IN_FORM = "geheim-im-formular"
 HIDDEN = [PASSWORD, IN_FORM, base64.b64encode(f"{USERNAME}:{PASSWORD}".encode()).decode(), "Basic "]
-CALL = Call("7.10", "mailbox.php", {"do": "edit"}, read_result, {"pwd": IN_FORM})
+CALL = Call("7.10", "mailbox.php", {"do": "edit"}, read_result, {"pwd": IN_FORM}, secrets=[IN_FORM])
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -70,6 +72,32 @@ def test_no_error_has_a_password_in_it(
     assert [secret for secret in HIDDEN if secret in everything] == []
     assert not [one for one in chain(caught.value) if isinstance(one, httpx.HTTPError)]  # the request hangs on these
     assert [record for record in caplog.records if record.name == "httpx"] == []
+
+
+@pytest.mark.parametrize("secret", [PASSWORD, IN_FORM, HIDDEN[2]], ids=["account", "form", "log-in"])
+@pytest.mark.parametrize(
+    "repeating",
+    [
+        lambda secret: answer(f"<result><status>error</status><data><![CDATA[bad pwd: {secret}]]></data></result>"),
+        lambda secret: answer(f"<result><status>bad pwd {escape(secret)}</status></result>"),
+        lambda secret: answer(f"pwd={quote_plus(secret)} is bad"),
+        lambda secret: answer(f"<h1>bad pwd {escape(secret)}</h1>", "500 Internal Server Error"),
+        lambda secret: answer(f"{'.' * 115}{secret}"),  # of which an excerpt has five characters
+    ],
+    ids=["data", "status", "URL", "page", "cut"],
+)
+def test_no_error_quotes_a_password_that_the_platform_repeats(
+    ask: Asking, repeating: Callable[[str], bytes], secret: str
+) -> None:
+    def set_password(platform: Any) -> Any:
+        return platform.mailboxes.set_password("news@example.com", IN_FORM)
+
+    with Server(repeating(secret)) as server, pytest.raises(PlatformError) as caught:
+        ask(server.url, set_password)
+    assert str(caught.value).count("***") == 1
+    assert list(chain(caught.value)) == [caught.value]
+    everything = f"{caught.value} {caught.value!r} {vars(caught.value)}"
+    assert not [begin for begin in (secret[:5], escape(secret)[:5], quote_plus(secret)[:5]) if begin in everything]
 
 
 def test_no_error_of_the_network_has_a_password_in_it(ask: Asking) -> None:
