@@ -11,12 +11,13 @@ from html import unescape
 from html.entities import html5
 from xml.etree.ElementTree import Element
 
-from smtprelay.platform.elements import Builder, NotXML
+from smtprelay.platform.elements import MAX_TEXT, TOO_LONG, Builder, NotXML
 
+LONGEST_TAG = 2**24  # characters: to look through them takes 20 ms
+
+_CDATA, _CDATA_ENDS = "<![CDATA[", "]]>"
 # The possessive quantifiers and the `[^<>]` see to it that no text takes longer than its length.
-_TOKEN = re.compile(
-    r"<!\[CDATA\[(?P<cdata>.*?)\]\]>|<[?!][^<>]*+>|<(?P<end>/?)(?P<tag>[^\s<>/?!]++)(?P<rest>[^<>]*+)>", re.DOTALL
-)
+_TAG = re.compile(r"<[?!][^<>]*+>|<(?P<end>/?)(?P<tag>[^\s<>/?!]++)(?P<rest>[^<>]*+)>")
 # With its semicolon: HTML knows some without, and in the address of a link `&copy=1` is a parameter.
 _REFERENCE = re.compile(r"&(?:(?P<name>\w++)|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});")
 
@@ -26,26 +27,43 @@ def parse(text: str) -> Iterator[Element]:
 
     :raises NotXML: it is not even that, or too much.
     """
-    if text.rfind("<![CDATA[") > text.rfind("]]>"):
+    if text.rfind(_CDATA) > text.rfind(_CDATA_ENDS):
         raise NotXML("breaks off within CDATA")
-    builder, at = _Mending(), 0
-    for token in _TOKEN.finditer(text):
-        builder.data(_unescaped(text[at : token.start()]))
-        at = token.end()
-        if token["cdata"] is not None:
-            builder.data(token["cdata"])
-        elif token["end"]:
-            builder.end(token["tag"])
-        elif token["tag"]:
-            builder.start(token["tag"])
-            if token["rest"].endswith("/"):
-                builder.end(token["tag"])
+    builder, at, begin = _Mending(), 0, -1
+    # One step for each `<`: a search for what is a tag would keep the interpreter where a million are none.
+    while (begin := text.find("<", begin + 1)) >= 0:
+        if begin - at > MAX_TEXT:
+            raise NotXML(TOO_LONG)
+        is_cdata = text.startswith(_CDATA, begin)
+        tag = None if is_cdata else _TAG.match(text, begin, begin + LONGEST_TAG)
+        if not (is_cdata or tag):
+            continue
+        builder.data(_unescaped(text[at:begin]))
+        if tag is None:
+            end = text.index(_CDATA_ENDS, begin)
+            builder.data(text[begin + len(_CDATA) : end])
+            at = end + len(_CDATA_ENDS)
+        else:
+            _take(builder, tag)
+            at = tag.end()
+        begin = at - 1
         yield from builder.take()
     builder.data(_unescaped(text[at:]))
     builder.close()
 
 
+def _take(builder: _Mending, tag: re.Match[str]) -> None:
+    if tag["end"]:
+        builder.end(tag["tag"])
+    elif tag["tag"]:
+        builder.start(tag["tag"])
+        if tag["rest"].endswith("/"):
+            builder.end(tag["tag"])
+
+
 def _unescaped(text: str) -> str:
+    if len(text) > MAX_TEXT:
+        raise NotXML(TOO_LONG)
     return _REFERENCE.sub(_character, text)
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import unescape
 from itertools import islice
-from json import JSONDecoder
-from typing import Any
+from typing import Any, TypeVar
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml.common import DefusedXmlException
@@ -19,7 +18,12 @@ from defusedxml.common import DefusedXmlException
 from smtprelay.platform import almost_xml, elements
 from smtprelay.platform.elements import SLICE
 from smtprelay.platform.errors import EXCERPT, CallFailed, UnreadableAnswer
+from smtprelay.platform.long_json import MAX_VALUE, values
 from smtprelay.platform.statuses import DONE, Status
+
+T = TypeVar("T")
+
+BEGIN = 32 * EXCERPT  # characters
 
 # What cannot stand in XML, which JSON escapes: half a character could be neither printed nor stored.
 NO_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -30,9 +34,9 @@ _PAGE = re.compile(
 )
 _TAG = re.compile(r"<[^<>]*>")
 _TITLE = re.compile(r"<(title|h1)\b[^>]{0,100}>([^<]{1,500})</\1", re.IGNORECASE)
-_LINE = re.compile(r"[^\r\n]+")
-_LIST_BEGINS = re.compile(r"\s*\[\s*(?P<end>\]\s*)?")
-_BETWEEN_ITEMS = re.compile(r"\s*(?:,|(?P<end>\]))\s*")
+_LINE = re.compile(rf"[\r\n]{{1,{SLICE}}}|[^\r\n]{{1,{SLICE}}}")
+
+MAX_ROWS = 5_000_000  # of a list: they take a hundred octets each, and more
 
 
 @dataclass(frozen=True)
@@ -54,9 +58,14 @@ class Answer:
         return text if whole >= text.count("\ufffd") else _decoded(self.body, "gb18030", "replace")
 
     @property
+    def begin(self) -> str:
+        """What comes first, without space before it; enough to tell what it is."""
+        return self.text[:BEGIN].lstrip()
+
+    @property
     def excerpt(self) -> str:
         """How it begins, on one line: more than an error shows. Of a page of HTML its title, or its words."""
-        begin = self.text[: 32 * EXCERPT]
+        begin = self.text[:BEGIN]
         if _PAGE.match(begin):
             title = _TITLE.search(begin)
             begin = unescape(title[2] if title else _TAG.sub(" ", begin))
@@ -67,37 +76,35 @@ class Answer:
 
         :raises UnreadableAnswer: it is XML, or a page of HTML. :raises CallFailed: it is an error in XML.
         """
-        if self.text.lstrip().startswith("<"):
+        if self.begin.startswith("<"):
             self.xml()
             raise UnreadableAnswer("a text file was expected, and XML came", self.excerpt)
-        return [line[0] for line in _LINE.finditer(self.text) if not line[0].isspace()]
+        return list(_counted(line for line in self._lines() if not line.isspace()))
 
     def json(self) -> Any:
-        """:raises UnreadableAnswer: it is no JSON. :raises CallFailed: it is an error in XML."""
-        if self.text.lstrip().startswith("<"):
+        """A value that is no list; for those there is `items`.
+
+        :raises UnreadableAnswer: it is no JSON, or too long. :raises CallFailed: it is an error in XML.
+        """
+        if self.begin.startswith("<"):
             self.xml()
         try:
-            return json.loads(self.text)
-        except (ValueError, RecursionError):
-            raise UnreadableAnswer("JSON was expected, and something else came", self.excerpt) from None
-
-    def items(self) -> Iterator[Any]:
-        """Those of a JSON list, one after the other as they are read: `json` would read all of them in one go.
-
-        :raises UnreadableAnswer: it is none; at the end too, after items that could be read.
-        """
-        text, decoder = self.text, JSONDecoder()
-        try:
-            between = _LIST_BEGINS.match(text)
-            while between and not between["end"]:
-                item, at = decoder.raw_decode(text, between.end())
-                yield item
-                between = _BETWEEN_ITEMS.match(text, at)
-            if between and between.end() == len(text):
-                return
+            if len(self.text) <= MAX_VALUE:
+                return json.loads(self.text)
         except (ValueError, RecursionError):
             pass
         raise UnreadableAnswer("JSON was expected, and something else came", self.excerpt)
+
+    def items(self) -> Iterator[Any]:
+        """Those of a JSON list, or the values of an object, one after the other as they are read: `json` would read all
+        of them in one go.
+
+        :raises UnreadableAnswer: it is neither; at the end too, after items that could be read.
+        """
+        try:
+            yield from _counted(values(self.text))
+        except (ValueError, RecursionError):
+            raise UnreadableAnswer("JSON was expected, and something else came", self.excerpt) from None
 
     def xml(self, *roots: str) -> Element:
         """The root element, with all that is in it.
@@ -128,12 +135,19 @@ class Answer:
             yield self.xml(*roots, name)
             return
         is_empty = True
-        for element in parts:
+        for element in _counted(parts):
             is_empty = False
             if element.tag == name:
                 yield element
         if is_empty:
             self._check(root, roots)
+
+    def _lines(self) -> Iterator[str]:
+        """With the line breaks between them. :raises UnreadableAnswer: one is too long."""
+        for line in _LINE.finditer(self.text):
+            if line.end() - line.start() == SLICE and not line[0].isspace():
+                raise UnreadableAnswer("a line of an address was expected, and a longer one came", self.excerpt)
+            yield line[0]
 
     def _check(self, root: Element, roots: Sequence[str]) -> None:
         if root.tag == "result" and "result" not in roots:
@@ -171,11 +185,19 @@ class Answer:
         text = text.strip()
         if not text:
             raise UnreadableAnswer("the answer is empty")
-        if _PAGE.match(text):
+        if _PAGE.match(text[:BEGIN]):
             raise UnreadableAnswer("a page of HTML came in place of an answer", self.excerpt)
         if not text.startswith("<"):
             raise UnreadableAnswer("XML was expected, and text came", self.excerpt)
         return text
+
+
+def _counted(rows: Iterable[T]) -> Iterator[T]:
+    """:raises UnreadableAnswer: there are too many."""
+    for number, row in enumerate(rows):
+        if number == MAX_ROWS:
+            raise UnreadableAnswer(f"more than {MAX_ROWS} rows came")
+        yield row
 
 
 def _decoded(octets: bytes, encoding: str, errors: str) -> str:

@@ -11,6 +11,8 @@ SLICE = 2**16  # characters
 MAX_DEPTH = 32  # elements within elements; the document has four
 MAX_ELEMENTS = 100_000  # within one of the root's
 MAX_TAG = 2**17  # octets; its attributes are read in one go
+MAX_TEXT = 2**22  # characters of one element: the HTML of a template
+TOO_LONG = "has too long a text in one of its elements"
 
 
 class NotXML(Exception):
@@ -24,6 +26,7 @@ class Builder:
         self._open: list[Element] = []
         self._ready: list[Element] = []
         self._text: list[str] = []
+        self._length = 0
         self._count = 0
 
     def start(self, tag: str, attributes: object = None) -> None:
@@ -41,6 +44,9 @@ class Builder:
 
     def data(self, text: str) -> None:
         self._text.append(text)
+        self._length += len(text)
+        if self._length > MAX_TEXT:
+            raise NotXML(TOO_LONG)
 
     def take(self) -> list[Element]:
         """What was not taken before: the root, once it has begun, and the elements in it that have ended."""
@@ -60,6 +66,7 @@ class Builder:
         if self._text and self._open and self._open[-1].text is None and not len(self._open[-1]):
             self._open[-1].text = "".join(self._text)
         self._text.clear()
+        self._length = 0
 
 
 def parse(text: str) -> Iterator[Element]:

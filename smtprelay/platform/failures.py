@@ -12,6 +12,7 @@ from typing import Any, Self
 from smtprelay.platform.answer import Answer
 from smtprelay.platform.call import Call, M, Resource, call, on_day, parameters
 from smtprelay.platform.errors import CallFailed, UnreadableAnswer
+from smtprelay.platform.long_json import MAX_VALUE
 from smtprelay.platform.read import Row, number, one_of, text
 from smtprelay.platform.statuses import DONE, Status
 from smtprelay.platform.values import Value
@@ -141,7 +142,7 @@ def _failures(answer: Answer) -> list[Failure]:
 
 def _rows(answer: Answer) -> Iterator[Row]:
     """JSON was asked for; what comes may be any of the four forms."""
-    told = answer.text.lstrip()
+    told = answer.begin
     if told.startswith("<"):
         yield from answer.rows("recipient", "fail_recipient_list")
     elif told.startswith(("[", "{")) or _JSON_ALONE.fullmatch(told):
@@ -151,7 +152,8 @@ def _rows(answer: Answer) -> Iterator[Row]:
 
 
 def _of_json(answer: Answer) -> Iterator[Row]:
-    for row in answer.items() if answer.text.lstrip().startswith("[") else _of_no_list(answer):
+    is_long = len(answer.text) > MAX_VALUE
+    for row in answer.items() if answer.begin.startswith("[") or is_long else _of_no_list(answer):
         match row:
             case str():
                 yield {"email": row}

@@ -6,6 +6,7 @@ import json
 import time
 import tracemalloc
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from unittest.mock import patch
 from xml.etree.ElementTree import Element, SubElement, tostring
@@ -14,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtprelay.platform import elements
+from smtprelay.platform import almost_xml, elements, long_json
+from smtprelay.platform import answer as answers
 from smtprelay.platform.answer import Answer
 from smtprelay.platform.errors import CallFailed, UnreadableAnswer
 from smtprelay.platform.statuses import Status
@@ -303,6 +305,64 @@ def test_what_would_take_gigabytes_is_refused(body: str, words: str) -> None:
         with pytest.raises(UnreadableAnswer) as caught:
             xml(whole)
         assert str(caught.value).startswith(words)
+
+
+@pytest.mark.parametrize("long", ["<", "<a", "&", " ", "a "])
+def test_no_text_is_endless(long: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To look for a tag in 32 MB of `<` kept the interpreter for 8 seconds, and all mail with it."""
+    for module in (elements, almost_xml):
+        monkeypatch.setattr(module, "MAX_TEXT", 10_000)
+    text = long * (10_000 // len(long) + 1)
+    for body in (f"<a><b>{text}</b></a>", f"<a>&<b><![CDATA[{text}]]></b></a>", f"<a>&<b>{text}</b></a>"):
+        with pytest.raises(UnreadableAnswer, match="the answer has too long a text in one of its elements"):
+            xml(body)
+
+
+def test_json_is_read_a_piece_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object of 32 MB kept the interpreter for 6 seconds, and a list in a list for 4."""
+    for module in (answers, long_json):
+        monkeypatch.setattr(module, "MAX_VALUE", 10_000)
+    rows = [{"email": f"a{i}@example.com", "n": [i]} for i in range(1000)]
+    as_list, as_object = json.dumps(rows), json.dumps({str(i): row for i, row in enumerate(rows)}, indent=1)
+    assert len(as_list) > 30_000
+    with patch.object(json, "loads", side_effect=AssertionError):
+        assert list(Answer(as_list.encode()).items()) == rows
+        assert list(Answer(as_object.encode()).items()) == rows
+    for damaged in (as_list[:-1], as_object[:-1], as_list[:-1] + "}", as_object + ",", f"[[{'0,' * 10_000}0]]"):
+        with pytest.raises(UnreadableAnswer, match="JSON was expected"):
+            deque(Answer(damaged.encode()).items(), maxlen=0)
+    with pytest.raises(UnreadableAnswer, match="JSON was expected"):
+        Answer(as_object.encode()).json()
+
+
+@given(st.lists(st.integers() | st.text() | st.none()), st.integers(1, 40))
+def test_json_is_read_wherever_a_piece_ends(rows: list[object], size: int) -> None:
+    longest = max((len(json.dumps(row)) for row in rows), default=0)
+    with patch.object(long_json, "MAX_VALUE", longest + 2 + size):
+        assert list(Answer(json.dumps(rows).encode()).items()) == rows
+        assert list(Answer(json.dumps({"a" * i: row for i, row in enumerate(rows[:9])}).encode()).items()) == rows[:9]
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda: Answer(b"a@b\n" * 3).lines(),
+        lambda: list(Answer(b"[1, 2, 3]").items()),
+        lambda: list(Answer(b"<a><b/><b/><b/></a>").rows("b", "a")),
+    ],
+)
+def test_more_rows_than_memory_is_for_are_refused(read: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """32 MB of lines with two characters took 1.4 GB."""
+    assert read()
+    monkeypatch.setattr(answers, "MAX_ROWS", 2)
+    with pytest.raises(UnreadableAnswer, match="more than 2 rows came"):
+        read()
+
+
+def test_a_line_ends() -> None:
+    with pytest.raises(UnreadableAnswer, match="a longer one came"):
+        Answer(b"a" * (2 * elements.SLICE)).lines()
+    assert Answer(b"\n" * (2 * elements.SLICE) + b"a\n").lines() == ["a"]
 
 
 def test_a_million_attributes_are_not_read_in_one_go() -> None:
