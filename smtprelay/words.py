@@ -17,6 +17,8 @@ _SECONDS = Sentence("{count}s")
 _BIDI_CONTROLS = {  # Unicode UAX #9 §2
     code: f"\\u{code:04x}" for code in (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 }
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))} | _BIDI_CONTROLS
+_IN_JSON = {code for code in _CONTROLS if code >= 0x20}  # JSON itself escapes the others
 
 
 class Say(Protocol):
@@ -97,3 +99,14 @@ def octets(size: float) -> str:
 def without_bidi_controls(text: str) -> str:
     """Strangers' words for a terminal: what would have it show the rest of the line in another order is escaped."""
     return text if text.isascii() else text.translate(_BIDI_CONTROLS)
+
+
+def harmless(text: str) -> str:
+    """Strangers' words on one line of a terminal, to which they are no commands: control characters are escaped too."""
+    return text if text.isprintable() else text.translate(_CONTROLS)
+
+
+def harmless_json(text: str) -> str:
+    """JSON of strangers' words, which means the same."""
+    escaped = (f"\\u{ord(character):04x}" if ord(character) in _IN_JSON else character for character in text)
+    return text if _IN_JSON.isdisjoint(map(ord, text)) else "".join(escaped)

@@ -37,7 +37,7 @@ ONLY = {
     "resolver": GROUND,
     "domains": GROUND | {"resolver", "signing"},
     "upstream": GROUND | {"network"},
-    "platform": GROUND | {"contacts", "network"},
+    "platform": GROUND | {"contacts", "network", "words"},
     "quota": GROUND | {"platform", "problems", "spool", "suppression"},
     "feedback": GROUND | {"platform", "problems", "spool", "suppression"},
     "books": GROUND | {"platform", "spool", "suppression"},

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from smtprelay.cli.configuration import CONFIG_HELP
+from smtprelay.words import harmless_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,7 +26,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def print_json(value: Any) -> None:
     """Print a value as JSON."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    typer.echo(harmless_json(json.dumps(value, ensure_ascii=False, indent=2)))
 
 
 def print_table(table: Table) -> None:

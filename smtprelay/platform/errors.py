@@ -13,6 +13,7 @@ from urllib.parse import quote_plus
 
 from smtprelay.errors import SMTPRelayError
 from smtprelay.platform.statuses import Status
+from smtprelay.words import harmless
 
 EXCERPT = 120  # characters
 HIDDEN = "***"  # in the place of a secret
@@ -27,9 +28,10 @@ class PlatformError(SMTPRelayError):
     ambiguous = False
 
     def __str__(self) -> str:
+        told = harmless(self._words())  # for terminals, logs, the page: the platform's own words are in it
         if self.ambiguous:
-            return f"{self._words()}; it may have been done all the same: look before you try again"
-        return self._words()
+            return f"{told}; it may have been done all the same: look before you try again"
+        return told
 
     def _words(self) -> str:
         return super().__str__()

@@ -12,7 +12,9 @@ import pytest
 from typer.testing import Result
 
 from smtprelay.cli.platform.show import show
+from smtprelay.cli.platform.show import words as in_words
 from smtprelay.platform.failures import Failure, FailureType
+from smtprelay.platform.template_values import Colour
 from tests.platform_cli.conftest import Platform, lines_of_json
 
 Shell = Callable[..., Result]
@@ -104,7 +106,23 @@ def test_an_export_goes_to_a_file(shell: Shell, platform: Platform, tmp_path: Pa
 
 def test_no_words_of_strangers_are_commands_to_a_terminal(shell: Shell, platform: Platform) -> None:
     platform.answers["2.3.2"] = json.dumps([{"email": "a@example.org", "error_type_dec": "\x1b]0;title\x07\x9b2J"}])
-    assert "\\x1b]0;title\\x07\\x9b2J" in shell("failures", "all", "2026-11-28").stdout
+    assert "]0;title\\x9b2J" in shell("failures", "all", "2026-11-28").stdout
+
+
+def test_an_error_and_json_are_no_commands_to_a_terminal_either(
+    shell: Shell, platform: Platform, tmp_path: Path
+) -> None:
+    commands = "\x7f\x9b2J\u202e"
+    rows = [{"email": "a@example.org", "error_type_dec": commands}]
+    platform.answers["2.3.2"] = [json.dumps({"status": commands, "data": commands}), *[json.dumps(rows)] * 2]
+    failed = shell("failures", "all", "2026-11-28")
+    assert "the platform says \\x7f\\x9b2J\\u202e" in failed.stderr
+    told = shell("failures", "all", "2026-11-28", "--json").stdout
+    assert json.loads(told)[0]["description"] == commands
+    shell("failures", "all", "2026-11-28", "--output", str(tmp_path / "file"))
+    for output in (failed.stderr, told, (tmp_path / "file").read_text("utf-8")):
+        assert not set("\x7f\x9b\u202e").intersection(output)
+    assert in_words(Colour(f"\x1b{commands}")) == "\\x1b\\x7f\\x9b2J\\u202e"
 
 
 @pytest.mark.parametrize("words", ["\u202egpj.exe", "[bold]x"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,9 +17,8 @@ import typer
 from smtprelay.cli.common import print_json
 from smtprelay.cli.configuration import fail
 from smtprelay.platform.values import Value
-from smtprelay.words import language_of, without_bidi_controls
+from smtprelay.words import harmless, harmless_json, language_of
 
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 OutputOption = Annotated[
     Path | None, typer.Option("--output", metavar="FILE", help="Write lines there, with tabs between the values.")
 ]
@@ -33,15 +31,15 @@ def show(value: Any, *, as_json: bool, streams: bool = False) -> None:
     """
     if as_json and streams:
         for row in value:
-            typer.echo(json.dumps(plain(row), ensure_ascii=False))
+            typer.echo(harmless_json(json.dumps(plain(row), ensure_ascii=False)))
     elif as_json:
         print_json(plain(value))
     elif is_dataclass(value):
-        _print_table([[_title(field.name), _harmless(words(getattr(value, field.name)))] for field in fields(value)])
+        _print_table([[_title(field.name), words(getattr(value, field.name))] for field in fields(value)])
     elif isinstance(value, Iterable) and not isinstance(value, str):
         _print_rows(value)
     else:
-        typer.echo(_harmless(words(value)))
+        typer.echo(words(value))
 
 
 def write_lines(rows: Iterable[Any], path: Path) -> None:
@@ -52,7 +50,7 @@ def write_lines(rows: Iterable[Any], path: Path) -> None:
                 if not number and is_dataclass(row):
                     file.write("\t".join(field.name for field in fields(row)) + "\n")
                 cells = [getattr(row, field.name) for field in fields(row)] if is_dataclass(row) else [row]
-                file.write("\t".join(" ".join(str(plain(cell) or "").split()) for cell in cells) + "\n")
+                file.write("\t".join(harmless(" ".join(str(plain(cell) or "").split())) for cell in cells) + "\n")
     except OSError as error:
         fail(os.EX_CANTCREAT, f"{path} cannot be written: {error.strerror}.")
 
@@ -74,7 +72,11 @@ def plain(value: Any) -> Any:
 
 
 def words(value: Any) -> str:
-    """A value on one line; ``""`` for none."""
+    """A value on one line, which is no command to a terminal; ``""`` for none."""
+    return harmless(_words(value))
+
+
+def _words(value: Any) -> str:
     match value:
         case None:
             return ""
@@ -88,7 +90,7 @@ def words(value: Any) -> str:
         case str():
             return " ".join(value.split())
         case Iterable():
-            return "; ".join(filter(None, map(words, value)))
+            return "; ".join(filter(None, map(_words, value)))
     if is_dataclass(value):
         return " ".join(filter(None, (str(plain(getattr(value, field.name)) or "") for field in fields(value))))
     return str(value)
@@ -102,10 +104,10 @@ def _print_rows(rows: Iterable[Any]) -> None:
         return
     if not is_dataclass(told[0]):
         for row in told:
-            typer.echo(_harmless(words(row)))
+            typer.echo(words(row))
         return
     names = [field.name for field in fields(told[0]) if field.repr]  # without what is long, such as a template's HTML
-    cells = [[_harmless(words(getattr(row, name))) for name in names] for row in told]
+    cells = [[words(getattr(row, name)) for name in names] for row in told]
     used = [column for column in range(len(names)) if any(row[column] for row in cells)]
     titles = [_title(names[column]) for column in used]
     table = [[row[column] for column in used] for row in cells]
@@ -138,11 +140,6 @@ def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
     from rich.cells import cell_len
 
     return "".join(cell + " " * (width - cell_len(cell)) for cell, width in zip(cells, widths, strict=True)).rstrip()
-
-
-def _harmless(text: str) -> str:
-    """Strangers' words, which are no commands to a terminal."""
-    return _CONTROLS.sub(lambda control: f"\\x{ord(control[0]):02x}", without_bidi_controls(text))
 
 
 def _title(name: str) -> str:
