@@ -25,7 +25,7 @@ from smtprelay.platform.contact_values import Unsubscribed
 from smtprelay.platform.failures import Failure, FailureType
 from smtprelay.problems import Problem
 from smtprelay.spool import Fate, Spool, Suppression, read_fact
-from smtprelay.suppression import UNSUBSCRIBED, beginning_of, of_failure, of_unsubscription
+from smtprelay.suppression import UNSUBSCRIBED, beginning_of, is_failure_type, of_failure, of_unsubscription
 from smtprelay.values import SHANGHAI
 
 log = structlog.get_logger("platform")
@@ -34,6 +34,7 @@ FIRST_DAYS = 14  # that are asked for at first; one that is older, and that the 
 LATE_DAYS = 2  # that are asked for again: bounces come late
 LISTS = 20  # of contacts that have as many as before: that are asked for at one time, those first that wait longest
 SLICE = 10_000  # of what is told: looked at in a thread at one time, and then entered
+UNKNOWN = "unknown"  # the cause of failures whose type is no number
 ALARM = 86_400_000  # milliseconds that a problem is shown for which there is no end
 
 R = TypeVar("R", Failure, Unsubscribed)
@@ -217,7 +218,7 @@ class Feedback:
         at, source = beginning_of(day), f"platform {self._name}"
         for failure in told:
             if address := _address(failure):
-                cause = failure.type.value
+                cause = _cause(failure)
                 entries, fates = usable[cause]
                 fates.append(Fate(address, at, cause, source))
                 if entry := of_failure(address, cause, day, self._name, self._settings):
@@ -269,7 +270,8 @@ class Feedback:
     def _usable_unsubscribed(self, told: Sequence[Unsubscribed]) -> tuple[list[Suppression], int]:
         """What is to be entered, and how many are no addresses."""
         now = self._clock()
-        usable = [(address, _ms(one.at) or now) for one in told if (address := _address(one))]
+        # What is told of a day to come would be newer than whatever an operator does until then.
+        usable = [(address, min(_ms(one.at) or now, now)) for one in told if (address := _address(one))]
         entries = (of_unsubscription(address, at, self._name, self._settings) for address, at in usable)
         return [entry for entry in entries if entry], len(told) - len(usable)
 
@@ -317,6 +319,12 @@ def _address(told: Failure | Unsubscribed) -> str:
         return parse_address(told.address)
     except AddressError:
         return ""
+
+
+def _cause(failure: Failure) -> str:
+    """The failure's type, which may be one that is not documented. Not every word: `operator`, say, would undo what an
+    operator did, and a thousand words would be a thousand series of a metric."""
+    return failure.type.value if is_failure_type(failure.type.value) else UNKNOWN
 
 
 def _ms(at: datetime | None) -> int:

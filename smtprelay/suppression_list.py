@@ -9,7 +9,7 @@ from typing import Any
 
 from smtprelay.message import parse_address
 from smtprelay.spool import OPERATOR, Spool, SpoolFull, Suppression
-from smtprelay.suppression import CAUSES
+from smtprelay.suppression import CAUSES, is_failure_type
 
 NAMES = tuple(field.name for field in fields(Suppression))
 PAGE = 500  # entries that are read at once: the loop is busy with them for a few ms
@@ -57,7 +57,7 @@ class Entry:
 
 def parse_cause(text: str) -> str:
     """:raises ValueError: it is none."""
-    if text in CAUSES or (text.isascii() and text.isdecimal() and len(text) <= 4):
+    if text in CAUSES or is_failure_type(text):
         return text
     raise ValueError(f"{text!r} is no cause: there are {', '.join(CAUSES)}")
 

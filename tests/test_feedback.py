@@ -333,6 +333,28 @@ async def test_somebody_who_unsubscribed_is_entered_with_the_time(tmp_path: Path
         assert len(of.entered) == 1
 
 
+@pytest.mark.parametrize("type_", ["operator", "unsubscribed", "x" * 10_000, "12345", "-1"])
+async def test_no_type_undoes_what_an_operator_did(tmp_path: Path, type_: str) -> None:
+    """Whoever answered for the platform could enter in an operator's name what an operator had removed."""
+    async with parts(tmp_path) as of:
+        await of.spool.suppress([Suppression("a@example.net", "1", NOW - DAY, 0, "platform example", "")])
+        await of.spool.unsuppress(["a@example.net"], NOW)
+        of.platform.fail("a@example.net", type_)
+        of.platform.fail("b@example.net", "4")
+        learned = await of.sync()
+        assert await of.suppressed() == []
+        assert learned.failures.keys() == {"unknown", "4"}
+
+
+async def test_nobody_unsubscribed_on_a_day_to_come(tmp_path: Path) -> None:
+    """Such a time was newer than each removal by an operator, for years."""
+    async with parts(tmp_path) as of:
+        of.platform.unsubscribed_.append(Unsubscribed("a@example.net", NOON + timedelta(days=3000)))
+        await of.sync()
+        [entry] = await of.spool.suppressions("", 10)
+        assert entry.since == NOW
+
+
 async def test_what_is_no_address_is_counted_and_left_out(tmp_path: Path) -> None:
     async with parts(tmp_path) as of:
         of.platform.fail("no address", "9")
