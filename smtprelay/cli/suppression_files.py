@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -11,7 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from tempfile import NamedTemporaryFile
+from typing import IO, Any, TypeVar
 
 from smtprelay.cli.remote import Relay
 from smtprelay.contacts import BadLine, ContactFile, Duplicate
@@ -76,23 +78,32 @@ class Wanted:
 
 
 def write_file(relay: Relay, wanted: Wanted, path: Path, form: Format) -> int:
-    """Write the list to a file, which is there as a whole or not at all.
+    """Write the list to a file, which is there as a whole or not at all, and which only its owner can read where it is
+    new. What is no file, such as /dev/stdout, is written to as it is.
 
     :returns: how many addresses there are.
     :raises OSError: it cannot be written.
     """
-    part = path.with_name(f"{path.name}.part")
-    try:
-        with part.open("wb") as stream, _bar(_total(relay, wanted), shown=sys.stdout.isatty()) as move:
-            count = write_stream(relay, wanted, stream, form, move)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    path = path.resolve()  # a link stays one
+    with _bar(_total(relay, wanted), shown=sys.stdout.isatty()) as move:
+        if path.exists() and not path.is_file():
+            with path.open("wb") as stream:
+                return write_stream(relay, wanted, stream, form, move)
+        # Under a name that nobody can foresee: in /tmp, somebody may have put a link there.
+        with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as part:
+            try:
+                count = write_stream(relay, wanted, part, form, move)
+                if path.exists():
+                    shutil.copymode(path, part.name)
+                Path(part.name).replace(path)
+            except BaseException:
+                Path(part.name).unlink()
+                raise
     return count
 
 
 def write_stream(
-    relay: Relay, wanted: Wanted, stream: BinaryIO, form: Format, move: Callable[[int], None] = lambda done: None
+    relay: Relay, wanted: Wanted, stream: IO[bytes], form: Format, move: Callable[[int], None] = lambda done: None
 ) -> int:
     """The same to a stream. :param move: is told after each slice how many are written."""
     stream.write(header(form).encode())
