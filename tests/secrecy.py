@@ -72,7 +72,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 def pytest_configure() -> None:
     """Look at what is captured outside of pytest."""
-    subprocess.run = _looking(subprocess.run, lambda ended: (ended.stdout, ended.stderr))
+    # `run` and `check_output` use it too.
+    subprocess.Popen.communicate = _looking(  # type: ignore[method-assign]
+        subprocess.Popen.communicate, lambda outputs: outputs
+    )
+    pytest.CaptureFixture.readouterr = _looking(  # type: ignore[method-assign]
+        pytest.CaptureFixture.readouterr, lambda captured: (captured.out, captured.err)
+    )
     CliRunner.invoke = _looking(  # type: ignore[method-assign]
         CliRunner.invoke, lambda result: (result.output, "".join(traceback.format_exception(result.exception)))
     )
@@ -94,7 +100,7 @@ def _looking(work: Callable[..., Any], outputs: Callable[[Any], tuple[str | byte
     def looking(*arguments: Any, **options: Any) -> Any:
         result = work(*arguments, **options)
         for output in outputs(result):
-            look(output, "the output of a process")
+            look(output, "what was printed")
         return result
 
     return looking
