@@ -47,6 +47,7 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         loop.add_signal_handler(signal.SIGHUP, self._reload.ask)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # what waits is heard now: see `cli.run`
         async with service.takes_long("Opening the spool; one of an older version is copied and brought up to date"):
             spool = await SQLiteSpool.open(self._settings.config.spool.path, now=now_ms())
         try:

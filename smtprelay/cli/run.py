@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import faulthandler
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -25,6 +26,8 @@ def main(arguments: Sequence[str]) -> None:
 
     :param arguments: those after ``run``.
     """
+    # Who asks for a reload while it starts gets one then; until the daemon hears the signal it would end the process.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     for unused in ("rich", "greenlet", "bz2", "lzma"):
         sys.modules[unused] = None  # type: ignore[assignment]
     _give_large_blocks_back()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import ssl
@@ -16,7 +17,7 @@ from smtprelay.instructions import Instructions, write_fields
 from smtprelay.sandbox.smarthost import Rule, Smarthost
 from smtprelay.signing import generate_key, load_key
 from tests.gateway.wire import PASSWORD_HASH
-from tests.process.relay import ACCOUNT, ACCOUNTS, PLATFORM, running
+from tests.process.relay import ACCOUNT, ACCOUNTS, PATIENCE, PLATFORM, make_relay, running
 from tests.process.reloading import (
     MESSAGE,
     REFUSED,
@@ -47,6 +48,36 @@ def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager
     made = Manager(tmp_path / "notify")
     yield made
     made.close()
+
+
+async def test_a_reload_that_is_asked_for_before_the_daemon_can_is_made_once_it_is_ready(tmp_path: Path) -> None:
+    """The fault: the signal ended it, without a word in the log."""
+    async with Smarthost() as smarthost:
+        relay = make_relay(tmp_path, smarthost.port)
+        file = tmp_path / "config.toml"
+        text = file.read_bytes()
+        file.unlink()
+        os.mkfifo(file)
+        await relay.launch()
+        pipe = await _reader_came(file)  # it waits for its configuration
+        relay.signal(signal.SIGHUP)
+        file.unlink()
+        file.write_bytes(text.replace(b"[log]", b'[log]\nlevel = "nonsense"'))
+        os.write(pipe, text)
+        os.close(pipe)
+        await relay.logged("ready")
+        await relay.logged(REFUSED)
+        assert await relay.stop() == 0
+
+
+async def _reader_came(pipe: Path) -> int:
+    """The end of a named pipe to write to, once somebody has opened the other."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+            except OSError:
+                await asyncio.sleep(0.01)
 
 
 async def test_accounts_follow_and_an_open_session_of_a_removed_one_sends_no_more(tmp_path: Path) -> None:
