@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import httpx
 
@@ -83,6 +84,7 @@ class Core:
         """A client of httpx. :raises PlatformUnreachable: the environment's proxy is none."""
         settings = self.settings()
         try:
+            _check_proxies()
             return kind(**settings)
         except (ValueError, ImportError, httpx.InvalidURL):  # it is not quoted: there may be a password in it
             words = "the proxy of $HTTPS_PROXY, $HTTP_PROXY, $ALL_PROXY or $NO_PROXY is none that can be used"
@@ -150,6 +152,15 @@ class Core:
 def deadline(request: httpx.Request) -> float:
     """Seconds for it and its answer, from the connection on: an answer may drip, from its first line on."""
     return DEADLINE + int(request.headers.get("content-length", 0)) / SLOWEST
+
+
+def _check_proxies() -> None:
+    """:raises ValueError: a port is none, at which a connection would fail with what is no error of the network."""
+    for scheme in ("all", "http", "https"):
+        proxy = getproxies().get(scheme, "")
+        parts = urlsplit(proxy if "://" in proxy else f"//{proxy}")  # as httpx reads it
+        if parts.port == 0:  # one of more than 65535 raises
+            raise ValueError("port 0")
 
 
 def _words(error: Exception) -> str:

@@ -435,7 +435,14 @@ def test_a_proxy_that_refuses_was_not_the_platform(ask: Asking, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    "proxy", ["socks5://127.0.0.1:1080", "ftp://user:geheim@127.0.0.1:1", "http://user:ge#heim@127.0.0.1:1"]
+    "proxy",
+    [
+        "socks5://127.0.0.1:1080",
+        "ftp://user:geheim@127.0.0.1:1",
+        "http://user:ge#heim@127.0.0.1:1",
+        "http://user:geheim@127.0.0.1:99999",  # at which asyncio raised an OverflowError
+        "127.0.0.1:99999",
+    ],
 )
 def test_a_proxy_that_cannot_be_used_is_told_without_its_password(
     ask: Asking, monkeypatch: pytest.MonkeyPatch, proxy: str
