@@ -94,9 +94,9 @@ class _Round:
 
     async def is_told(self, question: Awaitable[None]) -> bool:
         """Whether the platform tells a day or a list. One that it does not tell must not keep the others from being
-        told for good.
+        told for good, nor must two.
 
-        :raises PlatformError: it would tell none; two in a row that it does not answer say so.
+        :raises PlatformError: it would tell none: it did not answer for two in a row, nor a question that is light.
         """
         was_silent, self.silent = self.silent, False
         try:
@@ -104,12 +104,12 @@ class _Round:
         except (CallFailed, UnreadableAnswer) as error:
             self.errors.append(error)
         except PlatformUnreachable as error:
-            if was_silent:
-                raise
             self.silent = True
             self.errors.append(error)
         else:
             return True
+        if was_silent and self.silent:
+            await self.client.account.service()
         return False
 
 

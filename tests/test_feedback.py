@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -41,7 +41,7 @@ class Platform:
     failed: dict[date, list[Failure]] = field(default_factory=dict)
     unsubscribed_: list[Unsubscribed] = field(default_factory=list)
     asked: list[date] = field(default_factory=list)
-    breaks_at: date | None = None
+    breaks_at: Sequence[date] = ()
     down: bool = False
     error: PlatformError = field(default_factory=lambda: PlatformUnreachable("no answer in time", ambiguous=False))
     refused_lists: list[int] = field(default_factory=list)
@@ -57,9 +57,17 @@ class Platform:
     def contacts(self) -> Platform:
         return self
 
+    @property
+    def account(self) -> Platform:
+        return self
+
+    async def service(self) -> None:
+        if self.down:
+            raise self.error
+
     async def all(self, day: date) -> list[Failure]:
         self.asked.append(day)
-        if day == self.breaks_at or self.down:
+        if day in self.breaks_at or self.down:
             raise self.error
         return list(self.failed.get(day, ()))
 
@@ -71,6 +79,7 @@ class Platform:
         if list_id in self.refused_lists:
             raise CallFailed(Status("error.list"), "")
         if self.lists_down:
+            self.down = True
             raise self.error
         return list(self.unsubscribed_)
 
@@ -207,20 +216,24 @@ async def test_where_nobody_answers_nothing_is_asked_for_in_vain_and_nothing_is_
 
 
 @pytest.mark.parametrize(
-    "error", [UnreadableAnswer("no date", "<html>"), PlatformUnreachable("HTTP 504", ambiguous=False)]
+    ("error", "days"),
+    [(UnreadableAnswer("no date", "<html>"), 1), (PlatformUnreachable("HTTP 504", ambiguous=False), 3)],
 )
-async def test_a_day_that_is_not_told_keeps_no_other_one_from_being_told(tmp_path: Path, error: PlatformError) -> None:
-    """The fault: the first of two weeks could not be read, or took too long, and so nothing that failed was ever
-    learned."""
+async def test_days_that_are_not_told_keep_no_other_one_from_being_told(
+    tmp_path: Path, error: PlatformError, days: int
+) -> None:
+    """The fault: the first of two weeks could not be read, or those of a large campaign took too long, and so nothing
+    that failed was ever learned."""
     async with parts(tmp_path) as of:
-        of.platform.breaks_at, of.platform.error = TODAY - timedelta(FIRST_DAYS), error
-        of.platform.fail("a@example.net", day=of.platform.breaks_at)
+        first = TODAY - timedelta(FIRST_DAYS)
+        of.platform.breaks_at, of.platform.error = [first + timedelta(number) for number in range(days)], error
+        of.platform.fail("a@example.net", day=first)
         of.platform.fail("b@example.net")
         of.platform.unsubscribed_.append(Unsubscribed("c@example.net", NOON))
         with pytest.raises(type(error)):
             await of.sync()
         assert await of.suppressed() == [("b@example.net", "1"), ("c@example.net", "unsubscribed")]
-        of.platform.breaks_at = None
+        of.platform.breaks_at = ()
         await of.sync()
         assert len(await of.suppressed()) == 3, "it is asked for again"
 
@@ -228,7 +241,7 @@ async def test_a_day_that_is_not_told_keeps_no_other_one_from_being_told(tmp_pat
 async def test_a_day_that_is_never_told_is_given_up_after_two_weeks(tmp_path: Path) -> None:
     """The fault: it was asked for until the end of time, and each day one day more with it."""
     async with parts(tmp_path) as of:
-        of.platform.breaks_at, of.platform.error = TODAY, UnreadableAnswer("no date", "<html>")
+        of.platform.breaks_at, of.platform.error = [TODAY], UnreadableAnswer("no date", "<html>")
         for _ in range(FIRST_DAYS + 1):
             with pytest.raises(UnreadableAnswer), capture_logs() as logs:
                 await of.sync()
@@ -298,7 +311,7 @@ async def test_lists_that_nobody_answered_for_are_asked_for_next(tmp_path: Path)
         with pytest.raises(PlatformUnreachable):
             await of.sync()
         assert of.platform.asked_lists == [0, 1]
-        of.platform.lists_down = False
+        of.platform.lists_down = of.platform.down = False
         await of.sync()
         assert of.platform.asked_lists[2:] == [*range(1, 50), 0]
 
