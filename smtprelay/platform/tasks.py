@@ -107,7 +107,8 @@ class Tasks(Resource[M]):
         :param list_id: of the contacts that it goes to.
         :param sender: whom it comes from.
         :param sender_name: shown with that address.
-        :param time: when it is to be sent.
+        :param time: when it is to be sent, with a zone.
+        :param start: whether it waits for its time.
         :param first: the first address of the list that it goes to, from 1.
         :param last: the last address of the list that it goes to; 0: all.
         :param unsubscribe_link: whether each mail gets a link to unsubscribe.
@@ -116,9 +117,8 @@ class Tasks(Resource[M]):
         :param reply_to: the address that answers go to.
         :raises ValueError: nothing is given, or a parameter cannot be right.
         """
-        due = _time(
-            time, start
-        )  # `send_time` in the document's list of parameters, `time` in the request that it prints
+        due = _time(time, start)
+        # `send_time` is in the document's list of parameters, `time` in the request that it prints.
         form = _written(tpl_id, list_id, sender, sender_name, first, last, track_domain, reply_to) | parameters(
             send_status=start, send_time=due, time=due, subs_link=unsubscribe_link, track_status=tracking
         )
