@@ -131,7 +131,7 @@ class Desk:
             trouble = max(lasting, key=lambda trouble: (trouble.refused, -trouble.since))
             kind = problems.PLATFORM_REFUSES if trouble.refused else problems.PLATFORM_SILENT
             name = self.account.key
-            yield kind.of(name, name=name, since=local_time(trouble.since), words=trouble.words)
+            yield kind.of(name, name=name, since=local_time(trouble.since), problem=trouble.words)
 
     async def _ask_for_quota(self) -> None:
         try:

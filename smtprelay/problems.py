@@ -29,7 +29,7 @@ class Kind:
         """A problem of this kind.
 
         :param about: tells problems of one kind apart.
-        :param values: what stands in the placeholders; `problem` is a finding's, in English, and `age` and `left` are
+        :param values: what stands in the placeholders; `problem` was told in English, and `age` and `left` are
             milliseconds.
         """
         return Problem(self, about, values)
@@ -73,8 +73,8 @@ class Problem:
 
 def _told(name: str, value: object, say: Say) -> object:
     match name, value:
-        case "problem", str(finding):
-            return say(finding)
+        case "problem", str(sentence):
+            return say(sentence)
         case (("age" | "left"), int(milliseconds)):
             return interval(milliseconds, say)
     return value
@@ -276,8 +276,8 @@ PLATFORM_SILENT = Kind(
     "platform",
     "warning",
     Sentence(
-        "The platform's HTTP API does not tell what it is asked for {name} since {since}: {words}. Mail goes on; what "
-        "was known counts."
+        "The platform's HTTP API does not tell what it is asked for {name} since {since}: {problem}. Mail goes on; "
+        "what was known counts."
     ),
     Sentence("Check the network, the firewall and base_url of this account; 'smtprelay check' tries it."),
 )
@@ -285,8 +285,8 @@ PLATFORM_REFUSES = Kind(
     "platform",
     "warning",
     Sentence(
-        "The platform's HTTP API refuses the log-in of {name} since {since}: {words}. Mail goes on, but nobody learns "
-        "what fails later."
+        "The platform's HTTP API refuses the log-in of {name} since {since}: {problem}. Mail goes on, but nobody "
+        "learns what fails later."
     ),
     Sentence(
         "Check username and password of this account ('smtprelay check' tries the log-in), then 'systemctl reload "

@@ -172,16 +172,16 @@ PROBLEMS: Final[Mapping[str, str]] = {
         "{name} 在平台的服务将在 {left} 后到期（{day}）。"
     ),
     "Renew it with the provider before that.": "请在此之前向服务商续费。",
-    "The platform's HTTP API does not tell what it is asked for {name} since {since}: {words}. Mail goes on; what "
-    "was known counts.": (
-        "自 {since} 起平台的 HTTP 接口未能答复 {name} 的查询：{words}。邮件照常发送；以先前所知为准。"
+    "The platform's HTTP API does not tell what it is asked for {name} since {since}: {problem}. Mail goes on; "
+    "what was known counts.": (
+        "自 {since} 起平台的 HTTP 接口未能答复 {name} 的查询：{problem}。邮件照常发送；以先前所知为准。"
     ),
     "Check the network, the firewall and base_url of this account; 'smtprelay check' tries it.": (
         "请检查网络、防火墙和该账户的 base_url；'smtprelay check' 可尝试连接。"
     ),
-    "The platform's HTTP API refuses the log-in of {name} since {since}: {words}. Mail goes on, but nobody learns "
-    "what fails later.": (
-        "自 {since} 起平台的 HTTP 接口拒绝 {name} 登录：{words}。邮件照常发送，但无法得知之后的投递失败。"
+    "The platform's HTTP API refuses the log-in of {name} since {since}: {problem}. Mail goes on, but nobody "
+    "learns what fails later.": (
+        "自 {since} 起平台的 HTTP 接口拒绝 {name} 登录：{problem}。邮件照常发送，但无法得知之后的投递失败。"
     ),
     "Check username and password of this account ('smtprelay check' tries the log-in), then 'systemctl reload "
     "smtprelay'.": (

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from smtprelay.findings_zh import FINDINGS
+from smtprelay.platform_zh import PLATFORM
 from smtprelay.problems_zh import PROBLEMS
 from smtprelay.repairs_zh import REPAIRS
 from smtprelay.suppression_zh import CAUSES, WHY
@@ -189,4 +190,4 @@ _STORY: Mapping[str, str] = {
 }
 
 CHINESE: Final[Mapping[str, str]] = {**_WORDS, **_STORY, **PROBLEMS, **CAUSES}
-RETOLD: Final[Mapping[str, str]] = {**FINDINGS, **REPAIRS, **WHY}
+RETOLD: Final[Mapping[str, str]] = {**FINDINGS, **REPAIRS, **WHY, **PLATFORM}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import errno
 import re
+import socket
 import string
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +14,15 @@ from typing import get_args
 import pytest
 
 from smtprelay.findings_zh import FINDINGS
+from smtprelay.network import why_failed
+from smtprelay.platform import CallFailed, PlatformError, UnreadableAnswer
+from smtprelay.platform.statuses import Status
+from smtprelay.platform_zh import SYSTEM
+from smtprelay.problems import PLATFORM_SILENT
 from smtprelay.repairs_zh import REPAIRS
 from smtprelay.resolver.answers import RecordType
 from smtprelay.retelling import MAX_DEPTH, Retelling
+from smtprelay.words import in_language
 from smtprelay.words_zh import RETOLD
 
 PACKAGE = Path(__file__).parent.parent / "smtprelay"
@@ -23,7 +31,12 @@ TELLING = [
     *(PACKAGE / "verifier.py", PACKAGE / "preparation.py"),
 ]
 PLACES = ("where", "place.where", "place.body")  # may be empty, and go before a repair
-VALUES = {"data": "text", "asked": "TXT of a.test"}  # what stands in a placeholder, where not everything does
+REFUSING = ("UnreadableAnswer", "PlatformUnreachable", "NotAuthorised", "NotXML")  # by the platform's HTTP API
+VALUES = {
+    "data": "text",
+    "asked": "TXT of a.test",
+    "self": "user at https://a.test/",
+}  # what stands in a placeholder, where not everything does
 # What is put into a record or a header field, and what cannot stand alone.
 OTHERS = {
     *(
@@ -50,6 +63,15 @@ def told() -> Iterator[str]:
             text = "" if id(node) in left_out else _text(node)
             if re.search("[a-z]{2,} | [a-z]{2,}", text):
                 yield text
+
+
+def said_of_the_platform() -> Iterator[str]:
+    """Why it does not tell what it is asked."""
+    for path in (PACKAGE / "platform").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in REFUSING:
+                text = _text(node.args[0])
+                yield f"the answer {text}" if node.func.id == "NotXML" else text
 
 
 def _not_told(node: ast.AST) -> Iterator[ast.AST]:
@@ -80,7 +102,7 @@ def _value(part: ast.AST) -> str:
     return "" if name in PLACES else VALUES.get(name, "1")
 
 
-SAID = sorted(set(told()) - OTHERS)
+SAID = sorted((set(told()) | set(said_of_the_platform())) - OTHERS - {"", "the answer 1"})
 
 
 @pytest.mark.parametrize("text", SAID)
@@ -89,9 +111,10 @@ def test_everything_has_its_chinese(text: str) -> None:
 
 
 def test_nothing_has_chinese_that_is_not_said() -> None:
-    code = "\n".join(path.read_text("utf-8") for path in [*TELLING, PACKAGE / "steps.py", PACKAGE / "suppression.py"])
+    others = [PACKAGE / name for name in ("steps.py", "suppression.py", "network.py")]
+    code = "\n".join(path.read_text("utf-8") for path in [*TELLING, *others, *PACKAGE.glob("platform/*.py")])
     words = set(re.findall("[a-z]{2,}", re.sub(r"\\?[\"'\\\n]", "", code)))
-    for sentence in RETOLD:
+    for sentence in RETOLD.keys() - SYSTEM.keys():
         assert set(re.findall("[a-z]{2,}", re.sub(r"\{\w+\}|'", "", sentence))) <= words, sentence
     assert not FINDINGS.keys() & REPAIRS.keys()
     assert len(SAID) > 100  # it sees them
@@ -147,6 +170,54 @@ def test_the_chinese_has_the_same_placeholders(sentence: str) -> None:
 )
 def test_texts_within_texts(text: str, chinese: str) -> None:
     assert retell(text) == chinese
+
+
+@pytest.mark.parametrize(
+    ("error", "chinese"),
+    [
+        (OSError(errno.ECONNREFUSED, ""), "a.test:8080：连接被拒绝"),
+        (OSError(errno.ECONNRESET, ""), "a.test:8080：连接被对方重置"),
+        (OSError(errno.ETIMEDOUT, ""), "a.test:8080：连接超时"),
+        (OSError(errno.ENETUNREACH, ""), "a.test:8080：网络不可达"),
+        (OSError(errno.EHOSTUNREACH, ""), "a.test:8080：没有到主机的路由"),
+        (socket.gaierror(-2, "Name or service not known"), "a.test:8080：无法解析该名称：名称或服务未知"),
+        (OSError("TLS failed: there is no TLS at this port"), "a.test:8080：TLS 协商失败：该端口不支持 TLS"),
+        (OSError("TLS failed: BAD_RECORD"), "a.test:8080：TLS 协商失败：BAD_RECORD"),
+        (OSError("no answer in time"), "a.test:8080：未按时应答"),
+    ],
+)
+def test_why_the_platform_is_not_reached(error: OSError, chinese: str) -> None:
+    assert retell(f"a.test:8080: {why_failed(error)}") == chinese
+
+
+@pytest.mark.parametrize(
+    ("error", "chinese"),
+    [
+        (CallFailed(Status("error"), "用户错"), "平台答复 error：参数错误（用户错）"),
+        (CallFailed(Status("busy")), "平台答复 busy"),
+        (
+            UnreadableAnswer("a page of HTML came in place of an answer", "Down"),
+            "收到的不是答复，而是 HTML 页面：'Down'",
+        ),
+        (
+            UnreadableAnswer("a.test answers HTTP 404 (look at base_url, http://a.test/)", "404: gone"),
+            "a.test 答复 HTTP 404（请检查 base_url，http://a.test/）：'404: gone'",
+        ),
+        (
+            UnreadableAnswer("XML with a DTD came, which is not read: it may be a bomb", "<!DOCTYPE"),
+            "收到带有 DTD 的 XML，未予读取：可能是 XML 炸弹：'<!DOCTYPE'",
+        ),
+    ],
+)
+def test_what_the_platform_answers_instead(error: PlatformError, chinese: str) -> None:
+    assert retell(str(error)) == chinese
+
+
+def test_a_problem_with_the_platform_is_told_in_one_language() -> None:
+    problem = PLATFORM_SILENT.of(name="main", since="now", problem="a.test: no answer in time")
+    assert problem.tell(in_language("zh"))[0].startswith(
+        "自 now 起平台的 HTTP 接口未能答复 main 的查询：a.test：未按时应答"
+    )
 
 
 @pytest.mark.parametrize("kind", get_args(RecordType))

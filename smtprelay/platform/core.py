@@ -86,9 +86,12 @@ class Core:
         try:
             _check_proxies()
             return kind(**settings)
-        except (ValueError, ImportError, httpx.InvalidURL):  # it is not quoted: there may be a password in it
-            words = "the proxy of $HTTPS_PROXY, $HTTP_PROXY, $ALL_PROXY or $NO_PROXY is none that can be used"
-        raise PlatformUnreachable(f'{words}: an address such as "http://proxy.example.com:3128" is wanted')
+        except (ValueError, ImportError, httpx.InvalidURL):
+            pass  # it is not quoted: there may be a password in it
+        raise PlatformUnreachable(
+            "the proxy of $HTTPS_PROXY, $HTTP_PROXY, $ALL_PROXY or $NO_PROXY is none that can be used: an address such "
+            'as "http://proxy.example.com:3128" is wanted'
+        )
 
     @contextmanager
     def request(self, call: Call[Any], http: httpx.Client | httpx.AsyncClient) -> Iterator[httpx.Request]:
@@ -137,8 +140,10 @@ class Core:
             ambiguous = not call.repeatable and status != 429
             raise PlatformUnreachable(f"{self._host} answers HTTP {status}", ambiguous=ambiguous)
         if 300 <= status < 400:
-            words = "and sends elsewhere, where the password does not go"
-            raise UnreadableAnswer(f"{self._host} answers HTTP {status}, {words} (look at base_url, {self.base_url})")
+            raise UnreadableAnswer(
+                f"{self._host} answers HTTP {status}, and sends elsewhere, where the password does not go (look at "
+                f"base_url, {self.base_url})"
+            )
         if status != 200:
             advice = f" (look at base_url, {self.base_url})" if status == 404 else ""
             raise UnreadableAnswer(f"{self._host} answers HTTP {status}{advice}", answer.excerpt)
