@@ -13,6 +13,7 @@ from datetime import date, datetime, time
 from smtprelay import outcome
 from smtprelay.config import NEVER, SuppressionSection
 from smtprelay.errors import NOT_SENT_TO
+from smtprelay.failure_types import FAILURE_TYPES
 from smtprelay.message import Suppressed
 from smtprelay.outcome import Fact, Phase
 from smtprelay.reply import Reject
@@ -38,14 +39,14 @@ class Cause:
     words: Sentence
 
 
-# The platform's failure types by their numbers (2.3 of its document), and what it does not tell.
+# By the platform's failure types, and what it does not tell.
 CAUSES: Mapping[str, Cause] = {
-    "1": Cause("1.1", Sentence("no such mailbox")),
-    "2": Cause("2.2", Sentence("the mailbox is full")),
-    "3": Cause("7.1", Sentence("the recipient wants no such mail")),
-    "5": Cause("7.1", Sentence("judged as spam")),
-    "8": Cause("1.1", Sentence("the address is invalid")),
-    "9": Cause("1.3", Sentence("the address has a bad format")),
+    "1": Cause("1.1", FAILURE_TYPES["1"][0]),
+    "2": Cause("2.2", FAILURE_TYPES["2"][0]),
+    "3": Cause("7.1", FAILURE_TYPES["3"][0]),
+    "5": Cause("7.1", FAILURE_TYPES["5"][0]),
+    "8": Cause("1.1", FAILURE_TYPES["8"][0]),
+    "9": Cause("1.3", FAILURE_TYPES["9"][0]),
     UNSUBSCRIBED: Cause("7.1", Sentence("unsubscribed")),
     OPERATOR: Cause("7.1", Sentence("entered by hand")),
 }

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from smtprelay.failure_types import FAILURE_TYPES
+
 CAUSES: Final[Mapping[str, str]] = {
-    "no such mailbox": "邮箱不存在",
-    "the mailbox is full": "邮箱已满",
-    "the recipient wants no such mail": "用户拒收",
-    "judged as spam": "被判为垃圾邮件",
-    "the address is invalid": "无效地址",
-    "the address has a bad format": "地址格式错误",
+    **dict(FAILURE_TYPES.values()),
     "unsubscribed": "已退订",
     "entered by hand": "人工录入",
     "failed (type {cause})": "投递失败（类型 {cause}）",

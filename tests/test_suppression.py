@@ -11,6 +11,7 @@ from smtprelay.config import SuppressionSection
 from smtprelay.gateway.refusals import REASONS, reason_of
 from smtprelay.message import MAX_ADDRESS, parse_address
 from smtprelay.outcome import Fact, Phase
+from smtprelay.platform.failures import FailureType
 from smtprelay.reply import MAX_LINE, Reply
 from smtprelay.spool import Suppression
 from smtprelay.suppression import (
@@ -95,6 +96,13 @@ def test_the_longest_refusal_fits_one_line_with_what_to_do() -> None:
 def test_the_command_that_is_told_does_what_it_says_in_a_shell(address: str, command: str) -> None:
     """The app chooses the address, and an operator pastes the command."""
     assert str(refusal(Suppression(parse_address(address), "1", FAILED)).reply).endswith(f": {command}")
+
+
+def test_a_failure_is_told_in_the_same_words_wherever_it_is_told() -> None:
+    say = in_language("zh")
+    for failure in FailureType:
+        if failure is not FailureType.ALL:
+            assert (named(failure), named(failure, say)) == (failure.english, failure.chinese)
 
 
 def test_it_is_counted_as_what_it_is() -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Self
 
+from smtprelay.failure_types import FAILURE_TYPES
 from smtprelay.platform.answer import Answer
 from smtprelay.platform.call import Call, M, Resource, call, on_day, parameters
 from smtprelay.platform.errors import CallFailed, UnreadableAnswer
@@ -26,12 +27,12 @@ class FailureType(Value):
     """Why mail to an address failed. The names of the document are understood as well: ``FailureType("not_exist")``."""
 
     ALL = "-1", "any failure", "全部错误失败无效拒收等地址"
-    FORMAT_ERROR = "9", "the address is none", "格式错误"
-    INVALID_ADDRESS = "8", "the address cannot exist", "无效地址"
-    NOT_EXIST = "1", "there is no such mailbox", "邮箱不存在"
-    OVER_QUOTA = "2", "the mailbox is full", "邮箱空间满"
-    USER_REJECT = "3", "the recipient refuses it", "用户拒收"
-    SPAM = "5", "it was judged as spam, and not sent", "系统判定为垃圾邮件拒发"
+    FORMAT_ERROR = "9", *FAILURE_TYPES["9"]
+    INVALID_ADDRESS = "8", *FAILURE_TYPES["8"]
+    NOT_EXIST = "1", *FAILURE_TYPES["1"]
+    OVER_QUOTA = "2", *FAILURE_TYPES["2"]
+    USER_REJECT = "3", *FAILURE_TYPES["3"]
+    SPAM = "5", *FAILURE_TYPES["5"]
 
     @classmethod
     def _missing_(cls, value: object) -> Self | None:

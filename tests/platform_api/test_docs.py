@@ -87,7 +87,7 @@ def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
 def test_the_code_works(tls: ssl.SSLContext, capsys: pytest.CaptureFixture[str]) -> None:
     with Server(SERVICE, FAILURES, TASKS, tls=tls) as server:
         exec(WAITING, {"username": "a", "password": "b", "base_url": server.url})
-    assert capsys.readouterr().out == ("may send 7 2027-01-31\nann@example.org there is no such mailbox\n78 等待发送\n")
+    assert capsys.readouterr().out == ("may send 7 2027-01-31\nann@example.org no such mailbox\n78 等待发送\n")
 
 
 def test_the_code_for_asyncio_works(tls: ssl.SSLContext, capsys: pytest.CaptureFixture[str]) -> None:

@@ -142,7 +142,7 @@ def test_a_value_that_is_not_documented_is_kept() -> None:
 
 def test_a_documented_value_has_its_meaning_in_two_languages() -> None:
     assert FailureType("1") is FailureType.NOT_EXIST is FailureType("not_exist")
-    assert (FailureType.NOT_EXIST.english, FailureType.NOT_EXIST.chinese) == ("there is no such mailbox", "邮箱不存在")
+    assert (FailureType.NOT_EXIST.english, FailureType.NOT_EXIST.chinese) == ("no such mailbox", "邮箱不存在")
     assert FailureType.NOT_EXIST.is_documented
 
 

@@ -56,7 +56,7 @@ def test_every_command_says_what_it_does(shell: Shell) -> None:
         assert method.help.endswith(")"), f"{method.resource}.{method.name}: its docstring begins with its number"
     shown = shell("failures", "all", "--help")
     assert "why each failed and in which task. (2.3.2)" in shown.output
-    assert "the address is none" in shown.output  # a value of its option
+    assert "the address has a bad format" in shown.output  # a value of its option
 
 
 def test_no_option_is_explained_in_python() -> None:
