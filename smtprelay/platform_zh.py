@@ -66,10 +66,13 @@ _ANSWER: Mapping[str, str] = {
     "XML with a DTD came, which is not read: it may be a bomb: {excerpt}": (
         "收到带有 DTD 的 XML，未予读取：可能是 XML 炸弹：{excerpt}"
     ),
+    "a line of an address was expected, and a longer one came": "每行应为一个地址，收到的行过长",
+    "more than {count} rows came": "答复超过 {count} 行",
     "the answer is empty": "答复为空",
     "the answer is no XML": "答复不是 XML",
     "the answer has too many elements": "答复中的元素过多",
     "the answer has too many elements within elements": "答复中的元素嵌套过深",
+    "the answer has too long a text in one of its elements": "答复中某个元素的文本过长",
     "the answer breaks off within <{name}>": "答复在 <{name}> 中中断",
     "the answer breaks off within CDATA": "答复在 CDATA 中中断",
     "the answer goes on after </{name}>": "答复在 </{name}> 之后仍有内容",

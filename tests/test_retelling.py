@@ -16,6 +16,7 @@ import pytest
 from smtprelay.findings_zh import FINDINGS
 from smtprelay.network import why_failed
 from smtprelay.platform import CallFailed, PlatformError, UnreadableAnswer
+from smtprelay.platform.elements import TOO_LONG
 from smtprelay.platform.statuses import Status
 from smtprelay.platform_zh import SYSTEM
 from smtprelay.problems import PLATFORM_SILENT
@@ -102,7 +103,7 @@ def _value(part: ast.AST) -> str:
     return "" if name in PLACES else VALUES.get(name, "1")
 
 
-SAID = sorted((set(told()) | set(said_of_the_platform())) - OTHERS - {"", "the answer 1"})
+SAID = sorted((set(told()) | set(said_of_the_platform())) - OTHERS - {"", "the answer ", "the answer 1"})
 
 
 @pytest.mark.parametrize("text", SAID)
@@ -195,6 +196,7 @@ def test_why_the_platform_is_not_reached(error: OSError, chinese: str) -> None:
     [
         (CallFailed(Status("error"), "用户错"), "平台答复 error：参数错误（用户错）"),
         (CallFailed(Status("busy")), "平台答复 busy"),
+        (UnreadableAnswer(f"the answer {TOO_LONG}"), "答复中某个元素的文本过长"),
         (
             UnreadableAnswer("a page of HTML came in place of an answer", "Down"),
             "收到的不是答复，而是 HTML 页面：'Down'",
