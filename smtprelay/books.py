@@ -81,8 +81,8 @@ def _notes(report: Report) -> Iterator[str]:
         )
     elif 0 < more <= report.ambiguous:
         yield (
-            f"The platform took {more} more than we know of: {report.ambiguous} attempts broke off before its reply, "
-            "and what is then sent again counts twice."
+            f"The platform took {more} more than we know of: {_counted(report.ambiguous, 'attempt')} broke off before "
+            "its reply, and what is then sent again counts twice."
         )
     elif more > 0:
         yield (
@@ -95,12 +95,17 @@ def _notes(report: Report) -> Iterator[str]:
             "may count for the next day, or credentials are listed that spend the quota of another account."
         )
     if report.web:
-        yield f"Its web tasks ({report.web} mails) are not ours; they count for the quota too."
+        yield f"Its web tasks ({_counted(report.web, 'mail')}) are not ours; they count for the quota too."
     planned = report.taken + report.web
     if report.batched != planned:
-        yield f"Its batches have {report.batched} mails and its day has {planned}: ask again when both are complete."
+        batched = _counted(report.batched, "mail")
+        yield f"Its batches have {batched} and its day has {planned}: ask again when both are complete."
     if report.deducted != report.deductions:
         yield f"It deducted {report.deducted} by the day's figures, and {report.deductions} by its list of deductions."
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 class Books:
