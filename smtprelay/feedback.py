@@ -18,14 +18,14 @@ import structlog
 from pydantic import TypeAdapter
 
 from smtprelay import metrics, problems
-from smtprelay.config import SuppressionSection
+from smtprelay.config import SuppressionSection, is_failure_type
 from smtprelay.message import AddressError, parse_address
 from smtprelay.platform import AsyncPlatformClient, CallFailed, PlatformError, PlatformUnreachable, UnreadableAnswer
 from smtprelay.platform.contact_values import Unsubscribed
 from smtprelay.platform.failures import Failure, FailureType
 from smtprelay.problems import Problem
 from smtprelay.spool import Fate, Spool, Suppression, read_fact
-from smtprelay.suppression import UNSUBSCRIBED, beginning_of, is_failure_type, of_failure, of_unsubscription
+from smtprelay.suppression import UNSUBSCRIBED, beginning_of, of_failure, of_unsubscription
 from smtprelay.values import SHANGHAI
 
 log = structlog.get_logger("platform")

@@ -23,7 +23,6 @@ from smtprelay.words import Say, Sentence, english, local_time
 
 UNSUBSCRIBED = "unsubscribed"
 MAX_NOTE = 300  # characters of a smarthost's words
-MAX_TYPE = 4  # digits of a failure type
 MAX_SOURCE = 80  # characters of a source that a reply has room for
 
 
@@ -57,11 +56,6 @@ _OF_BOUNCE: Mapping[str, str] = {"1.1": "1", "1.3": "9", "1.6": "1", "1.10": "1"
 
 class NotSentTo(Reject):
     """The recipient is not to be sent to."""
-
-
-def is_failure_type(text: str) -> bool:
-    """Whether it is a number as the platform's failure types are; the document does not know all of them."""
-    return text.isascii() and text.isdecimal() and len(text) <= MAX_TYPE
 
 
 def named(cause: str, say: Say = english) -> str:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from smtprelay.config import is_failure_type
 from smtprelay.message import parse_address
 from smtprelay.spool import OPERATOR, Spool, SpoolFull, Suppression
-from smtprelay.suppression import CAUSES, is_failure_type
+from smtprelay.suppression import CAUSES
 
 NAMES = tuple(field.name for field in fields(Suppression))
 PAGE = 500  # entries that are read at once: the loop is busy with them for a few ms

@@ -283,6 +283,7 @@ def test_good(text: str, path: str, value: object) -> None:
         (LEAST + '[suppression]\naction = "drop"', "suppression.action: "),
         (LEAST + '[suppression]\nexpiry = "7d"', "suppression.expiry: a table is wanted, by cause"),
         (LEAST + '[suppression]\nexpiry = { full = "7d" }', "suppression.expiry: full is no cause: the number of"),
+        (LEAST + '[suppression]\nexpiry = { 04 = "7d" }', "suppression.expiry: 04 is no cause: the number of"),
         (LEAST + "[suppression]\nexpiry = { 2 = 7 }", "suppression.expiry: 2: a duration is a number and a unit"),
         (
             LEAST + '[suppression]\nexpiry = { 1 = "36501d" }',

@@ -9,7 +9,7 @@ from smtprelay.config.reading import parse_config, parse_control, parse_toml, pr
 from smtprelay.config.section import ConfigError, Section
 from smtprelay.config.sections import Config, DomainRules, Log
 from smtprelay.config.status import Event, Status, StatusAccount, Webhook, webhook_names
-from smtprelay.config.suppression import NEVER, SuppressionSection
+from smtprelay.config.suppression import NEVER, SuppressionSection, is_failure_type
 from smtprelay.config.upstream import Credential, Rule, Timeouts, TLSMode, Upstream
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "Timeouts",
     "Upstream",
     "Webhook",
+    "is_failure_type",
     "parse_config",
     "parse_control",
     "parse_toml",

@@ -11,12 +11,18 @@ from smtprelay.config.section import Section
 from smtprelay.values import parse_duration
 
 NEVER = 0
+_MAX_TYPE = 4  # digits of a failure type
 _LONGEST = parse_duration("36500d")
 _WORDS: Mapping[str, int | None] = {"never": NEVER, "off": None}
 _DEFAULTS: Mapping[str, int | None] = {
     "2": parse_duration("7d"),  # a full mailbox
     **dict.fromkeys(("1", "3", "5", "8", "9", "unsubscribed", "operator"), NEVER),
 }
+
+
+def is_failure_type(text: str) -> bool:
+    """Whether it is a number as the platform's failure types are; the document does not know all of them."""
+    return text.isascii() and text.isdecimal() and len(text) <= _MAX_TYPE and text == str(int(text))
 
 
 def parse_expiry(table: object) -> dict[str, int | None]:
@@ -28,7 +34,7 @@ def parse_expiry(table: object) -> dict[str, int | None]:
 
 
 def _expiry(cause: str, value: object) -> int | None:
-    if cause not in _DEFAULTS and not (cause.isascii() and cause.isdecimal()):
+    if cause not in _DEFAULTS and not is_failure_type(cause):
         raise ValueError(f'{cause} is no cause: the number of a failure type is, "unsubscribed" and "operator"')
     if cause == "operator" and value == "off":
         raise ValueError('operator: what an operator enters is entered: a duration such as "90d", or "never"')
