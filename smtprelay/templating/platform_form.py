@@ -160,5 +160,10 @@ def _on_the_web(template: str, draft: Draft, pictures: str) -> tuple[str, tuple[
             f"it shows {within[0].filename} from within the mail, which the platform's templates cannot: put its "
             "pictures on a web server, and say where with --pictures URL",
         )
+    files: dict[str, bytes] = {}
+    for picture in within:
+        if files.setdefault(picture.filename, picture.content) != picture.content:
+            problem = f"it shows two pictures of the name {picture.filename}, and --pictures has one address for it"
+            raise TemplateError(template, f"{problem}: give one of them another name")
     urls = {picture.content_id: f"{pictures.rstrip('/')}/{quote(picture.filename)}" for picture in within}
     return on_the_web(html, urls), tuple(attachment for attachment in draft.attachments if attachment not in within)

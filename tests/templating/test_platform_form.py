@@ -150,6 +150,16 @@ def test_each_picture_has_an_address_of_its_own(bench: Bench) -> None:
     assert 'src="cid:other"' in html
 
 
+def test_two_pictures_of_the_same_name_are_refused(bench: Bench) -> None:
+    """The fault: both got the same address, and so one was shown twice."""
+    bench.write(w__body_html='<img src="a/logo.png"><img src="b/logo.png">')
+    for folder in ("a", "b"):
+        bench.put(f"w/{folder}/logo.png", "the same")
+    assert form(bench, pictures="https://a.test").html.count("https://a.test/logo.png") == 2
+    bench.put("w/b/logo.png", "another")
+    assert "it shows two pictures of the name logo.png" in refused(bench, pictures="https://a.test").problem
+
+
 def test_text_alone_becomes_html(bench: Bench) -> None:
     bench.write(w__body_txt="Dear {{ fullname }} & Co\n")
     made = form(bench)
