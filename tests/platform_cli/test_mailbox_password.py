@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from smtprelay.cli.platform import mailbox_password
+from smtprelay.platform import CallFailed
+from smtprelay.platform.statuses import Status
 from tests.test_config import DOMAIN
 
 ADDRESS = "news@example.com"
@@ -40,11 +43,12 @@ def config(tmp_path: Path) -> Path:
     return tmp_path / "config.toml"
 
 
-def change(config: Path, new: str = "new") -> list[str]:
+def change(config: Path, new: str = "new", platform: Platform | None = None) -> list[str]:
     """Run the command. :returns: what the platform was told."""
-    platform = Platform()
-    (config.parent / "given").write_text(f"{new}\n", encoding="utf-8")
-    mailbox_password.password(platform, ADDRESS, file=config.parent / "given", config=config)  # type: ignore[arg-type]
+    platform = platform or Platform()
+    given = config.parent / f"given-{threading.get_ident()}"
+    given.write_text(f"{new}\n", encoding="utf-8")
+    mailbox_password.password(platform, ADDRESS, file=given, config=config)  # type: ignore[arg-type]
     return platform.told
 
 
@@ -64,14 +68,23 @@ def test_one_that_the_platform_may_have_been_told_is_never_written_anew(config: 
     assert (config.parent / "password").read_text() == "begun"
 
 
-def test_of_two_changes_at_the_same_time_both_tell_the_same_password(
-    config: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The fault: the platform was told one, and the other one was put into the file."""
-    monkeypatch.setattr(mailbox_password, "_begun", lambda beside: "")
-    (config.parent / "password.new").write_text("first\n")
-    assert change(config, "second") == ["first"]
-    assert (config.parent / "password").read_text() == "first\n"
+def test_of_two_changes_at_the_same_time_the_second_waits(config: Path) -> None:
+    """The fault: the platform was told one, and the other one was put into the file; and where it refused one, the
+    other's password was taken away."""
+    first, second = Platform(), threading.Thread(target=change, args=[config, "second"])
+
+    def refuse(*told: str, **options: object) -> None:
+        second.start()
+        second.join(0.1)  # it would be done by then, or in the middle
+        assert second.is_alive()
+        raise CallFailed(Status("error.password"), "")
+
+    first.set_password = refuse  # type: ignore[method-assign]
+    with pytest.raises(CallFailed):
+        change(config, "first", first)
+    second.join()
+    assert (config.parent / "password").read_text() == "second\n"
+    assert not (config.parent / "password.new").exists()
 
 
 def test_a_file_that_cannot_be_replaced_is_told_with_the_place_of_the_new_password(

@@ -6,10 +6,11 @@ that it counts, it lies beside the old one, and the next run goes on with it.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -43,12 +44,22 @@ def password(
         f"No credential in {config_path(config)} has the username {address} and a password_file: 'smtprelay platform "
         "mailboxes set-password' changes it at the platform alone.",
     )
+    with _alone(files[0].parent):
+        _change(platform, address, customer_id, files, lambda: password_of(file, generate=generate))
+    typer.echo(f"The password of {address} is changed, and in {', '.join(map(str, files))}.")
+    _put_to_use(settings)
+
+
+def _change(
+    platform: PlatformClient, address: str, customer_id: int | None, files: Sequence[Path], made: Callable[[], str]
+) -> None:
+    """Go on with the change that was begun, or else begin one with the password that is made."""
     beside = [file.with_name(file.name + SUFFIX) for file in files]
     begun = _begun(beside)
-    new = begun or password_of(file, generate=generate)
+    new = begun or made()
     for old, waiting in zip(files, beside, strict=True):
         _write(waiting, new, like=old)
-    new = _read(beside[0])  # as the daemon will, and whoever else has begun at the same time
+    new = _read(beside[0])  # as the daemon will
     try:
         platform.mailboxes.set_password(address, new, customer_id=customer_id)
     except PlatformError as error:
@@ -64,14 +75,27 @@ def password(
         )
     for old, waiting in zip(files, beside, strict=True):
         _replace(old, waiting)
-    typer.echo(f"The password of {address} is changed, and in {', '.join(map(str, files))}.")
-    _put_to_use(settings)
 
 
 def _files(settings: Config, address: str) -> list[Path]:
     """The password files of a mailbox, without detours."""
     mine = credentials_of(settings, address)
     return list(dict.fromkeys(one.password_file.resolve() for one in mine if one.password_file))
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Of two commands at once the second waits: where the platform refuses one, it must not take the other's password
+    away."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        fail(os.EX_NOINPUT, f"{folder} cannot be read: {error.strerror}.")
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _begun(beside: Sequence[Path]) -> str:
