@@ -164,7 +164,7 @@ class PlatformAccounts:
                     self._spool,
                     facts,
                     history=given.history,
-                    holding=bool(credentials and await self._spool.search(_held(credentials), 1)),
+                    holding=bool(credentials) and await self._waits(Selector(reason=QUOTA, credentials=credentials)),
                     wake=self._wake,
                     clock=self._clock,
                 )
@@ -182,14 +182,16 @@ class PlatformAccounts:
 
     async def _release_what_nobody_holds(self) -> None:
         # Also of credentials that are configured no more: it waits for these, and that is told.
-        held = Selector(state=State.HELD, reason=QUOTA, other_credentials=tuple(self._by_credential))
-        if not await self._spool.search(held, 1):
+        waiting = Selector(reason=QUOTA, other_credentials=tuple(self._by_credential))
+        if not await self._waits(waiting):
             return
-        if count := await self._spool.release(held, self._clock()):
+        if count := await self._spool.release(waiting, self._clock()):
             log.warning("no account's quota counts for this mail: it goes on", recipients=count)
             self._wake()
 
-
-def _held(credentials: tuple[str, ...]) -> Selector:
-    """What waits for the quota by these credentials."""
-    return Selector(state=State.HELD, reason=QUOTA, credentials=credentials)
+    async def _waits(self, for_quota: Selector) -> bool:
+        """Whether something is held, or will be once its attempt has ended."""
+        for state in (State.HELD, State.SENDING):
+            if await self._spool.search(replace(for_quota, state=state), 1):
+                return True
+        return False

@@ -20,7 +20,7 @@ from smtprelay.platform import PlatformError
 from smtprelay.platform_accounts import PlatformAccounts
 from smtprelay.sandbox.platform import Platform, Quirk
 from smtprelay.settings import Settings
-from smtprelay.spool import QUOTA, State
+from smtprelay.spool import QUOTA, Selector, State
 from smtprelay.spool.sqlite import SQLiteSpool
 from smtprelay.values import SHANGHAI
 from tests.spool import support
@@ -199,6 +199,22 @@ async def test_what_waits_for_the_quota_of_a_credential_that_is_configured_no_mo
             await asyncio.sleep(0.001)
     await until(lambda: of.problems() == ["quota"])
     assert (await of.accept()).hold == QUOTA
+
+
+async def test_what_was_to_be_held_once_its_attempt_had_ended_is_let_go_too(of: Parts) -> None:
+    """The fault: of an account that was configured no more by then, it was held for good."""
+    sent = support.message(bulk=True, credential="news")
+    await of.spool.put([sent])
+    lease = await support.lease_one(of.spool, support.NOW)
+    await of.spool.hold(Selector((sent.id,)), support.NOW, QUOTA)
+    of.accounts.use(of.settings())
+    await until(lambda: of.accounts.reason_to_hold(support.message(bulk=True)) == QUOTA)
+    of.accounts.use(settings())
+    async with asyncio.timeout(10):
+        while (await support.shown(of.spool, sent.id)).recipients[0].reason == QUOTA:
+            await asyncio.sleep(0.001)
+    await of.spool.finish(lease, support.NOW, support.results(lease, State.QUEUED))
+    assert await support.states(of.spool, sent.id) == [State.QUEUED]
 
 
 async def test_nothing_goes_before_what_the_last_process_held(tmp_path: Path) -> None:
