@@ -30,12 +30,14 @@ def read_result(answer: Answer) -> Result:
     """:raises CallFailed: it was not done. :raises UnreadableAnswer: nobody knows."""
     told = answer.text.strip()
     if _ID.fullmatch(told):  # 5.2 promises the new id, and does not say how
-        return Result(Status.SUCCESS, int(told), told)
+        return Result(Status.SUCCESS, int(told))
     root = answer.xml("result")
     status, data = one_of(Status, root, "status"), " ".join(text(root, "data").split())
     if not status:
         raise UnreadableAnswer("a <result> without a <status> came", answer.excerpt)
     if status not in DONE:
         raise CallFailed(status, data)
-    told = text(root, "id") or data
+    told = text(root, "id")
+    if not told and _ID.fullmatch(data):
+        told, data = data, ""
     return Result(status, int(told) if _ID.fullmatch(told) else 0, data)

@@ -43,7 +43,7 @@ def test_a_list_is_made_and_changed_by_post() -> None:
     made = Contacts.add_list.describe(None, "客户 & 朋友", description="2026")
     assert made.query == {"do": "maillist-add"}
     assert made.form == {"subject": "客户 & 朋友", "status": "enabled", "description": "2026"}
-    assert made.read(outcome("success", "78")) == Result(Status.SUCCESS, 78, "78")
+    assert made.read(outcome("success", "78")) == Result(Status.SUCCESS, 78)
     changed = Contacts.edit_list.describe(None, 78, status=ListStatus.DISABLED, description="")
     assert changed.query == {"do": "maillist-edit", "id": "78"}
     assert changed.form == {"status": "disabled", "description": ""}

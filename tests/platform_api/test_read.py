@@ -186,14 +186,14 @@ def test_errors_are_the_same_in_another_process(error: PlatformError, words: str
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        ("<result><status>success</status><data>78</data></result>", Result(Status.SUCCESS, 78, "78")),
+        ("<result><status>success</status><data>78</data></result>", Result(Status.SUCCESS, 78)),
         (
             "<result><status>success</status><id>7</id><data>添加成功</data></result>",
             Result(Status.SUCCESS, 7, "添加成功"),
         ),
         ("<result><status>success</status><data>²</data></result>", Result(Status.SUCCESS, 0, "²")),
         ("<result><status>success_and_check_ok</status></result>", Result(Status.SUCCESS_AND_CHECK_OK)),
-        (" 78\n", Result(Status.SUCCESS, 78, "78")),
+        (" 78\n", Result(Status.SUCCESS, 78)),
     ],
 )
 def test_what_was_done(body: str, expected: Result) -> None:

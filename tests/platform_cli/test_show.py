@@ -96,6 +96,30 @@ def test_one_thing_is_a_line_for_each_value(shell: Shell, platform: Platform) ->
     ]
 
 
+@pytest.mark.parametrize(
+    ("answer", "lines"),
+    [
+        ("", ["status  success (done)"]),
+        ("<data>78</data>", ["status  success (done)", "id      78"]),
+        ("<id>78</id><data>添加成功</data>", ["status  success (done)", "id      78", "data    添加成功"]),
+    ],
+)
+def test_what_came_of_a_call_is_what_the_platform_tells_of_it(
+    shell: Shell, platform: Platform, answer: str, lines: list[str]
+) -> None:
+    platform.answers["4.14"] = f"<result><status>success</status>{answer}</result>"
+    assert shell("contacts", "unsubscribe", "7", "a@example.org").stdout.splitlines() == lines
+
+
+def test_a_list_within_one_thing_is_a_table_of_its_own(shell: Shell, platform: Platform) -> None:
+    link = "<link><link_id>3</link_id><link>https://a.test/</link><click_unique>2</click_unique></link>"
+    platform.answers["3.1"] = f"<track><track_id>1</track_id><link_statistic>{link}</link_statistic></track>"
+    platform.answers["3.5"] = f"<data>{link}</data>"
+    overview = shell("tracking", "overview", "--id", "7").stdout
+    assert overview.endswith(f"\n\nlinks:\n{shell('tracking', 'links', '--id', '7').stdout}")
+    assert "\nlinks " not in overview
+
+
 def test_an_export_goes_to_a_file(shell: Shell, platform: Platform, tmp_path: Path) -> None:
     platform.answers["4.7"] = "2026-11-28 12:00:00\ta@example.org\n"
     assert shell("contacts", "unsubscribed", "7", "--output", "gone.tsv").stdout == ""

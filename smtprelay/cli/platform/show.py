@@ -16,6 +16,7 @@ import typer
 
 from smtprelay.cli.common import print_json
 from smtprelay.cli.configuration import fail
+from smtprelay.platform.result import Result
 from smtprelay.platform.values import Value
 from smtprelay.words import harmless, harmless_json, language_of
 
@@ -35,7 +36,8 @@ def show(value: Any, *, as_json: bool, streams: bool = False) -> None:
     elif as_json:
         print_json(plain(value))
     elif is_dataclass(value):
-        _print_table([[_title(field.name), words(getattr(value, field.name))] for field in fields(value)])
+        told = {field.name: getattr(value, field.name) for field in fields(value)}
+        _print_one({name: one for name, one in told.items() if one} if isinstance(value, Result) else told)
     elif isinstance(value, Iterable) and not isinstance(value, str):
         _print_rows(value)
     else:
@@ -94,6 +96,18 @@ def _words(value: Any) -> str:
     if is_dataclass(value):
         return " ".join(filter(None, (str(plain(getattr(value, field.name)) or "") for field in fields(value))))
     return str(value)
+
+
+def _print_one(told: Mapping[str, Any]) -> None:
+    """A line for each value; a list of things is a table below them."""
+    lists = {
+        name: value for name, value in told.items() if isinstance(value, tuple) and value and is_dataclass(value[0])
+    }
+    _print_table([(_title(name), words(value)) for name, value in told.items() if name not in lists])
+    for name, rows in lists.items():
+        typer.echo()
+        typer.secho(f"{_title(name)}:", bold=True)
+        _print_rows(rows)
 
 
 def _print_rows(rows: Iterable[Any]) -> None:
