@@ -238,6 +238,16 @@ async def test_addresses_of_the_list_can_be_read(browser: Browser, site: Site, w
         assert await watched.tab.evaluate(UNFIT) == 0
 
 
+async def test_the_dates_of_a_card_say_what_they_are(browser: Browser, site: Site) -> None:
+    """The fault: on a phone, which shows no headings, the day of an entry and the day of its end looked alike."""
+    async with opened(browser, PHONE) as watched:
+        await log_in(watched.tab, site)
+        await watched.tab.goto(f"{site.address}/suppressed")
+        dated = watched.tab.locator("td.when[data-title=Since]").first
+        label = await dated.evaluate("(cell) => getComputedStyle(cell, '::before').content")
+        assert label.startswith('"Since')
+
+
 @pytest.mark.parametrize("width", [PHONE, 800, WIDE])
 async def test_a_state_with_any_number_stays_within_its_column(browser: Browser, site: Site, width: int) -> None:
     """The fault: beyond 100,000 recipients of one message, it stood out of the table."""
