@@ -34,6 +34,7 @@ class Row:
 
     :param states: how many recipients are in each.
     :param reply: the last words about one that has not been delivered to, or has been refused later.
+    :param refused_later: one has.
     """
 
     message: Message
@@ -41,6 +42,7 @@ class Row:
     others: int
     states: Mapping[State, int]
     reply: str
+    refused_later: bool
 
 
 class Messages:
@@ -98,6 +100,7 @@ def _row(record: MessageRecord, say: Say) -> Row:
         max(len(recipients) - 1, 0),
         Counter(recipient.state for recipient in recipients),
         next((told for recipient in recipients if (told := _told(recipient, say))), ""),
+        any(recipient.fate for recipient in recipients),
     )
 
 

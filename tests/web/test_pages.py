@@ -228,7 +228,12 @@ class TestMessages:
         await page.behind.attempt(Result(0, State.DELIVERED, phase="dot", reply="250 2.0.0 Ok"))
         await page.behind.spool.report([Fate("bob@example.net", NOW, "1", "platform news")])
         browser = await page.logged_in()
-        assert "then refused: no such mailbox (told on" in words((await browser.get("/messages")).text)
+        listed = (await browser.get("/messages")).text
+        assert "then refused: no such mailbox (told on" in words(listed)
+        id_ = re.search(r'href="/messages/(\w{16})"', listed)
+        assert id_
+        shown = (await browser.get(f"/messages/{id_[1]}")).text
+        assert [page.count('class="dot delivered refused"') for page in (listed, shown)] == [1, 2]
         assert "之后被拒收：邮箱不存在" in words((await browser.get("/messages", accept_language="zh")).text)
 
     async def test_an_id_leads_to_its_message(self, page: Page) -> None:
