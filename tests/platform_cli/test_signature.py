@@ -209,4 +209,4 @@ def test_nobody_is_asked_about_what_cannot_be(
     monkeypatch.setattr("smtprelay.cli.platform.ask.somebody_is_there", lambda: True)
     result = shell("templates", "detach", "7", stdin="y\n")
     assert (result.exit_code, platform.calls) == (64, [])
-    assert result.stderr == "give one of attachment_id and all, and only one.\n"
+    assert result.stderr == "give one of `attachment-id` and `all`, and only one.\n"
