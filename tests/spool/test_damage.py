@@ -264,6 +264,29 @@ async def test_history_that_is_not_broken_is_pruned(path: Path, caplog: pytest.L
         assert await spool.count_suppressions() == {}, "what comes after it goes too"
 
 
+async def test_what_is_counted_leaves_out_what_is_broken(path: Path) -> None:
+    """The fault: with a broken page in the mail of today the daemon did not start, as it counts that; the day's books,
+    and what a command says of its messages, failed likewise."""
+    await filled(path)
+    async with opened(path) as spool:
+        await deliver_all(spool)
+    execute(path, "VACUUM")
+    break_page(path, f"{IDS[0]}@")
+    break_page(path, f"S{IDS[80]}")
+    async with opened(path) as spool:
+        assert COUNT / 2 < (await spool.handed_over(0, LATER + 1))[CREDENTIAL].recipients < COUNT
+        assert {*IDS[60:]} <= (await spool.states(IDS)).keys() < {*IDS}
+        assert COUNT / 2 < (await spool.accepted_since(0))["192.0.2.7"] < COUNT
+
+
+async def test_what_cannot_be_read_may_be_signed_with_any_key(path: Path) -> None:
+    """Or it would be said that the key is not needed any more."""
+    await filled(path)
+    break_page(path, f"S{IDS[80]}")
+    async with opened(path) as spool:
+        assert 0 < await spool.signed_with("example.com", "a") < COUNT / 2
+
+
 async def test_what_is_first_due_and_what_waits_is_read_from_indices_alone(
     sqlite_spool: SQLiteSpool, path: Path
 ) -> None:

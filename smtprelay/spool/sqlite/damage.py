@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import TypeVar
 
 from smtprelay.spool.sqlite.errors import is_damage
 from smtprelay.spool.sqlite.writer import Writer
 from smtprelay.spool.values import SpoolDamaged
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _NEVER = 2**63 - 1
 
@@ -44,6 +46,24 @@ def of_message(message_id: str, token: str = "", *, readable: bool = False) -> I
         if not is_damage(error):
             raise
         raise DamagedMessage(message_id, token, readable=readable) from error
+
+
+def around_damage(read: Callable[[Sequence[str]], T], ids: Sequence[str]) -> tuple[list[T], int]:
+    """What is read of messages: of all together, or where that comes to something damaged, of either half.
+
+    :returns: the parts, and how many messages cannot be read; the log names them.
+    """
+    try:
+        return [read(ids)], 0
+    except Exception as error:
+        if not is_damage(error):
+            raise
+        if len(ids) == 1:
+            _log.error("message %s is damaged in the spool and not counted: %s", ids[0], error)
+            return [], 1
+    half = len(ids) // 2
+    (first, lost), (second, lost_too) = around_damage(read, ids[:half]), around_damage(read, ids[half:])
+    return first + second, lost + lost_too
 
 
 async def put_aside(writer: Writer, damaged: DamagedMessage, now: int) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 
+from smtprelay.spool.sqlite.damage import around_damage
 from smtprelay.spool.sqlite.readers import Readers
 from smtprelay.spool.values import HandedOver
 
@@ -51,7 +53,14 @@ def _count(
 ) -> Key | None:
     """:returns: where the next page begins; None where there is none."""
     page = connection.execute(messages, (*after, PAGE)).fetchall()
-    ids = json.dumps([row["id"] for row in page])
+    ids = [row["id"] for row in page]
     for counter, question in ((taken, _TAKEN), (ambiguous, _AMBIGUOUS)):
-        counter.update(dict(connection.execute(question, (ids, since, until)).fetchall()))
+        for counts in around_damage(partial(_counts, connection, question, since, until), ids)[0]:
+            counter.update(counts)
     return tuple(page[-1]) if len(page) == PAGE else None
+
+
+def _counts(
+    connection: sqlite3.Connection, question: str, since: int, until: int, ids: Sequence[str]
+) -> dict[str, int]:
+    return dict(connection.execute(question, (json.dumps(ids), since, until)).fetchall())

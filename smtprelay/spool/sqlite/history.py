@@ -6,9 +6,11 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import islice
 
 from smtprelay.message import first_id, share_of_key
+from smtprelay.spool.sqlite.damage import around_damage
 from smtprelay.spool.sqlite.errors import is_damage
 from smtprelay.spool.sqlite.records import record_of
 from smtprelay.spool.sqlite.selection import Where, where
@@ -18,6 +20,13 @@ LOOKED_THROUGH = 10_000  # messages whose app may want them later: some 20 ms
 # In the words of the index, so that SQLite recognises it.
 _ENDED = "(" + " OR ".join(f"state = '{state}'" for state in State if state in ENDED) + ")"
 
+_AMONG = "id IN (SELECT value FROM json_each(?))"
+_ACCEPTED = "SELECT CASE account WHEN '' THEN client ELSE account END AS origin, sum(recipients) FROM messages"
+_SIGNED = """
+    SELECT count(*) FROM messages
+    WHERE ended_at = 0 AND domain = ? AND (selectors = '' OR instr(' ' || selectors || ' ', ' ' || ? || ' ') > 0)
+"""
+
 
 def is_any(connection: sqlite3.Connection) -> bool:
     """Whether there is a message."""
@@ -25,6 +34,11 @@ def is_any(connection: sqlite3.Connection) -> bool:
 
 
 def states(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, Counter[State]]:
+    parts, _ = around_damage(partial(_states, connection), ids)
+    return {message_id: found for part in parts for message_id, found in part.items()}
+
+
+def _states(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, Counter[State]]:
     counts = connection.execute(
         """
         SELECT message, state, count(*) AS recipients FROM recipients
@@ -104,25 +118,41 @@ def with_key(connection: sqlite3.Connection, sender: str, idempotency_key: str) 
 
 
 def accepted_since(connection: sqlite3.Connection, since: int) -> dict[str, int]:
-    counts = connection.execute(
-        """
-        SELECT CASE account WHEN '' THEN client ELSE account END AS origin, sum(recipients) AS accepted
-        FROM messages WHERE id >= ? GROUP BY origin
-        """,
-        (first_id(since),),
-    )
-    return {row["origin"]: row["accepted"] for row in counts}
+    def accepted(ids: Sequence[str]) -> dict[str, int]:
+        return dict(connection.execute(f"{_ACCEPTED} WHERE {_AMONG} GROUP BY origin", (json.dumps(ids),)).fetchall())
+
+    first = first_id(since)
+    try:
+        return dict(connection.execute(f"{_ACCEPTED} WHERE id >= ? GROUP BY origin", (first,)).fetchall())
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+    total = Counter[str]()
+    for part in around_damage(accepted, _ids_by_index(connection, "ended_at >= 0 AND id >= ?", first))[0]:
+        total.update(part)
+    return dict(total)
 
 
 def signed_with(connection: sqlite3.Connection, domain: str, selector: str) -> int:
-    counted = connection.execute(
-        """
-        SELECT count(*) AS messages FROM messages
-        WHERE ended_at = 0 AND domain = ? AND (selectors = '' OR instr(' ' || selectors || ' ', ' ' || ? || ' ') > 0)
-        """,
-        (domain, selector),
-    )
-    return int(counted.fetchone()["messages"])
+    """What cannot be read may be signed with it."""
+
+    def signed(ids: Sequence[str]) -> int:
+        found = connection.execute(f"{_SIGNED} AND {_AMONG}", (domain, selector, json.dumps(ids)))
+        return int(found.fetchone()[0])
+
+    try:
+        return int(connection.execute(_SIGNED, (domain, selector)).fetchone()[0])
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+    parts, unreadable = around_damage(signed, _ids_by_index(connection, "ended_at = 0"))
+    return sum(parts) + unreadable
+
+
+def _ids_by_index(connection: sqlite3.Connection, which: str, *values: str) -> list[str]:
+    """Messages, read from an index alone: it tells of those that are damaged, too."""
+    statement = f"SELECT id FROM messages INDEXED BY messages_by_end WHERE {which}"  # noqa: S608 - our own words
+    return [row["id"] for row in connection.execute(statement, values)]
 
 
 def stats(connection: sqlite3.Connection, size: int, free: int) -> Stats:
