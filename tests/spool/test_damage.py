@@ -17,6 +17,7 @@ from tests.spool.support import (
     NOW,
     TTL,
     execute,
+    execute_without_types,
     found,
     indexed,
     lease_all,
@@ -58,7 +59,7 @@ async def deliver_all(spool: Spool) -> list[str]:
     delivered = []
     while (due := await spool.next_due([CREDENTIAL])) is not None and due <= LATER:
         for lease in await lease_all(spool, LATER):
-            await spool.finish(lease, LATER, results(lease))
+            await spool.finish(lease, LATER, results(lease, phase="dot"))
             delivered.append(lease.message.id)
     return delivered
 
@@ -285,6 +286,39 @@ async def test_what_cannot_be_read_may_be_signed_with_any_key(path: Path) -> Non
     break_page(path, f"S{IDS[80]}")
     async with opened(path) as spool:
         assert 0 < await spool.signed_with("example.com", "a") < COUNT / 2
+
+
+@pytest.mark.parametrize("table", ["messages", "recipients", "attempts"])
+async def test_webhooks_are_told_of_what_happened_to_broken_messages_too(path: Path, table: str) -> None:
+    """The fault: the first event about one kept all that follow, for ever."""
+    await filled(path)
+    async with opened(path) as spool:
+        await spool.record(["accepted", "delivered"])
+        await deliver_all(spool)
+        await spool.put([message(id="0" * 15 + "z")])
+    execute(path, "VACUUM")
+    if table == "attempts":
+        break_table(path, table)
+    else:
+        break_page(path, {"messages": f"S{IDS[80]}", "recipients": f"{IDS[80]}@"}[table])
+    async with opened(path) as spool:
+        told = (await spool.events(0, ["accepted", "delivered"], 1000)).found
+        assert [event.message for event in told] == [*IDS, "0" * 15 + "z"]
+        [broken] = (event for event in told if event.message == IDS[80])
+        assert bool(broken.reverse_path) is (table != "messages")
+        assert bool(broken.recipients) is (table != "recipients")
+        assert bool(broken.phase) is (table != "attempts")
+
+
+async def test_what_is_no_value_is_left_out_of_an_event(path: Path) -> None:
+    """The fault: it could not be told as JSON, again and again."""
+    async with opened(path) as spool:
+        await spool.record(["accepted"])
+        await spool.put([message()])
+    execute_without_types(path, "messages", "UPDATE messages SET reverse_path = x'ff', tags = x'ff'")
+    async with opened(path) as spool:
+        [event] = (await spool.events(0, ["accepted"], 10)).found
+        assert (event.reverse_path, event.tags, event.recipients) == ("", (), ("bob@example.net",))
 
 
 async def test_what_is_first_due_and_what_waits_is_read_from_indices_alone(

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
+from smtprelay.spool.sqlite.errors import is_damage
 from smtprelay.spool.values import Event, Events
 
 _SLICE = 1000  # events that one transaction drops: some 5 ms
@@ -49,6 +52,18 @@ _READ = """
     LEFT JOIN attempts AS a ON a.message = e.message AND a.n = e.n AND a.number = e.attempt
     WHERE e.seq > ? AND e.event IN (SELECT value FROM json_each(?)) ORDER BY e.seq LIMIT ?
 """
+# The same of one, in parts that can be read each by itself.
+_READ_EVENTS = "SELECT * FROM events WHERE seq > ? AND event IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT ?"
+_READ_ABOUT = (
+    "SELECT account, reverse_path, message_id, tags, dsn_for FROM messages WHERE id = :message",
+    "SELECT address, dsn FROM recipients WHERE message = :message AND n = :n",
+    """
+    SELECT phase, reply, ambiguous, smarthost FROM attempts
+    WHERE message = :message AND n = :n AND number = :attempt
+    """,
+)
+_ADDRESSES = "SELECT address FROM recipients WHERE message = :message ORDER BY n"
+Row = sqlite3.Row | Mapping[str, Any]
 
 
 def record(connection: sqlite3.Connection, events: Collection[str]) -> None:
@@ -73,7 +88,7 @@ def read(connection: sqlite3.Connection, after: int, events: Collection[str], li
     newest = last(connection)
     told: list[Event] = []
     recipients = 0
-    for row in connection.execute(_READ, (after, json.dumps(list(events)), limit)):
+    for row in _rows(connection, after, json.dumps(list(events)), limit):
         told.append(_event(connection, row))
         recipients += len(told[-1].recipients)
         if len(told) == limit or recipients >= _MAX_RECIPIENTS:
@@ -81,38 +96,66 @@ def read(connection: sqlite3.Connection, after: int, events: Collection[str], li
     return Events(tuple(told), max(after, newest))
 
 
-def _event(connection: sqlite3.Connection, row: sqlite3.Row) -> Event:
+def _rows(connection: sqlite3.Connection, after: int, events: str, limit: int) -> Iterator[Row]:
+    """Of what stands on a damaged page, the event is there all the same: it must not keep all that follow."""
+    try:
+        for row in connection.execute(_READ, (after, events, limit)):
+            yield row
+            after = row["seq"]
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        for event in connection.execute(_READ_EVENTS, (after, events, limit)):
+            row = defaultdict(str, event)
+            for part in _READ_ABOUT:
+                for about in _readable(connection, part, event):
+                    row.update(about)
+            yield row
+
+
+def _readable(connection: sqlite3.Connection, statement: str, event: Row) -> list[sqlite3.Row]:
+    """Nothing where it is damaged."""
+    try:
+        return connection.execute(statement, dict(event)).fetchall()
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        return []
+
+
+def _event(connection: sqlite3.Connection, row: Row) -> Event:
     """An event; of a message whose history has been pruned, what the event itself says."""
-    if row["n"]:
-        recipients = [row["address"]]
-    else:
-        found = connection.execute("SELECT address FROM recipients WHERE message = ? ORDER BY n", (row["message"],))
-        recipients = [recipient["address"] for recipient in found]
+    recipients = [row] if row["n"] else _readable(connection, _ADDRESSES, row)
     return Event(
         seq=row["seq"],
         at=row["at"],
         event=row["event"],
         message=row["message"],
-        account=row["account"] or "",
-        reverse_path=row["reverse_path"] or "",
-        message_id=row["message_id"] or "",
-        tags=_tags(row["tags"] or "[]"),
-        dsn_for=row["dsn_for"] or "",
-        recipients=tuple(filter(None, recipients)),
+        account=_text(row, "account"),
+        reverse_path=_text(row, "reverse_path"),
+        message_id=_text(row, "message_id"),
+        tags=_tags(row),
+        dsn_for=_text(row, "dsn_for"),
+        recipients=tuple(filter(None, (_text(recipient, "address") for recipient in recipients))),
         reason=row["reason"],
         attempt=row["attempt"],
-        phase=row["phase"] or "",
-        reply=row["reply"] or "",
+        phase=_text(row, "phase"),
+        reply=_text(row, "reply"),
         ambiguous=bool(row["ambiguous"]),
-        smarthost=row["smarthost"] or "",
-        dsn=row["dsn"] or "",
+        smarthost=_text(row, "smarthost"),
+        dsn=_text(row, "dsn"),
     )
 
 
-def _tags(text: str) -> tuple[str, ...]:
-    """Nothing where they are damaged: an event must not keep all that follow."""
+def _text(row: Row, column: str) -> str:
+    """Nothing where it is damaged, or pruned."""
+    value = row[column]
+    return value if isinstance(value, str) else ""
+
+
+def _tags(row: Row) -> tuple[str, ...]:
     try:
-        return tuple(map(str, json.loads(text)))
+        return tuple(map(str, json.loads(_text(row, "tags"))))
     except (ValueError, TypeError):
         return ()
 
