@@ -19,7 +19,7 @@ from smtprelay.message import parse_address
 from smtprelay.spool import OPERATOR, Suppression
 from smtprelay.suppression import CAUSES, UNSUBSCRIBED, day_of, named
 from smtprelay.suppression_file import Format
-from smtprelay.suppression_list import Entry, parse_cause, parse_text, parse_time, words_of
+from smtprelay.suppression_list import MAX_TIME, Entry, parse_cause, parse_text, words_of
 from smtprelay.values import parse_duration
 from smtprelay.words import without_bidi_controls
 
@@ -104,11 +104,13 @@ def remove(
     _remove(addresses or [], config, as_json=as_json)
 
 
-def _until(now: int, expires: str) -> int | None:
+def _until(now: int, expires: str) -> int:
     """:raises ValueError: that is no time for which an address can be on the list."""
     if not (lasts := parse_duration(expires)):
         raise ValueError("--expires: an entry of no time is none")
-    return parse_time("--expires", now + lasts)
+    if now + lasts > MAX_TIME:
+        raise ValueError("--expires: that is after the year 5138: leave it out, and the entry stays for ever")
+    return now + lasts
 
 
 def _remove(addresses: Sequence[str], config: Path | None, *, as_json: bool) -> None:

@@ -112,7 +112,7 @@ async def test_without_a_daemon_the_list_is_that_of_the_spool(tmp_path: Path) ->
         assert addresses(await relay.json("suppress", "list", "--limit", "1")) == ["0@example.org"]
         # After the year 9999: the list could not be shown any more, nor mail to that address be refused.
         far = await relay.run("suppress", "add", "far@example.org", "--expires", "3650000d", status=os.EX_USAGE)
-        assert "is no time" in far
+        assert "after the year 5138" in far
         await relay.start()
         assert "2,499 addresses on the list: 2,499 entered by hand" in await relay.run("suppress", "list")
 
