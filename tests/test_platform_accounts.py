@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from smtprelay import metrics, platform_desk
+from smtprelay import feedback, metrics, platform_desk
 from smtprelay.clock import now_ms
 from smtprelay.config import parse_config
 from smtprelay.message import Message
 from smtprelay.platform import PlatformError
 from smtprelay.platform_accounts import PlatformAccounts
 from smtprelay.sandbox.platform import Platform, Quirk
+from smtprelay.sandbox.platform.records import MailingList
 from smtprelay.settings import Settings
 from smtprelay.spool import QUOTA, Selector, State
 from smtprelay.spool.sqlite import SQLiteSpool
@@ -324,6 +325,19 @@ async def test_what_failed_is_learned_on_demand(of: Parts) -> None:
         "unusable": 0,
     }
     assert await of.spool.suppression("bob@example.net", now_ms())
+
+
+async def test_on_demand_every_list_is_asked_for_who_left_it(of: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only those whose turn it is."""
+    monkeypatch.setattr(feedback, "LISTS", 0)
+    customers = MailingList(7, "customers")
+    of.platform.state.lists[customers.id] = customers
+    of.accounts.use(of.settings())
+    await until(lambda: any(request.do == "unsubscribe-export" for request in of.platform.requests))
+    await of.accounts.sync()  # after the one that it began by itself
+    of.platform.state.unsubscribe(customers.id, "li@example.net")  # somebody else came: there are as many as before
+    [told] = await of.accounts.sync()
+    assert told["unsubscribed"] == 1
 
 
 async def test_whoever_asks_while_the_accounts_are_changed_is_told_to_ask_again(of: Parts) -> None:
