@@ -36,7 +36,7 @@ class Report:
     :param batched: mails of all batches, by the statistics of the single ones.
     :param deducted: what it deducted from the quota, by the statistics of the day.
     :param deductions: the same, by its list of deductions.
-    :param whole: the history still had all that we handed over then; otherwise nothing can be said of a difference.
+    :param whole: the history still had all that we handed over then.
     :param complete: the platform knows all of that day by now.
     """
 
@@ -56,9 +56,9 @@ class Report:
     complete: bool = True
 
     @property
-    def difference(self) -> int:
-        """How many more the platform took than we have handed over."""
-        return self.taken - self.handed_over
+    def difference(self) -> int | None:
+        """How many more the platform took than we have handed over; None where that cannot be said."""
+        return self.taken - self.handed_over if self.whole else None
 
     @property
     def notes(self) -> list[str]:
@@ -74,7 +74,7 @@ def _notes(report: Report) -> Iterator[str]:
     if not report.complete:
         yield f"The day is not complete: its figures change until {AFTER} o'clock in the morning after it."
     more = report.difference
-    if not report.whole:
+    if more is None:
         yield (
             "What we handed over is not known whole: [spool] history does not go back to the beginning of that day any "
             "more."
@@ -146,9 +146,10 @@ class Books:
 
     async def keep(self, report: Report) -> None:
         """Tell of a day. :raises SpoolError: it cannot be remembered that this was done."""
-        if report.whole:
-            metrics.PLATFORM_DIFFERENCE.set(report.difference, self._name)
-        tell = log.warning if report.difference else log.info
+        difference = report.difference
+        if difference is not None:
+            metrics.PLATFORM_DIFFERENCE.set(difference, self._name)
+        tell = log.warning if difference else log.info
         tell("the day's books beside the platform's", **report.as_dict())
         await self._spool.remember(self._fact, report.day)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from smtprelay import metrics
 from smtprelay.books import Books, Report
+from smtprelay.cli.platform.books import _as_text
 from smtprelay.platform.statistics import Batch, DayStatistics, Deduction
 from smtprelay.spool import HandedOver
 from smtprelay.suppression import beginning_of
@@ -133,6 +135,8 @@ async def test_a_day_that_the_history_has_not_whole_is_no_difference() -> None:
     assert await of.due() == [DAY], "it is told each day that the history is too short"
     report = await of.reconcile(Platform(), DAY)  # type: ignore[arg-type]
     assert not report.whole
+    assert report.as_dict()["difference"] is None
+    assert re.search(r"^  difference +unknown$", _as_text(report.as_dict()), re.MULTILINE)
     metrics.PLATFORM_DIFFERENCE.replace({})
     await of.keep(report)
     assert not metrics.PLATFORM_DIFFERENCE.values

@@ -45,5 +45,9 @@ def books(
 def _as_text(report: dict[str, Any]) -> str:
     if "error" in report:
         return f"{report['account']}: {report['error']}."
-    figures = [f"  {title:<18}{report[key]:>12,}" for key, title in _TITLES.items()]
+    figures = [f"  {title:<18}{_figure(report[key]):>12}" for key, title in _TITLES.items()]
     return "\n".join([f"{report['account']}, {report['day']} (Asia/Shanghai)", *figures, *report["notes"]])
+
+
+def _figure(number: int | None) -> str:
+    return "unknown" if number is None else f"{number:,}"
