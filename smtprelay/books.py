@@ -11,7 +11,8 @@ import structlog
 
 from smtprelay import metrics
 from smtprelay.platform import AsyncPlatformClient
-from smtprelay.spool import HandedOver, Spool, read_fact
+from smtprelay.spool import HandedOver, Spool
+from smtprelay.spool.facts import read_fact
 from smtprelay.suppression import beginning_of
 from smtprelay.values import SHANGHAI
 

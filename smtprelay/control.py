@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from smtprelay.control_values import Done
 from smtprelay.domains.verdict import Verdict
 from smtprelay.keyring import Keyring
 from smtprelay.on_demand import OnDemand
@@ -27,7 +28,6 @@ from smtprelay.suppression_list import SuppressionList
 from smtprelay.values import client_or_account, is_address
 
 MODE = 0o660
-MESSAGE = "message/rfc822"  # the type of an answer that is no JSON
 # By the action, to what it can be done.
 _ACTIONS = {
     "hold": "waits",
@@ -45,18 +45,6 @@ class ControlError(Exception):
 
 class BadRequest(Exception):
     """What was asked makes no sense; the text says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """What came of an action.
-
-    :param recipients: how many it changed.
-    :param undone: why nothing was done to messages that were named: a sentence for each.
-    """
-
-    recipients: int
-    undone: tuple[str, ...] = ()
 
 
 def _unknown(message_id: str) -> str:

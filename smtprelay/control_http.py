@@ -19,7 +19,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from smtprelay import http_server
 from smtprelay.clock import now_ms
-from smtprelay.control import MESSAGE, BadRequest, Facilities
+from smtprelay.control import BadRequest, Facilities
+from smtprelay.control_values import MESSAGE
 from smtprelay.domains.verdict import to_json
 from smtprelay.keyring import RotationRefused, Wish
 from smtprelay.message import parse_address

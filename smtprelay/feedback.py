@@ -24,7 +24,8 @@ from smtprelay.platform import AsyncPlatformClient, CallFailed, PlatformError, P
 from smtprelay.platform.contact_values import Unsubscribed
 from smtprelay.platform.failures import Failure, FailureType
 from smtprelay.problems import Problem
-from smtprelay.spool import Fate, Spool, Suppression, read_fact
+from smtprelay.spool import Fate, Spool, Suppression
+from smtprelay.spool.facts import read_fact
 from smtprelay.suppression import UNSUBSCRIBED, beginning_of, of_failure, of_unsubscription
 from smtprelay.values import SHANGHAI
 

@@ -22,7 +22,8 @@ from smtprelay.domains.dkim import holds
 from smtprelay.keyfiles import KeyFile, kept_file, kept_folder, kept_keys, write_secret
 from smtprelay.resolver import TXT, Absent, Answer, Failed, Lookup
 from smtprelay.signing import GOOD_RSA_BITS, KeyProblem, Kind, Signer, SigningKey, generate_key, load_key
-from smtprelay.spool import Spool, SpoolError, read_fact
+from smtprelay.spool import Spool, SpoolError
+from smtprelay.spool.facts import read_fact
 from smtprelay.values import MAX_NAME, parse_domain
 
 log = structlog.get_logger("keys")

@@ -21,7 +21,8 @@ from smtprelay.message import Message
 from smtprelay.platform import AsyncPlatformClient
 from smtprelay.platform.account import Service, ServiceStatus
 from smtprelay.problems import Problem
-from smtprelay.spool import QUOTA, Selector, Spool, SpoolError, State, read_fact
+from smtprelay.spool import QUOTA, Selector, Spool, SpoolError, State
+from smtprelay.spool.facts import read_fact
 from smtprelay.suppression import beginning_of
 
 log = structlog.get_logger("platform")

@@ -11,7 +11,8 @@ from dataclasses import replace
 import structlog
 
 from smtprelay.domains.verdict import Finding, Status, Verdict, from_json, to_json
-from smtprelay.spool import SpoolError, read_fact
+from smtprelay.spool import SpoolError
+from smtprelay.spool.facts import read_fact
 
 log = structlog.get_logger("domains")
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from smtprelay.control import BadRequest, Done
+from smtprelay.control import BadRequest
+from smtprelay.control_values import Done
 from smtprelay.message import Origin
 from smtprelay.spool import Selector, State
 from tests.spool.support import message, states

@@ -16,7 +16,8 @@ import structlog
 from smtprelay.cli.configuration import fail
 from smtprelay.clock import now_ms
 from smtprelay.config import Config, ConfigError
-from smtprelay.control import SUSPENDED, BadRequest, Done, Operator
+from smtprelay.control import SUSPENDED, BadRequest, Operator
+from smtprelay.control_values import Done
 from smtprelay.keyfiles import configured_keys
 from smtprelay.keyring import Keyring, RotationRefused, Wish
 from smtprelay.policy import Limits

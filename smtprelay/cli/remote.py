@@ -11,17 +11,18 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urlencode
 
 from smtprelay.cli.configuration import config_path, fail, fail_of_config
-from smtprelay.cli.offline import Offline
 from smtprelay.config import Config, ConfigError
 from smtprelay.config_file import read_config, read_control
-from smtprelay.control import MESSAGE, Done
-from smtprelay.keyring import KeyState, Wish
+from smtprelay.control_values import MESSAGE, Done
 from smtprelay.spool import Query, Selector, Suppression
 from smtprelay.suppression_list import Entry, page_by_page
+
+if TYPE_CHECKING:
+    from smtprelay.keyring import KeyState, Wish
 
 PATIENCE = 10.0  # seconds that the daemon has where we can do without it
 
@@ -88,7 +89,12 @@ def connect(option: Path | None) -> Relay:
         config = read_config(file)
     except ConfigError as error:
         return _despite(error, file)
-    return running(config.status.control) or Offline(config)
+    if relay := running(config.status.control):
+        return relay
+    # The spool, the resolver and the keys take half of a command's time, and no command needs them beside a daemon.
+    from smtprelay.cli.offline import Offline
+
+    return Offline(config)
 
 
 def daemon(config: Config) -> Daemon:
@@ -146,6 +152,8 @@ def look_again(path: Path, domain: str) -> None:
 def key_states(path: Path) -> dict[tuple[str, str], KeyState]:
     """By domain and selector, what the daemon does with its keys; nothing where none runs, or where it does not let
     us."""
+    from smtprelay.keyring import KeyState  # those who ask have it; it would bring the resolver to all others
+
     keys = _ask_quietly(path, "GET", "/v1/keys") or []
     return {(key["domain"], key["selector"]): KeyState(key["state"]) for key in keys}
 

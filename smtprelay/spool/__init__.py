@@ -1,6 +1,5 @@
 """The durable queue: one asynchronous interface, and what passes through it."""
 
-from smtprelay.spool.facts import read_fact
 from smtprelay.spool.interface import Spool
 from smtprelay.spool.values import (
     DNS,
@@ -71,5 +70,4 @@ __all__ = [
     "Suppression",
     "Waiting",
     "attempt_status",
-    "read_fact",
 ]

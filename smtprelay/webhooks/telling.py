@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from smtprelay import metrics
-from smtprelay.spool import Spool, SpoolError, read_fact
+from smtprelay.spool import Spool, SpoolError
+from smtprelay.spool.facts import read_fact
 from smtprelay.webhooks.target import CURSOR, Target, Trouble, wanted
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from structlog.testing import capture_logs
 
-from smtprelay.spool import read_fact
+from smtprelay.spool.facts import read_fact
 
 
 def test_a_fact_is_read() -> None:
