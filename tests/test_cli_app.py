@@ -47,6 +47,15 @@ def test_help_says_once_what_may_be_left_out_or_repeated() -> None:
     assert [name for name in names if "[" in name or name.endswith("...")] == []
 
 
+def test_every_command_is_where_the_table_says() -> None:
+    made = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    assert [name for name, command in made.items() if command.name != name or not command.help] == []
+
+
+def test_a_misspelt_command_is_answered_with_those_that_are_like_it() -> None:
+    assert "Did you mean 'send', 'sendmail'?" in CliRunner().invoke(app, ["sendd"]).stderr
+
+
 def commands() -> Iterator[Any]:
     waiting: list[Any] = [typer.main.get_command(app)]
     while waiting:

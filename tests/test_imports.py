@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -113,10 +114,12 @@ def modules() -> Iterator[tuple[str, ast.Module]]:
 
 
 MODULES = dict(modules())
+# A module that is imported by its name when it is wanted: "smtprelay.web.app", "smtprelay.cli.queue:app".
+_NAMED = re.compile(r"smtprelay(\.\w+)+(:\w+)?")
 
 
 def imported(name: str, tree: ast.Module) -> Iterator[str]:
-    """Absolute dotted names of all that a module imports, at its head or within functions."""
+    """Absolute dotted names of all that a module imports, at its head, within functions, or by a name in a text."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -125,6 +128,8 @@ def imported(name: str, tree: ast.Module) -> Iterator[str]:
             module = ".".join([*base, *filter(None, [node.module])])
             # `from smtprelay import bounce` imports a module, `from smtprelay.bounce import wants` a name.
             yield from (f"{module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _NAMED.fullmatch(node.value):
+            yield node.value.replace(":", ".")
 
 
 def part(name: str) -> str:
@@ -174,11 +179,15 @@ def test_nothing_else_joins_the_two_halves(name: str) -> None:
 
 
 def test_the_test_sees_imports() -> None:
-    tree = ast.parse("from . import limits\nfrom ..spool import Spool\ndef f():\n    import dns.resolver\n")
+    tree = ast.parse(
+        "from . import limits\nfrom ..spool import Spool\ndef f():\n    import dns.resolver\n"
+        "LATER = {'queue': 'smtprelay.cli.queue:app'}\n"
+    )
     assert set(imported("smtprelay.gateway.session", tree)) == {
         "smtprelay.gateway.limits",
         "smtprelay.spool.Spool",
         "dns.resolver",
+        "smtprelay.cli.queue.app",
     }
     assert part("smtprelay.spool.Spool") == "spool"
     assert part("smtprelay.__version__") == part("dns.resolver") == ""

@@ -1,45 +1,67 @@
-"""The command line: all commands."""
+"""The command line: all commands, each of which is imported when it is asked for."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections import UserDict
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from smtprelay import __version__
-from smtprelay.cli import (
-    account,
-    check,
-    demo,
-    dkim,
-    domain,
-    init,
-    install_service,
-    password,
-    platform,
-    queue,
-    selftest,
-    send,
-    suppress,
-    template,
-)
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-app.command()(check.check)
-app.command()(init.init)
-app.command()(install_service.install_service)
-app.command()(demo.demo)
-app.command()(selftest.selftest)
-app.command()(send.send)
-app.command()(password.hash_password)
-app.add_typer(queue.app, name="queue")
-app.add_typer(account.app, name="account")
-app.add_typer(domain.app, name="domain")
-app.add_typer(dkim.app, name="dkim")
-app.add_typer(template.app, name="template")
-app.add_typer(platform.app, name="platform")
+# By name, where each command and each group of them is. In this order they are listed.
+_COMMANDS = {
+    "check": "smtprelay.cli.check:check",
+    "init": "smtprelay.cli.init:init",
+    "install-service": "smtprelay.cli.install_service:install_service",
+    "demo": "smtprelay.cli.demo:demo",
+    "selftest": "smtprelay.cli.selftest:selftest",
+    "send": "smtprelay.cli.send:send",
+    "hash-password": "smtprelay.cli.password:hash_password",
+}
+_GROUPS = {
+    "queue": "smtprelay.cli.queue:app",
+    "account": "smtprelay.cli.account:app",
+    "domain": "smtprelay.cli.domain:app",
+    "dkim": "smtprelay.cli.dkim:app",
+    "template": "smtprelay.cli.template:app",
+    "platform": "smtprelay.cli.platform:app",
+    "suppress": "smtprelay.cli.suppress:app",
+}
 
-app.add_typer(suppress.app, name="suppress")
+
+class _Imported(UserDict[str, Any]):
+    """Commands by name; of one that was not asked for yet, where it is."""
+
+    def __getitem__(self, name: str) -> Any:
+        command = self.data[name]
+        if isinstance(command, str):
+            command = self.data[name] = _made(name, command)
+        return command
+
+
+def _made(name: str, home: str) -> Any:
+    module, _, attribute = home.partition(":")
+    found = getattr(import_module(module), attribute)
+    alone = typer.Typer()
+    if isinstance(found, typer.Typer):
+        alone.add_typer(found, name=name)
+    else:
+        alone.command(name)(found)
+    return typer.main.get_group(alone).commands[name]
+
+
+class _Commands(TyperGroup):
+    """Scripts and cron jobs start them over and over, and all imports together take several times what one needs."""
+
+    def __init__(self, *, commands: dict[str, Any], **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = _Imported({**_COMMANDS, **commands, **_GROUPS})
+
+
+app = typer.Typer(cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
