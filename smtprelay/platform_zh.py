@@ -59,6 +59,7 @@ _ANSWER: Mapping[str, str] = {
     "XML was expected, and text came": "应为 XML，收到的是文本",
     "addresses were expected, and something else came": "应为地址，收到的是其他内容",
     "a page of HTML came in place of an answer": "收到的不是答复，而是 HTML 页面",
+    "the platform does not tell the id of what it made": "平台未告知新建内容的编号",
     "a <result> without a <status> came": "收到的 <result> 中没有 <status>",
     "<{expected}> was expected, and <{name}> came": "应为 <{expected}>，收到的是 <{name}>",
     "text stands in <{name}> where elements were expected": "<{name}> 中应为元素，却是文本",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from smtprelay.message import parse_address
 from smtprelay.platform.answer import Answer
@@ -51,7 +51,7 @@ class Mailboxes(Resource[M]):
     def add(self, address: str, password: str, *, customer_id: int | None = None) -> Call[Result]:
         """7.8: add a mailbox to its domain. :raises ValueError: the address is none, or the password empty."""
         query, form = _about("mailbox-add", address, customer_id), _secret(password)
-        return Call("7.8", PATH, query, read_result, form, secrets=[password])
+        return Call("7.8", PATH, query, _done, form, secrets=[password])
 
     @call
     def delete(self, address: str, *, customer_id: int | None = None) -> Call[Result]:
@@ -62,7 +62,7 @@ class Mailboxes(Resource[M]):
     def set_password(self, address: str, password: str, *, customer_id: int | None = None) -> Call[Result]:
         """7.10: change the password of a mailbox. :raises ValueError: the address is none, or the password empty."""
         query, form = _about("mailbox-edit", address, customer_id), _secret(password)
-        return Call("7.10", PATH, query, read_result, form, repeatable=True, secrets=[password])
+        return Call("7.10", PATH, query, _done, form, repeatable=True, secrets=[password])
 
 
 def _about(do: str, address: str, customer_id: int | None) -> dict[str, str]:
@@ -74,6 +74,11 @@ def _secret(password: str) -> dict[str, str]:
     if not password:
         raise ValueError("the password is empty")
     return {"pwd": password}
+
+
+def _done(answer: Answer) -> Result:
+    """What the platform says beside may be the password."""
+    return replace(read_result(answer), data="")
 
 
 def _mailboxes(answer: Answer) -> Sequence[Mailbox]:

@@ -25,6 +25,18 @@ class Result:
     id: int = 0
     data: str = ""
 
+    @property
+    def new_id(self) -> int:
+        """The id, for what is to be done next with what was made.
+
+        :raises UnreadableAnswer: the platform tells none.
+        """
+        if not self.id:
+            error = UnreadableAnswer("the platform does not tell the id of what it made", self.data)
+            error.ambiguous = True
+            raise error
+        return self.id
+
 
 def read_result(answer: Answer) -> Result:
     """:raises CallFailed: it was not done. :raises UnreadableAnswer: nobody knows."""

@@ -8,6 +8,8 @@ from smtprelay.platform import CallFailed, UnreadableAnswer
 from smtprelay.platform.answer import Answer
 from smtprelay.platform.domains import AddedDomain, Domain, Domains, DomainState, DomainStatus
 from smtprelay.platform.mailboxes import Mailbox, Mailboxes
+from smtprelay.platform.result import Result
+from smtprelay.platform.statuses import Status
 
 
 def xml(text: str) -> Answer:
@@ -43,6 +45,13 @@ def test_the_password_of_a_mailbox_is_not_in_the_url() -> None:
         assert "s3cret" not in repr(described)
         with pytest.raises(ValueError, match="empty"):
             method.describe(None, "a@example.com", "")
+
+
+def test_a_password_that_the_platform_repeats_is_not_in_what_came_of_it() -> None:
+    for method in (Mailboxes.add, Mailboxes.set_password):
+        described = method.describe(None, "a@example.com", "s3cret")
+        done = described.read(xml("<result><status>success</status><data>a@example.com s3cret</data></result>"))
+        assert done == Result(Status.SUCCESS)
 
 
 def test_what_may_be_done_twice() -> None:

@@ -237,6 +237,15 @@ def test_a_failure_tells_how_to_go_on(
     assert str(error) in result.stderr
 
 
+@pytest.mark.parametrize("call", ["5.2", "4.3", "4.9.3", "6.2"])
+def test_what_has_no_number_is_nothing_to_go_on_with(shell: Shell, platform: Platform, here: Path, call: str) -> None:
+    """The fault: list 0 and template 0 were used, which are nobody's."""
+    platform.answers[call] = done()
+    result = create(shell, "--template", "news", "--contacts", "contacts.csv")
+    assert result.exit_code == 69, result.output
+    assert "the platform does not tell the id of what it made" in result.stderr
+
+
 @pytest.mark.parametrize(
     "error",
     [KeyboardInterrupt(), PlatformUnreachable("x", ambiguous=True), UnreadableAnswer("a page of HTML came")],

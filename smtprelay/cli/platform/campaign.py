@@ -72,7 +72,7 @@ class Campaign:
         if contacts:
             self.fill(name, contacts)
         self.asked = "task"
-        self.task = self.platform.tasks.create(self.templates, self.list_id, **parameters).id
+        self.task = self.platform.tasks.create(self.templates, self.list_id, **parameters).new_id
 
     def push(self, name: str, made: PlatformTemplate) -> None:
         """Make the template."""
@@ -91,11 +91,11 @@ class Campaign:
         """Bring the contacts into the list, which is made where there is none."""
         if not self.list_id:
             self.asked = "list"
-            self.list_id = self.platform.contacts.add_list(name).id
+            self.list_id = self.platform.contacts.add_list(name).new_id
             self.asked = ""
             self.undo.append(f"contacts delete-list {self.list_id}")
         with uploading("contacts") as progress:
-            self.upload = self.platform.contacts.upload(self.list_id, contacts, progress=progress).id
+            self.upload = self.platform.contacts.upload(self.list_id, contacts, progress=progress).new_id
         wait_until_read(self.platform, self.upload, self.login)
         self.filled = True
 

@@ -153,7 +153,7 @@ def upload(platform: PlatformClient, name: str, made: PlatformTemplate, update: 
         if update is None:
             return templates.add(
                 name, made.subjects, made.html, text_content=made.text, attachments=made.attachments, progress=progress
-            ).id
+            ).new_id
         templates.edit(update, name=name, subject=made.subjects, content=made.html, text_content=made.text)
         if any(template.attachments for template in templates.list(update)):
             templates.detach(update, all=True)
