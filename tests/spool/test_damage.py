@@ -154,6 +154,36 @@ async def test_what_became_of_a_recipient_is_recorded_though_all_about_it_is_bro
     assert execute(path, "SELECT * FROM leases") == []
 
 
+async def test_a_bounce_is_whole_though_its_attempt_is_broken(path: Path) -> None:
+    """The fault: its address was sent to again. Its DSN is there in any case, with the end that it is about."""
+    await filled(path)
+    async with opened(path) as spool:
+        lease = await lease_one_of(spool)
+        break_table_under(spool, path, "attempts")
+        dsn = message("billing@example.com", dsn_for=lease.message.id)
+        bounced = results(lease, State.BOUNCED, reason="refused", dsn=dsn.id)
+        entry = Suppression("bob@example.net", "1", LATER)
+        await spool.finish(lease, LATER, bounced, [dsn], [entry])
+        assert await spool.suppression("bob@example.net", LATER) == entry
+    assert execute(path, "SELECT state, dsn FROM recipients WHERE message = ?", (lease.message.id,)) == [
+        ("bounced", dsn.id)
+    ]
+    assert execute(path, "SELECT dsn_for FROM messages WHERE id = ?", (dsn.id,)) == [(lease.message.id,)]
+
+
+async def test_a_bounce_whose_notification_cannot_be_written_has_not_ended(path: Path) -> None:
+    """Or nobody would ever be told of it."""
+    await filled(path)
+    async with opened(path) as spool:
+        lease = await lease_one_of(spool)
+        break_table_under(spool, path, "chunks")
+        dsn = message("billing@example.com", dsn_for=lease.message.id)
+        with pytest.raises(SpoolDamaged):
+            await spool.finish(lease, LATER, results(lease, State.BOUNCED, reason="refused", dsn=dsn.id), [dsn])
+    assert execute(path, "SELECT state FROM recipients WHERE message = ?", (lease.message.id,)) == [("sending",)]
+    assert execute(path, "SELECT id FROM messages WHERE id = ?", (dsn.id,)) == []
+
+
 async def test_what_cannot_be_recorded_is_passed_over(path: Path) -> None:
     await filled(path)
     async with opened(path) as spool:

@@ -34,10 +34,14 @@ def finish(
 async def finish_in_parts(
     writer: Writer, lease: Lease, now: int, results: Sequence[Result], new: Sequence[Message]
 ) -> None:
-    """The same where the file is damaged: what became of the recipients, and beside that what else can be written.
+    """The same where the file is damaged, without those to suppress: all of it; or else what became of the recipients,
+    with the DSNs about it, and beside that what else can be written.
 
     :raises SpoolDamaged: not even that; the message is passed over until the next start.
     """
+    with suppress(SpoolDamaged):
+        await writer.run(partial(finish, token=lease.token, now=now, results=results, new=new))
+        return
     end = partial(_end_lease, token=lease.token, now=now, results=results, new=new)
     try:
         message_id, numbers = await writer.run(end)

@@ -123,14 +123,14 @@ class SQLiteSpool:
         new: Sequence[Message] = (),
         suppress: Sequence[Suppression] = (),
     ) -> None:
-        end = partial(finishing.finish, token=lease.token, now=now, results=results, new=new)
+        end = partial(finishing.finish, token=lease.token, now=now, results=results, new=new, suppress=suppress)
+        if suppress:
+            self._suppressing.expect()
         async with self._bodies_ahead(new):
             try:
-                if suppress:
-                    await self._suppressing.enter_with(suppress, end)
-                else:
-                    await self._writer.run(end)
+                await self._writer.run(end)
             except SpoolDamaged:
+                await self._suppressing.enter_beside_damage(suppress)
                 await finishing.finish_in_parts(self._writer, lease, now, results, new)
         self._fresh.take(lease.message.id)  # it was of use for one attempt
         self._stored(new)

@@ -106,16 +106,15 @@ class Suppressing:
         pages = _pages(entries, by=lambda entry: entry.address)
         return sum([await self._writer.run(partial(enter, entries=page)) for page in pages])
 
-    async def enter_with(self, entries: Sequence[Suppression], change: Callable[..., None]) -> None:
-        """Enter some in the transaction of a change that has to be written in any case, though the list be damaged.
-
-        :param change: an operation of the writer that takes them as ``suppress``.
-        """
+    def expect(self) -> None:
+        """Somebody else enters some (`enter`): from now on addresses are looked up."""
         self._may_have = True
+
+    async def enter_beside_damage(self, entries: Sequence[Suppression]) -> None:
+        """Enter some that came with a change which was not written, as the file is damaged: be it here or there."""
         try:
-            await self._writer.run(partial(change, suppress=entries))
+            await self.enter(entries)
         except SpoolDamaged as error:
-            await self._writer.run(change)
             _log.error("%s cannot be suppressed: %s", ", ".join(entry.address for entry in entries), error)
 
     async def remove(self, addresses: Iterable[str], now: int) -> int:
