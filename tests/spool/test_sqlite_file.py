@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -180,6 +183,61 @@ async def test_a_spool_from_before_suppression_has_an_empty_list(path: Path) -> 
     async with opened(path) as spool:
         assert await spool.suppression("bob@example.net", NOW) == entry
     assert path.with_name("spool.db.before-5").exists()
+
+
+async def test_what_is_damaged_is_not_brought_up_to_date(path: Path) -> None:
+    """A new index reads all of its table. The fault: what could be used all the same, by the version before, was not
+    told."""
+    await put_and_close(path)
+    go_back(path, 5)
+    execute(path, "VACUUM")
+    ((root,),) = execute(path, "SELECT rootpage FROM sqlite_schema WHERE name = 'recipients'")
+    scribble(path, (root - 1) * 4096, b"\x13" * 4096)
+    before = path.read_bytes()
+    for _ in range(2):  # the lock is not kept
+        with pytest.raises(SpoolError, match=r"stays at schema 5, .* nothing was changed.*\.recover"):
+            await SQLiteSpool.open(path, now=NOW)
+    assert path.read_bytes() == before
+
+
+KILLED_AT_THE_LAST_STEP = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from smtprelay.spool.sqlite import SQLiteSpool, file, schema
+
+connect = file._connect
+def with_a_death(path, mode):
+    connection = connect(path, mode)
+    connection.create_function("die", 0, lambda: os.kill(os.getpid(), signal.SIGKILL))
+    return connection
+
+file._connect = with_a_death
+schema.MIGRATIONS = (*schema.MIGRATIONS[:5], schema.MIGRATIONS[5] + "; SELECT die()", *schema.MIGRATIONS[6:])
+asyncio.run(SQLiteSpool.open(Path(sys.argv[1]), now=1))
+"""
+
+
+async def test_the_covering_indices_are_made_at_the_next_start_where_the_first_was_killed(path: Path) -> None:
+    async with opened(path) as spool:
+        delivered, sending, queued, held = await spool.put(
+            [message(now=NOW + n, hold="dns" if n == 3 else "") for n in range(4)]
+        )
+        first, _ = await lease_all(spool, NOW + 1)
+        await spool.finish(first, NOW + 1, results(first))
+    go_back(path, 5)
+    before = execute(path, "SELECT sql FROM sqlite_schema ORDER BY name")
+    killed = subprocess.run([sys.executable, "-c", KILLED_AT_THE_LAST_STEP, path], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert execute(path, "PRAGMA integrity_check") == [("ok",)]
+    assert execute(path, "PRAGMA user_version") == [(5,)]
+    assert execute(path, "SELECT sql FROM sqlite_schema ORDER BY name") == before
+    async with opened(path, NOW + 2) as spool:
+        assert await states(spool, delivered) == [State.DELIVERED]
+        assert [lease.message.id for lease in await spool.reclaim(NOW + 2, TTL, 10)] == [sending]
+        assert [lease.message.id for lease in await lease_all(spool, NOW + 2)] == [queued]
+        assert await states(spool, held) == [State.HELD]
+    assert execute(path, "PRAGMA integrity_check") == [("ok",)]
+    assert execute(path, "PRAGMA user_version") == [(len(schema.MIGRATIONS),)]
 
 
 async def test_a_file_with_a_garbled_header_is_left_alone(path: Path) -> None:

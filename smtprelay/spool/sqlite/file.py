@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from smtprelay.spool.sqlite import schema
-from smtprelay.spool.sqlite.errors import damaged, explain
+from smtprelay.spool.sqlite.errors import damaged, explain, is_damage
 from smtprelay.spool.values import SpoolError
 
 LOCK_NAME = "spool.lock"
@@ -112,7 +112,13 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
         _copy(connection, path.with_name(f"{path.name}.before-{version + 1}"))
     for number, script in enumerate(schema.MIGRATIONS[version:], version + 1):
         # The number is part of the transaction: after a crash the migration is wholly there or not at all.
-        connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT")
+        try:
+            connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT")
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            words = f"it stays at schema {number - 1}, which the version before this one can use; SQLite says: {error}"
+            raise damaged(path, words) from error
 
 
 def _check_schema(connection: sqlite3.Connection, path: Path) -> None:
