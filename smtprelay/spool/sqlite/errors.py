@@ -37,7 +37,8 @@ def damaged(path: Path, words: str) -> SpoolDamaged:
     """:param words: how that is known."""
     return SpoolDamaged(
         f"{path} is damaged ({words}); nothing was changed. Stop the daemon, copy the file and its"
-        f" -wal aside, then run: sqlite3 {path} .recover | sqlite3 recovered.db"
+        f" -wal aside, then run: sqlite3 {path} .recover | sqlite3 recovered.db (the sqlite3 of sqlite.org: Debian 12's"
+        " makes an empty file)"
     )
 
 
