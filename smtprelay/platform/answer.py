@@ -71,6 +71,10 @@ class Answer:
             begin = unescape(title[2] if title else _TAG.sub(" ", begin))
         return " ".join(begin.split())
 
+    def without_addresses(self) -> UnreadableAnswer:
+        """What to raise where they are missing."""
+        return UnreadableAnswer("addresses were expected, and something else came", self.excerpt)
+
     def lines(self) -> list[str]:
         """The lines of a text file; empty ones are left out.
 

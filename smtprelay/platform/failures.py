@@ -12,7 +12,7 @@ from typing import Any, Self
 from smtprelay.failure_types import FAILURE_TYPES
 from smtprelay.platform.answer import Answer
 from smtprelay.platform.call import Call, M, Resource, call, on_day, parameters
-from smtprelay.platform.errors import CallFailed, UnreadableAnswer
+from smtprelay.platform.errors import CallFailed
 from smtprelay.platform.long_json import MAX_VALUE
 from smtprelay.platform.read import Row, number, one_of, text
 from smtprelay.platform.statuses import DONE, Status
@@ -161,7 +161,7 @@ def _of_json(answer: Answer) -> Iterator[Row]:
             case {"email": _}:
                 yield row
             case _:
-                raise _something_else(answer)
+                raise answer.without_addresses()
 
 
 def _of_no_list(answer: Answer) -> Iterable[Any]:
@@ -176,7 +176,7 @@ def _of_no_list(answer: Answer) -> Iterable[Any]:
             return [told]
         case dict() if all(name.isdecimal() for name in told):  # PHP writes a list with gaps as an object
             return told.values()
-    raise _something_else(answer)
+    raise answer.without_addresses()
 
 
 def _of_text(answer: Answer) -> Iterator[Row]:
@@ -189,12 +189,8 @@ def _of_text(answer: Answer) -> Iterator[Row]:
         if head:
             columns = [name.strip() for name in next(rows)]
         elif lines and not any("@" in line for line in lines):
-            raise _something_else(answer)
+            raise answer.without_addresses()
         for row in rows:
             yield dict(zip(columns, row, strict=False))
     except csv.Error:
-        raise _something_else(answer) from None
-
-
-def _something_else(answer: Answer) -> UnreadableAnswer:
-    return UnreadableAnswer("addresses were expected, and something else came", answer.excerpt)
+        raise answer.without_addresses() from None

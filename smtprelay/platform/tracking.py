@@ -8,7 +8,6 @@ from xml.etree.ElementTree import Element
 
 from smtprelay.platform.answer import Answer
 from smtprelay.platform.call import Call, M, Resource, call, only_one, parameters
-from smtprelay.platform.errors import UnreadableAnswer
 from smtprelay.platform.read import children, count, instant, number, text
 
 
@@ -223,7 +222,7 @@ def _clicks(answer: Answer) -> list[Click]:
 def _exported(answer: Answer) -> list[str]:
     lines = answer.lines()
     if lines and not any("@" in line for line in lines):  # an error in plain text
-        raise UnreadableAnswer("addresses were expected, and something else came", answer.excerpt)
+        raise answer.without_addresses()
     return lines
 
 
