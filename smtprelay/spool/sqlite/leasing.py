@@ -9,7 +9,8 @@ from collections import deque
 from collections.abc import Collection, Sequence
 
 from smtprelay.spool.sqlite import rows
-from smtprelay.spool.sqlite.damage import of_message
+from smtprelay.spool.sqlite.damage import DamagedMessage, of_message
+from smtprelay.spool.sqlite.errors import is_damage
 from smtprelay.spool.values import Lease, LeaseLost, SpoolDamaged
 
 # The index alone tells: whatever of the table is damaged, what lies beyond it is found.
@@ -59,10 +60,14 @@ def _take_most_overdue(
     if first is None:
         return None
     message_id: str = first["message"]
-    with of_message(message_id):
+    lease: Lease | None = None
+    try:
         lease = _due_of(connection, message_id, now, max_recipients)
-    with of_message(message_id, readable=True):
         _take(connection, lease, owner, now, until)
+    except Exception as error:
+        if not is_damage(error):
+            raise
+        raise DamagedMessage(message_id, readable=lease is not None) from error
     return lease
 
 

@@ -23,6 +23,8 @@ from smtprelay.spool.values import (
 Row = sqlite3.Row | Mapping[str, Any]
 
 _STATES = frozenset(State)
+_TEXT, _NUMBER = frozenset({str}), frozenset({int})
+_RECIPIENT_TEXTS = ("address", "notify", "orcpt")
 _MESSAGE_TEXTS = (
     "id", "reverse_path", "ret", "envid", "client", "helo", "protocol", "account", "credential", "domain", "selectors",
     "author_domain", "subject", "message_id", "hold", "dsn_for", "idempotency_key",
@@ -149,15 +151,15 @@ def message_of(row: Row | None, recipients: Sequence[Recipient]) -> Message:
 
 def recipient_of(row: Row) -> Recipient:
     """:raises SpoolDamaged: as `message_of`."""
-    _check(row, ("address", "notify", "orcpt"))
+    _check(row, _RECIPIENT_TEXTS)
     return Recipient(row["address"], row["notify"], row["orcpt"])
 
 
 def leased_recipient_of(row: Row) -> LeasedRecipient:
     """:raises SpoolDamaged: as `message_of`."""
-    row = _by_name(row)
-    _check(row, (), ("n", "attempts", "held_ms", "warned"))
-    return LeasedRecipient(row["n"], recipient_of(row), row["attempts"], row["held_ms"], bool(row["warned"]))
+    _check(row, _RECIPIENT_TEXTS, ("n", "attempts", "held_ms", "warned"))
+    recipient = Recipient(row["address"], row["notify"], row["orcpt"])
+    return LeasedRecipient(row["n"], recipient, row["attempts"], row["held_ms"], bool(row["warned"]))
 
 
 def recipient_record_of(row: Row, history: Sequence[Attempt] = ()) -> RecipientRecord:
@@ -217,12 +219,16 @@ def _by_name(row: Row) -> Mapping[str, Any]:
 
 
 def _check(row: Row, texts: Sequence[str], numbers: Sequence[str] = ()) -> None:
-    for columns, kind in ((texts, str), (numbers, int)):
-        if not {kind}.issuperset(map(type, map(row.__getitem__, columns))):
-            raise _damaged(row, next(column for column in columns if type(row[column]) is not kind))
+    value = row.__getitem__
+    if _TEXT.issuperset(map(type, map(value, texts))) and _NUMBER.issuperset(map(type, map(value, numbers))):
+        return
+    wanted = {**dict.fromkeys(texts, str), **dict.fromkeys(numbers, int)}
+    raise _damaged(row, next(column for column, kind in wanted.items() if type(value(column)) is not kind))
 
 
 def _texts(row: Row, column: str) -> tuple[str, ...]:
+    if row[column] == "[]":  # as nearly always
+        return ()
     values = _json(row, column)
     if not (isinstance(values, list) and all(isinstance(value, str) for value in values)):
         raise _damaged(row, column)
