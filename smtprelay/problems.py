@@ -134,7 +134,8 @@ DAMAGED = Kind(
     "critical",
     Sentence("The spool is damaged: messages that wait and can be neither read nor held: {count}. All others go."),
     Sentence(
-        "Stop the daemon, then 'sqlite3 {path} .recover | sqlite3 recovered.db', and put that in the spool's place; "
+        "Stop the daemon, then 'sqlite3 {path} .recover | sqlite3 recovered.db' with the sqlite3 of sqlite.org (Debian "
+        "12's makes an empty file), and put that in the spool's place; "
         "the log names the messages."
     ),
 )

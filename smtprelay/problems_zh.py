@@ -48,9 +48,11 @@ PROBLEMS: Final[Mapping[str, str]] = {
     "The spool is damaged: messages that wait and can be neither read nor held: {count}. All others go.": (
         "邮件队列已损坏：有 {count} 封等待中的邮件既无法读取也无法挂起。其他邮件照常发送。"
     ),
-    "Stop the daemon, then 'sqlite3 {path} .recover | sqlite3 recovered.db', and put that in the spool's place; "
+    "Stop the daemon, then 'sqlite3 {path} .recover | sqlite3 recovered.db' with the sqlite3 of sqlite.org (Debian "
+    "12's makes an empty file), and put that in the spool's place; "
     "the log names the messages.": (
-        "请停止守护进程，执行 'sqlite3 {path} .recover | sqlite3 recovered.db'，再以其结果替换原队列文件；"
+        "请停止守护进程，用 sqlite.org 的 sqlite3（Debian 12 自带的只会生成空文件）"
+        "执行 'sqlite3 {path} .recover | sqlite3 recovered.db'，再以其结果替换原队列文件；"
         "日志中列有这些邮件。"
     ),
     "Some of the suppressed addresses cannot be looked up since {since}, and are sent to: {words}": (

@@ -147,7 +147,7 @@ systemctl show -p MemoryMax smtprelay
     assert re.search(r"later@example\.org +cancelled", restored)
     assert logs.count('"recipient": "installed@example.org"') == 1
     assert re.search(r'^\["\w+","later@example\.org","451 4\.7\.1 Later"\]$', logs, re.MULTILINE)
-    assert "MemoryMax=1073741824" in logs
+    assert "MemoryMax=1610612736" in logs
 
 
 def test_the_hardened_service_does_all_its_work(tmp_path: Path) -> None:
