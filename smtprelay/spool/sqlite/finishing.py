@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 
 from smtprelay.message import Message
@@ -39,7 +39,7 @@ async def finish_in_parts(
 
     :raises SpoolDamaged: not even that; the message is passed over until the next start.
     """
-    with suppress(SpoolDamaged):
+    with contextlib.suppress(SpoolDamaged):
         await writer.run(partial(finish, token=lease.token, now=now, results=results, new=new))
         return
     end = partial(_end_lease, token=lease.token, now=now, results=results, new=new)
@@ -50,7 +50,7 @@ async def finish_in_parts(
         raise
     attempts = partial(_end_attempts, message_id=message_id, numbers=numbers, now=now, results=results)
     for part in (attempts, partial(storing.end_where_done, message_id=message_id, now=now)):
-        with suppress(SpoolDamaged):
+        with contextlib.suppress(SpoolDamaged):
             await writer.run(part)
 
 
